@@ -1,0 +1,3 @@
+"""The door for humans: the `jobwire` command."""
+
+from __future__ import annotations

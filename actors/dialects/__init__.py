@@ -1,0 +1,1 @@
+"""FAMILY: the HTTP languages that clients speak, each over the same operations."""

@@ -1,0 +1,172 @@
+"""
+The contract of a dialect, and the door that all of them share.
+
+Bodies within limits, callers with keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+from aiohttp import web
+
+from actors.operations import Operations
+from actors.operations.keys import require
+from actors.runtime.quota import Quota
+from schemas.codec import check_json
+from schemas.errors import (
+    JobwireError,
+    Timeout,
+    TooLarge,
+    TooManyRequests,
+    Unauthorized,
+    UnsupportedMedia,
+)
+from schemas.principals import Principal, Scope
+
+_BEARER = "Bearer "
+_KEY_PREFIX = "jwk_"
+_ENCODINGS = {"", "identity", "gzip", "deflate"}
+
+
+class Dialect(Protocol):
+    """One HTTP language: its routes, and how it says that something went wrong."""
+
+    name: str
+
+    def routes(self) -> Iterable[web.RouteDef]:
+        """Give the routes, relative to where the dialect is mounted."""
+
+    def problem(self, error: JobwireError) -> web.Response:
+        """Say what went wrong in the form that this dialect's clients expect."""
+
+
+class Credentials(NamedTuple):
+    """What a request carries: an API key, or a job token, or neither."""
+
+    api_key: str | None
+    token: str | None
+
+
+class Door:
+    """Lets requests in: authenticates their callers and reads their bodies within the limits."""
+
+    def __init__(self, operations: Operations, failures: Quota, request_s: float) -> None:
+        """Look keys up through the operations; slow down addresses that keep failing."""
+        self._keys = operations.keys
+        self._failures = failures
+        self._request_s = request_s
+
+    async def caller(self, request: web.Request, scope: Scope) -> Principal:
+        """
+        Authenticate the caller by API key and check the scope.
+
+        Raises:
+            Unauthorized: no key, or not a valid one.
+            Forbidden: the key lacks the scope.
+            TooManyRequests: too many failed tries from this address.
+
+        """
+        api_key = credentials(request).api_key
+        if api_key is None:
+            raise self.failed(
+                request,
+                Unauthorized(
+                    "send an API key as Authorization: Bearer jwk_...", code="key_missing"
+                ),
+            )
+        principal = await self.principal(request, api_key)
+        require(principal, scope)
+        return principal
+
+    async def principal(self, request: web.Request, api_key: str) -> Principal:
+        """Authenticate an API key, whatever it may do."""
+        self.slow_down(request)
+        try:
+            return await self._keys.authenticate(api_key)
+        except Unauthorized as error:
+            raise self.failed(request, error) from error
+
+    def failed(self, request: web.Request, error: Unauthorized) -> JobwireError:
+        """Count a failed try of an address; give the error to answer."""
+        if self._failures.admit(request.remote or ""):
+            return error
+        return self._too_many()
+
+    def slow_down(self, request: web.Request) -> None:
+        """Refuse an address whose failed tries have used up their quota."""
+        if self._failures.is_spent(request.remote or ""):
+            raise self._too_many()
+
+    def _too_many(self) -> TooManyRequests:
+        detail = "too many requests with a wrong key or token from this address"
+        return TooManyRequests(
+            detail, code="too_many_failures", retry_after_s=self._failures.retry_after_s
+        )
+
+    async def body(self, request: web.Request, limit: int) -> bytes:
+        """
+        Read a whole body, inflated, of at most `limit` bytes.
+
+        Raises:
+            TooLarge: it is larger.
+            Timeout: it did not arrive in time.
+            UnsupportedMedia: its content encoding is none that can be read here.
+
+        """
+        if request.headers.get("Content-Encoding", "") not in _ENCODINGS:
+            raise UnsupportedMedia(
+                "the content encoding is not gzip, deflate or identity", code="unknown_encoding"
+            )
+        if (request.content_length or 0) > limit:
+            raise _too_large(limit)
+        try:
+            if request.content.is_eof():
+                body = await request.read()
+            else:
+                async with asyncio.timeout(self._request_s):
+                    body = await request.read()
+        except TimeoutError as error:
+            raise Timeout(f"the body did not arrive within {self._request_s:g} s") from error
+        except web.HTTPRequestEntityTooLarge as error:
+            raise _too_large(limit) from error
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
+
+    async def json(self, request: web.Request, limit: int) -> bytes:
+        """Read a JSON body: right content type, right size, within the structural limits."""
+        if not is_json(request):
+            detail = (
+                "send the body as application/json, not "
+                f"{request.headers.get('Content-Type') or 'without a type'}"
+            )
+            raise UnsupportedMedia(detail)
+        body = await self.body(request, limit)
+        check_json(body)
+        return body
+
+
+def credentials(request: web.Request) -> Credentials:
+    """Read the Authorization header; an API key is told from a job token by its head."""
+    header = request.headers.get("Authorization", "")
+    if not header.startswith(_BEARER):
+        return Credentials(None, None)
+    presented = header[len(_BEARER) :].strip()
+    return (
+        Credentials(presented, None)
+        if presented.startswith(_KEY_PREFIX)
+        else Credentials(None, presented)
+    )
+
+
+def is_json(request: web.Request) -> bool:
+    """Say whether a body is declared as JSON."""
+    kind = request.content_type if "Content-Type" in request.headers else ""
+    return kind == "application/json" or kind.endswith("+json")
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"the body has more than {limit} bytes", limit=limit)

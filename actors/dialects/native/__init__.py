@@ -1,0 +1,52 @@
+"""The native API, `/v1`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aiohttp import web
+
+from actors.dialects.base import Door
+from actors.dialects.native.answers import problem
+from actors.dialects.native.events import EventRoutes
+from actors.dialects.native.jobs import JobRoutes
+from actors.dialects.native.records import KeyRoutes, LifecycleRoutes, RefusedRoutes
+from actors.dialects.native.streams import StreamRoutes
+from actors.operations import Operations
+from actors.runtime.settings import Settings
+from actors.runtime.telemetry import Telemetry
+from schemas.cursors import Cursors
+from schemas.errors import JobwireError
+
+
+class NativeDialect:
+    """Jobwire's own HTTP language."""
+
+    name = "native"
+
+    def __init__(
+        self,
+        operations: Operations,
+        door: Door,
+        settings: Settings,
+        cursors: Cursors,
+        telemetry: Telemetry,
+    ) -> None:
+        """Make the groups of routes over the operations."""
+        limits = settings.limits
+        self._groups = (
+            EventRoutes(operations, door, limits),
+            JobRoutes(operations, door, limits, settings.token_overlap_s),
+            StreamRoutes(operations, door, cursors, telemetry),
+            LifecycleRoutes(operations, door, limits),
+            KeyRoutes(operations, door, limits),
+            RefusedRoutes(operations, door),
+        )
+
+    def routes(self) -> Iterable[web.RouteDef]:
+        """Give all routes."""
+        return [route for group in self._groups for route in group.routes()]
+
+    def problem(self, error: JobwireError) -> web.Response:
+        """Answer a problem document."""
+        return problem(error)

@@ -1,0 +1,181 @@
+"""Answers of the native API: the JSON that clients see, and problem documents (RFC 9457)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+from aiohttp import web
+from msgspec import Raw, Struct
+
+from schemas.errors import JobwireError, Unauthorized
+from schemas.identifiers import EventId, JobId
+from schemas.jobs import Entry, Job, Refusal
+from schemas.lifecycle import JobOutcome
+from schemas.outcomes import Reason
+
+encode = msgspec.json.Encoder().encode
+
+_JSON = {"Content-Type": "application/json"}
+_NULL = Raw(b"null")
+
+
+class Problem(Struct, frozen=True, omit_defaults=True):
+    """A problem document: what was wrong, where, and what was expected."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    pointer: str | None = None
+    limit: int | None = None
+
+
+class EntryView(Struct, frozen=True):
+    """One history entry."""
+
+    seq: int
+    id: EventId
+    job: JobId
+    name: str
+    state: str
+    outcome: JobOutcome | None
+    applied: bool
+    reason: Reason | None
+    data: Raw
+    source: str | None
+    received: datetime
+    occurred: datetime | None
+
+
+class JobView(Struct, frozen=True, kw_only=True):
+    """One job."""
+
+    id: JobId
+    name: str | None
+    lifecycle: str
+    lifecycle_version: int
+    state: str
+    outcome: JobOutcome | None
+    cause: str | None
+    tags: tuple[str, ...]
+    parent: JobId | None
+    owner: str
+    seq: int
+    last_event: str
+    created: datetime
+    updated: datetime
+    deadline_s: float | None
+    heartbeat_s: float | None
+
+
+class FullJobView(JobView, frozen=True, kw_only=True):
+    """One job with the data that it was made with."""
+
+    data: Raw
+
+
+class RefusalView(Struct, frozen=True, kw_only=True):
+    """One refused event."""
+
+    job: JobId
+    id: EventId
+    name: str
+    reason: Reason
+    data: Raw
+    source: str | None
+    received: datetime
+    occurred: datetime | None
+    replayed_as: EventId | None
+
+
+def entry_view(entry: Entry) -> EntryView:
+    """Show an entry."""
+    return EntryView(
+        entry.seq,
+        entry.id,
+        entry.job,
+        entry.name,
+        entry.state,
+        entry.outcome,
+        entry.applied,
+        entry.reason,
+        raw(entry.data),
+        entry.source,
+        entry.received,
+        entry.occurred,
+    )
+
+
+def job_view(job: Job) -> JobView:
+    """Show a job in a list."""
+    return JobView(**{name: getattr(job, name) for name in JobView.__struct_fields__})
+
+
+def full_job_view(job: Job, data: bytes | None) -> FullJobView:
+    """Show one job with its data."""
+    return FullJobView(
+        **{name: getattr(job, name) for name in JobView.__struct_fields__}, data=raw(data)
+    )
+
+
+def refusal_view(refusal: Refusal) -> RefusalView:
+    """Show a refused event."""
+    return RefusalView(
+        job=refusal.job,
+        id=refusal.event,
+        name=refusal.name,
+        reason=refusal.reason,
+        data=raw(refusal.data),
+        source=refusal.source,
+        received=refusal.received,
+        occurred=refusal.occurred,
+        replayed_as=refusal.replayed_as,
+    )
+
+
+def raw(data: bytes | None) -> Raw:
+    """Put stored JSON text into an answer as it is."""
+    return _NULL if data is None else Raw(data)
+
+
+def answer(
+    content: object, status: int = 200, headers: dict[str, str] | None = None
+) -> web.Response:
+    """Answer JSON."""
+    return web.Response(
+        body=encode(content), status=status, headers={**_JSON, **headers} if headers else _JSON
+    )
+
+
+def page(items: Sequence[object], cursor: str | None) -> web.Response:
+    """Answer a page of a list."""
+    return answer({"items": items, "next": cursor})
+
+
+def problem(error: JobwireError) -> web.Response:
+    """Answer a problem document."""
+    headers = {"Content-Type": "application/problem+json"}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = 'Bearer realm="jobwire"'
+    return web.Response(body=encode(problem_document(error)), status=error.status, headers=headers)
+
+
+def problem_document(error: JobwireError) -> Problem:
+    """Write a problem document."""
+    return Problem(
+        type=f"urn:jobwire:problem:{error.code}",
+        title=str(type(error).__doc__).strip().splitlines()[0].rstrip("."),
+        status=error.status,
+        detail=error.detail,
+        code=error.code,
+        request_id=secrets.token_hex(8),
+        pointer=error.pointer,
+        limit=error.limit,
+    )

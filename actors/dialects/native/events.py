@@ -1,0 +1,353 @@
+"""`POST /v1/events`: one event as JSON or as URL parameters, or many as NDJSON."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta, Raw, Struct
+
+from actors.dialects.base import Door, credentials
+from actors.dialects.native.answers import answer, encode, problem, problem_document
+from actors.dialects.native.queries import read_query
+from actors.operations import Operations
+from actors.operations.events import Posted
+from actors.runtime.settings import Limits
+from schemas.codec import check_json, decode, parse_json
+from schemas.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    JobwireError,
+    NotFound,
+    TooLarge,
+    TooManyRequests,
+    Unauthorized,
+)
+from schemas.events import Event
+from schemas.identifiers import JobId, Name, parse_job_id
+from schemas.outcomes import Outcome, Reason
+from schemas.principals import Principal
+
+_NDJSON = "application/x-ndjson"
+#: Longest time that a client may ask to wait.
+_MOST_WAIT_S = 60.0
+#: Room is left in an event id (255) for what is put before the key.
+_MOST_KEY_CHARACTERS = 200
+_PREFER_WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*(\d{1,6})\s*(?:,|$)")
+
+Moment = Annotated[datetime, Meta(tz=True)]
+Wait = Annotated[float, Meta(ge=0, le=_MOST_WAIT_S)]
+
+
+class EventBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One event as a client sends it."""
+
+    uuid: str
+    name: Name
+    token: str | None = None
+    data: Raw = Raw()
+    id: Name | None = None
+    time: Moment | None = None
+    source: Name | None = None
+
+
+class EventParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One event as URL parameters; the body, if there is one, is its data."""
+
+    uuid: str
+    name: Name
+    token: str | None = None
+    id: Name | None = None
+    time: Moment | None = None
+    source: Name | None = None
+    wait: Wait | None = None
+
+
+class _Which(Struct, frozen=True):
+    """Only the job of a line that is wrong otherwise."""
+
+    uuid: str
+
+
+class LineResult(Struct, frozen=True, omit_defaults=True):
+    """What became of one NDJSON line."""
+
+    line: int
+    status: int
+    uuid: JobId | None = None
+    id: str | None = None
+    seq: int | None = None
+    state: str | None = None
+    applied: bool | None = None
+    reason: Reason | None = None
+    code: str | None = None
+    detail: str | None = None
+    pointer: str | None = None
+
+
+class Accepted(Struct, frozen=True):
+    """The answer to an event that is safe; its outcome was not waited for."""
+
+    id: str
+    uuid: JobId
+
+
+class Settled(Struct, frozen=True, omit_defaults=True):
+    """The answer to an event whose outcome was waited for."""
+
+    id: str
+    uuid: JobId
+    applied: bool
+    state: str | None
+    seq: int | None
+    duplicate: bool = False
+
+
+_decoder = msgspec.json.Decoder(EventBody)
+_which_decoder = msgspec.json.Decoder(_Which)
+
+
+class EventRoutes:
+    """Takes events in."""
+
+    def __init__(self, operations: Operations, door: Door, limits: Limits) -> None:
+        """Post through the operations."""
+        self._events = operations.events
+        self._door = door
+        self._limits = limits
+
+    def routes(self) -> list[web.RouteDef]:
+        """Give the routes."""
+        return [web.post("/v1/events", self.post)]
+
+    async def post(self, request: web.Request) -> web.Response:
+        """Take one event, or many."""
+        if request.query_string and request.query.keys() - {"wait"}:
+            return await self._post_parameters(request)
+        if request.content_type == _NDJSON:
+            return await self._post_lines(request)
+        return await self._post_one(request)
+
+    async def _post_one(self, request: web.Request) -> web.Response:
+        body = await self._door.json(request, self._limits.body_bytes)
+        event = self._event(
+            request,
+            decode(_decoder, body),
+            await self._principal(request),
+            _idempotency_key(request),
+        )
+        return await self._answer(event, _wait_of(request))
+
+    async def _post_parameters(self, request: web.Request) -> web.Response:
+        parameters = read_query(request, EventParameters)
+        data = await self._door.body(request, self._limits.body_bytes)
+        if data:
+            check_json(data)
+            parse_json(data)
+        fields = EventBody(
+            uuid=parameters.uuid,
+            name=parameters.name,
+            token=parameters.token,
+            data=Raw(data),
+            id=parameters.id,
+            time=parameters.time,
+            source=parameters.source,
+        )
+        event = self._event(
+            request, fields, await self._principal(request), _idempotency_key(request)
+        )
+        wait = parameters.wait
+        return await self._answer(event, _wait_of(request) if wait is None else wait)
+
+    async def _principal(self, request: web.Request) -> Principal | None:
+        api_key = credentials(request).api_key
+        return await self._door.principal(request, api_key) if api_key else None
+
+    def _event(
+        self,
+        request: web.Request,
+        fields: EventBody,
+        principal: Principal | None,
+        idempotency_key: str | None = None,
+    ) -> Event:
+        token = fields.token
+        if token is None and principal is None:
+            token = credentials(request).token
+        try:
+            return self._events.build(
+                job=parse_job_id(fields.uuid),
+                name=fields.name,
+                token=token,
+                principal=principal,
+                data=bytes(fields.data) or None,
+                event_id=fields.id or idempotency_key,
+                occurred=fields.time,
+                source=fields.source,
+            )
+        except Unauthorized as error:
+            self._door.slow_down(request)
+            raise self._door.failed(request, error) from error
+
+    async def _answer(self, event: Event, wait_s: float | None) -> web.Response:
+        outcome = await self._events.post(event, wait_s)
+        if outcome is None:
+            return answer(Accepted(event.id, event.job), 202)
+        error = refusal_of(outcome)
+        if error is not None:
+            return problem(error)
+        return answer(
+            Settled(
+                outcome.event,
+                outcome.job,
+                applied=True,
+                state=outcome.state,
+                seq=outcome.seq,
+                duplicate=outcome.duplicate,
+            )
+        )
+
+    async def _post_lines(self, request: web.Request) -> web.Response:
+        body = await self._door.body(request, self._limits.ndjson_bytes)
+        lines = [(number, line) for number, line in enumerate(body.split(b"\n"), 1) if line.strip()]
+        if len(lines) > self._limits.ndjson_lines:
+            detail = f"the request has more than {self._limits.ndjson_lines} lines"
+            raise TooLarge(detail, limit=self._limits.ndjson_lines)
+        principal = await self._principal(request)
+        results: dict[int, LineResult] = {}
+        events: list[tuple[int, Event]] = []
+        failed: set[str] = set()
+        for number, line in lines:
+            try:
+                fields = _line(line, self._limits.body_bytes)
+                if failed and fields.uuid in failed:
+                    raise _earlier_line_failed()
+                events.append((number, self._event(request, fields, principal)))
+            except JobwireError as error:
+                results[number] = _failed_line(number, error)
+                failed |= _job_of(line)
+        wait_s = _wait_of(request)
+        posted = await self._events.post_many([event for _, event in events], wait_s)
+        for (number, event), result in zip(events, posted, strict=True):
+            results[number] = _line_result(number, event, result)
+        content = b"".join(encode(results[number]) + b"\n" for number in sorted(results))
+        return web.Response(body=content, headers={"Content-Type": _NDJSON})
+
+
+def refusal_of(outcome: Outcome) -> JobwireError | None:  # noqa: PLR0911 - a table
+    """Give the error that an outcome is for whoever waited; None: the event was applied."""
+    if outcome.verdict == "applied":
+        return None
+    if outcome.verdict == "conflict":
+        return Invalid(
+            "this event id was used before for this job, with another payload",
+            code="event_id_reused",
+        )
+    code = str(outcome.reason)
+    match outcome.reason:
+        case Reason.UNKNOWN_JOB | Reason.DELETED:
+            return NotFound(
+                "there is no job with this id; the event is kept under /v1/refused",
+                code="unknown_job",
+            )
+        case Reason.TOKEN_REVOKED | Reason.FORGED:
+            return Forbidden(
+                "the token is no longer good; the event is kept under /v1/refused", code=code
+            )
+        case Reason.WRONG_SENDER:
+            return Forbidden(
+                "this event may not be sent by this sender; it is kept and not applied", code=code
+            )
+        case Reason.UNKNOWN_EVENT:
+            detail = "the job's lifecycle has no event of this name; it is kept and not applied"
+            return Invalid(detail, code=code, pointer="/name")
+        case Reason.EVENT_LIMIT:
+            return TooManyRequests(
+                "the job's history is full; the event is kept under /v1/refused", code=code
+            )
+        case _:
+            detail = f"the event is kept and not applied: {code}; the job is {outcome.state}"
+            return Conflict(detail, code=code)
+
+
+def _line(line: bytes, limit: int) -> EventBody:
+    if len(line) > limit:
+        raise TooLarge(f"the line has more than {limit} bytes", limit=limit)
+    check_json(line)
+    return decode(_decoder, line)
+
+
+def _job_of(line: bytes) -> set[str]:
+    """Give the job that a wrong line names, if that much of it can be read."""
+    try:
+        return {decode(_which_decoder, line).uuid}
+    except JobwireError:
+        return set()
+
+
+def _earlier_line_failed() -> Conflict:
+    detail = "an earlier line of this job failed; send both again, in their order"
+    return Conflict(detail, code="earlier_line_failed")
+
+
+def _failed_line(number: int, error: JobwireError) -> LineResult:
+    document = problem_document(error)
+    return LineResult(
+        number, error.status, code=document.code, detail=document.detail, pointer=document.pointer
+    )
+
+
+def _line_result(number: int, event: Event, posted: Posted) -> LineResult:
+    if posted.error is not None:
+        return _failed_line(number, posted.error)
+    outcome = posted.outcome
+    if outcome is None:
+        return LineResult(number, 202, event.job, event.id)
+    error = refusal_of(outcome)
+    if error is not None:
+        return LineResult(
+            number,
+            error.status,
+            event.job,
+            event.id,
+            outcome.seq,
+            outcome.state,
+            applied=False,
+            reason=outcome.reason,
+            code=error.code,
+            detail=error.detail,
+        )
+    return LineResult(number, 200, event.job, event.id, outcome.seq, outcome.state, applied=True)
+
+
+def _wait_of(request: web.Request) -> float | None:
+    """Read how long the client wants to wait: `Prefer: wait=N` (RFC 7240), or `?wait=N`."""
+    if request.query_string and "wait" in request.query:
+        return read_query(request, _WaitOnly).wait
+    prefer = request.headers.get("Prefer")
+    found = _PREFER_WAIT.search(prefer) if prefer else None
+    return min(float(found[1]), _MOST_WAIT_S) if found else None
+
+
+class _WaitOnly(Struct, frozen=True):
+    wait: Wait
+
+
+def _idempotency_key(request: web.Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    return None if key is None else read_idempotency_key(key)
+
+
+def read_idempotency_key(text: str) -> str:
+    """Read an Idempotency-Key header; quotes around it (a structured field) do not belong to it."""
+    key = text[1:-1] if len(text) > 1 and text.startswith('"') and text.endswith('"') else text
+    if not 1 <= len(key) <= _MOST_KEY_CHARACTERS or not key.isprintable():
+        raise Invalid(
+            "an Idempotency-Key has 1 to 200 printable characters",
+            pointer="Idempotency-Key",
+            limit=_MOST_KEY_CHARACTERS,
+        )
+    return key

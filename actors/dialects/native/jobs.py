@@ -1,0 +1,220 @@
+"""`/v1/jobs`: make, read, list and delete jobs; their history and their token."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlencode
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta, Struct
+
+from actors.dialects.base import Door
+from actors.dialects.native.answers import answer, entry_view, full_job_view, job_view, page
+from actors.dialects.native.events import Moment, read_idempotency_key
+from actors.dialects.native.queries import read_query
+from actors.operations import Operations
+from actors.operations.jobs import JobRequest
+from actors.runtime.settings import Limits
+from actors.stores.base import JobFilter
+from schemas.codec import decode
+from schemas.errors import Invalid, NotFound
+from schemas.identifiers import JobId, Name, Tag, parse_job_id
+from schemas.lifecycle import JobOutcome
+
+Limit = Annotated[int, Meta(ge=1, le=500)]
+HistoryLimit = Annotated[int, Meta(ge=1, le=1000)]
+
+
+class JobsQuery(Struct, frozen=True, kw_only=True):
+    """Which jobs, and which page of them."""
+
+    state: Name | None = None
+    outcome: JobOutcome | None = None
+    tag: Tag | None = None
+    lifecycle: Name | None = None
+    parent: str | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    q: Name | None = None
+    cursor: str | None = None
+    limit: Limit = 50
+
+
+class HistoryQuery(Struct, frozen=True, kw_only=True):
+    """Which page of a history."""
+
+    cursor: str | None = None
+    limit: HistoryLimit = 100
+
+
+class DeleteQuery(Struct, frozen=True, kw_only=True):
+    """Whether a job that has not ended may go too."""
+
+    force: bool = False
+
+
+class RotateBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long the previous token stays good."""
+
+    overlap_s: Annotated[float, Meta(ge=0, le=30 * 86_400)] | None = None
+
+
+class NoQuery(Struct, frozen=True):
+    """A route that takes no parameters."""
+
+
+class CreatedView(Struct, frozen=True, kw_only=True):
+    """The answer to a creation: everything that a platform needs to report on the job."""
+
+    id: JobId
+    token: str
+    state: str
+    webhook: str
+    job: str
+    history: str
+    stream: str
+
+
+#: Base of the URLs that are handed out; empty: the address that the client used.
+PUBLIC_URL: web.AppKey[str] = web.AppKey("public_url", str)
+
+_request_decoder = msgspec.json.Decoder(JobRequest)
+_rotate_decoder = msgspec.json.Decoder(RotateBody)
+
+
+class JobRoutes:
+    """Makes and reads jobs."""
+
+    def __init__(
+        self, operations: Operations, door: Door, limits: Limits, token_overlap_s: float
+    ) -> None:
+        """Call the operations."""
+        self._jobs = operations.jobs
+        self._door = door
+        self._limits = limits
+        self._token_overlap_s = token_overlap_s
+
+    def routes(self) -> list[web.RouteDef]:
+        """Give the routes."""
+        return [
+            web.post("/v1/jobs", self.create),
+            web.get("/v1/jobs", self.find),
+            web.get("/v1/jobs/{id}", self.get),
+            web.delete("/v1/jobs/{id}", self.delete),
+            web.get("/v1/jobs/{id}/history", self.history),
+            web.post("/v1/jobs/{id}/token", self.rotate_token),
+            web.delete("/v1/jobs/{id}/token", self.revoke_tokens),
+            web.get("/v1/stats", self.stats),
+        ]
+
+    async def create(self, request: web.Request) -> web.Response:
+        """Make a job."""
+        read_query(request, NoQuery)
+        principal = await self._door.caller(request, "jobs")
+        wanted = decode(_request_decoder, await self._door.json(request, self._limits.body_bytes))
+        key = request.headers.get("Idempotency-Key")
+        made = await self._jobs.create(
+            principal, wanted, None if key is None else read_idempotency_key(key)
+        )
+        url = f"{base_url(request)}/v1/jobs/{made.id}"
+        view = CreatedView(
+            id=made.id,
+            token=made.token,
+            state=made.state,
+            webhook=webhook_url(request, made.id, made.token),
+            job=url,
+            history=f"{url}/history",
+            stream=f"{url}/stream",
+        )
+        headers = {"Location": f"/v1/jobs/{made.id}"}
+        if made.is_repeat:
+            headers["Idempotent-Replayed"] = "true"
+        return answer(view, 201, headers)
+
+    async def find(self, request: web.Request) -> web.Response:
+        """List jobs, newest first."""
+        principal = await self._door.caller(request, "read")
+        query = read_query(request, JobsQuery)
+        which = JobFilter(
+            state=query.state,
+            outcome=query.outcome,
+            tag=query.tag,
+            lifecycle=query.lifecycle,
+            parent=parse_job_id(query.parent, "/parent") if query.parent else None,
+            since=query.since,
+            until=query.until,
+            words=(query.q,) if query.q else (),
+        )
+        found = await self._jobs.find(principal, which, query.cursor, query.limit)
+        return page([job_view(job) for job in found.jobs], found.cursor)
+
+    async def get(self, request: web.Request) -> web.Response:
+        """Give one job, with the data that it was made with."""
+        read_query(request, NoQuery)
+        principal = await self._door.caller(request, "read")
+        job = await self._jobs.get(principal, job_id_of(request))
+        return answer(full_job_view(job, await self._jobs.data(principal, job)))
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """Delete a job."""
+        principal = await self._door.caller(request, "jobs")
+        query = read_query(request, DeleteQuery)
+        await self._jobs.delete(principal, job_id_of(request), force=query.force)
+        return web.Response(status=204)
+
+    async def history(self, request: web.Request) -> web.Response:
+        """Give a page of a job's history, oldest first."""
+        principal = await self._door.caller(request, "read")
+        query = read_query(request, HistoryQuery)
+        entries, cursor = await self._jobs.history(
+            principal, job_id_of(request), query.cursor, query.limit
+        )
+        return page([entry_view(entry) for entry in entries], cursor)
+
+    async def rotate_token(self, request: web.Request) -> web.Response:
+        """Give the job a new token; the previous one stays good for a while."""
+        principal = await self._door.caller(request, "jobs")
+        wanted = RotateBody()
+        if request.can_read_body:
+            wanted = decode(
+                _rotate_decoder, await self._door.json(request, self._limits.body_bytes)
+            )
+        overlap_s = self._token_overlap_s if wanted.overlap_s is None else wanted.overlap_s
+        job_id = job_id_of(request)
+        token = await self._jobs.rotate_token(principal, job_id, overlap_s)
+        webhook = webhook_url(request, job_id, token)
+        return answer(
+            {"id": job_id, "token": token, "webhook": webhook, "previous_valid_for_s": overlap_s}
+        )
+
+    async def revoke_tokens(self, request: web.Request) -> web.Response:
+        """End every token of a job at once."""
+        principal = await self._door.caller(request, "jobs")
+        await self._jobs.rotate_token(principal, job_id_of(request), 0.0)
+        return web.Response(status=204)
+
+    async def stats(self, request: web.Request) -> web.Response:
+        """Count jobs by lifecycle and state."""
+        read_query(request, NoQuery)
+        principal = await self._door.caller(request, "read")
+        counts = await self._jobs.count(principal)
+        return answer({"jobs": sum(count.jobs for count in counts), "by_state": counts})
+
+
+def base_url(request: web.Request) -> str:
+    """Give the base of the URLs that are handed out."""
+    return request.app[PUBLIC_URL] or str(request.url.origin())
+
+
+def webhook_url(request: web.Request, job_id: JobId, token: str) -> str:
+    """Give the ready-made URL that a platform posts to; it adds `&name=` and the event."""
+    return f"{base_url(request)}/v1/events?{urlencode({'uuid': job_id, 'token': token})}"
+
+
+def job_id_of(request: web.Request) -> JobId:
+    """Read the job id in the path; one that cannot be any job's is simply not there."""
+    try:
+        return parse_job_id(request.match_info["id"])
+    except Invalid as error:
+        raise NotFound("there is no job with this id", code="unknown_job") from error

@@ -1,0 +1,136 @@
+"""Server-sent events: entries of one job, or of all of an owner's, as they are committed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from aiohttp import ClientConnectionResetError, web
+from msgspec import Struct
+
+from actors.dialects.base import Door
+from actors.dialects.native.answers import encode, entry_view
+from actors.dialects.native.jobs import job_id_of
+from actors.dialects.native.queries import read_query
+from actors.operations import Operations
+from actors.operations.streams import Item
+from actors.runtime.telemetry import Telemetry
+from schemas.cursors import Cursors
+from schemas.errors import Invalid
+from schemas.identifiers import Name
+from schemas.jobs import Entry
+
+#: Digits of the longest seq that is read at all.
+_SEQ_DIGITS = 15
+
+_HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",
+}
+
+
+class StreamQuery(Struct, frozen=True, kw_only=True):
+    """Which entries are sent."""
+
+    state: Name | None = None
+    name: Name | None = None
+    applied: bool | None = None
+
+    def wants(self, entry: Entry) -> bool:
+        """Say whether an entry is asked for."""
+        return (
+            (self.state is None or entry.state == self.state)
+            and (self.name is None or entry.name == self.name)
+            and (self.applied is None or entry.applied == self.applied)
+        )
+
+
+class StreamRoutes:
+    """Streams entries."""
+
+    def __init__(
+        self, operations: Operations, door: Door, cursors: Cursors, telemetry: Telemetry
+    ) -> None:
+        """Follow through the operations; the places of an owner's stream are written as cursors."""
+        self._jobs = operations.jobs
+        self._streams = operations.streams
+        self._door = door
+        self._cursors = cursors
+        self._telemetry = telemetry
+
+    def routes(self) -> list[web.RouteDef]:
+        """Give the routes."""
+        return [
+            web.get("/v1/jobs/{id}/stream", self.of_job, allow_head=False),
+            web.get("/v1/stream", self.of_owner, allow_head=False),
+        ]
+
+    async def of_job(self, request: web.Request) -> web.StreamResponse:
+        """Stream one job's entries; the id of each is its seq, and 0 is before the first."""
+        principal = await self._door.caller(request, "read")
+        query = read_query(request, StreamQuery)
+        job = await self._jobs.get(principal, job_id_of(request))
+        last = request.headers.get("Last-Event-ID", "0")
+        if not last.isascii() or not last.isdecimal() or len(last) > _SEQ_DIGITS:
+            raise Invalid(
+                "Last-Event-ID is the seq of an entry of this job", pointer="Last-Event-ID"
+            )
+        return await self._send(
+            request, query, self._streams.of_job(principal, job, int(last)), str
+        )
+
+    async def of_owner(self, request: web.Request) -> web.StreamResponse:
+        """
+        Stream the entries of all jobs, from now on or from where `Last-Event-ID` says; 0.
+
+        From the first.
+        """
+        principal = await self._door.caller(request, "read")
+        query = read_query(request, StreamQuery)
+        listed = f"stream {principal.name}"
+        last = request.headers.get("Last-Event-ID")
+        after = 0 if last == "0" else self._cursors.read(last, listed, int) if last else None
+        items = self._streams.of_owner(principal, after)
+        return await self._send(
+            request, query, items, lambda place: self._cursors.write(place, listed)
+        )
+
+    async def _send(
+        self,
+        request: web.Request,
+        query: StreamQuery,
+        source: AsyncIterator[list[Item]],
+        place_of: Callable[[int], str],
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers=_HEADERS)
+        await response.prepare(request)
+        self._telemetry.streams_open.inc()
+        try:
+            await response.write(b": following\n\n")
+            async for items in source:
+                await response.write(_chunk(items, query, place_of))
+            await response.write_eof()
+        except ClientConnectionResetError:
+            pass  # the client has gone; it comes back with the place it stands at
+        finally:
+            self._telemetry.streams_open.dec()
+            await source.aclose()  # type: ignore[attr-defined]
+        return response
+
+
+def _chunk(items: Sequence[Item], query: StreamQuery, place_of: Callable[[int], str]) -> bytes:
+    """
+    Write items as server-sent events.
+
+    The id is on the last one only, also where that one is filtered out: a client that is cut off
+    in the middle gets the chunk again (at least once), and none can fall between two.
+    """
+    if not items:
+        return b": still here\n\n"
+    wanted = [item.entry for item in items if query.wants(item.entry)]
+    blocks = [b"data: " + encode(entry_view(entry)) + b"\n" for entry in wanted]
+    last = b"id: " + place_of(items[-1].place).encode() + b"\n"
+    if not blocks:
+        return last + b"\n"
+    blocks[-1] = last + blocks[-1]
+    return b"\n".join(blocks) + b"\n"

@@ -1,0 +1,1 @@
+"""ACTOR: HTTP in. Hosts the dialects; decides nothing."""

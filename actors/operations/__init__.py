@@ -1,0 +1,30 @@
+"""
+What a client may ask. Every dialect calls this and nothing else.
+
+One group for each noun: `events`, `jobs`, `streams`, `lifecycles`, `refusals`, `keys`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actors.operations.events import Events
+from actors.operations.jobs import Jobs
+from actors.operations.keys import Keys
+from actors.operations.lifecycles import Lifecycles
+from actors.operations.refusals import Refusals
+from actors.operations.streams import Streams
+
+__all__ = ["Operations"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operations:
+    """The groups of operations of one service."""
+
+    events: Events
+    jobs: Jobs
+    streams: Streams
+    lifecycles: Lifecycles
+    refusals: Refusals
+    keys: Keys

@@ -1,0 +1,192 @@
+"""What a client may ask about events: post one, post many, wait for the outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from msgspec import structs
+
+from actors.operations.replies import Replies
+from actors.runtime.failpoints import failpoint
+from actors.runtime.packer import Packer
+from schemas.codec import canonical
+from schemas.errors import Forbidden, JobwireError, TooLarge, Unauthorized
+from schemas.events import Event, SignedAuthority, TokenAuthority, payload_digest
+from schemas.identifiers import EventId, JobId, shard_of
+from schemas.jobs import Birth
+from schemas.lifecycle import CREATE, DELETE, ROTATE
+from schemas.outcomes import Outcome
+from schemas.principals import Principal, Scope
+from schemas.tokens import Keyring, sign, token_generation
+
+#: Events that make, delete or change a record need the right to do that, however they arrive.
+_OF_THE_RECORD = (CREATE, DELETE, ROTATE)
+
+
+class Posted(NamedTuple):
+    """
+    What became of one event of many.
+
+    Stored (with its outcome, where it was waited for), or an error.
+    """
+
+    error: JobwireError | None
+    outcome: Outcome | None
+
+
+class Events:
+    """Takes events in."""
+
+    def __init__(
+        self,
+        *,
+        packer: Packer,
+        replies: Replies,
+        keyring: Keyring,
+        clock: Callable[[], datetime],
+        shards: int,
+        data_bytes: int,
+    ) -> None:
+        """Send through a packer; check tokens with a keyring; bound `data` to `data_bytes`."""
+        self._packer = packer
+        self._replies = replies
+        self._keyring = keyring
+        self._clock = clock
+        self._shards = shards
+        self._data_bytes = data_bytes
+
+    def build(
+        self,
+        *,
+        job: JobId,
+        name: str,
+        token: str | None = None,
+        principal: Principal | None = None,
+        data: bytes | None = None,
+        event_id: str | None = None,
+        occurred: datetime | None = None,
+        source: str | None = None,
+        birth: Birth | None = None,
+    ) -> Event:
+        """
+        Make an event of what a client sent; the job's token is checked here, by arithmetic only.
+
+        Raises:
+            Unauthorized: neither a genuine token of this job nor an API key.
+            Forbidden: the API key may not send events.
+            TooLarge: `data` is over its limit.
+
+        """
+        if data is not None and len(data) > self._data_bytes:
+            detail = f"data has {len(data)} bytes, more than {self._data_bytes}"
+            raise TooLarge(detail, pointer="/data", limit=self._data_bytes)
+        identifier = EventId(event_id or secrets.token_hex(16))
+        return Event(
+            id=identifier,
+            job=job,
+            name=name,
+            authority=self._authority(job, name, identifier, token, principal),
+            received=self._clock(),
+            digest=payload_digest(name, canonical(data) if data else b""),
+            data=data,
+            occurred=occurred,
+            source=source,
+            birth=birth,
+        )
+
+    def _authority(
+        self, job: JobId, name: str, event: EventId, token: str | None, principal: Principal | None
+    ) -> TokenAuthority | SignedAuthority:
+        if token is not None:
+            if token_generation(self._keyring, job, token) is None:
+                raise Unauthorized("the token is not one of this job", code="wrong_token")
+            return TokenAuthority(token)
+        if principal is None:
+            raise Unauthorized(
+                "an event needs the job's token, as `token` "
+                "or as Authorization: Bearer, or an API key",
+                code="token_missing",
+            )
+        scope: Scope = "jobs" if name in _OF_THE_RECORD else "events"
+        if scope not in principal.scopes:
+            raise Forbidden(f"this API key lacks the scope {scope!r}", code="scope_missing")
+        return sign(self._keyring, job, event, "caller", principal.name)
+
+    async def post(self, event: Event, wait_s: float | None = None) -> Outcome | None:
+        """
+        Return when the event is safe; with `wait_s`, when its outcome is known.
+
+        Returns:
+            The outcome; None when none was waited for, or none came in time.
+
+        Raises:
+            Unavailable: it may be stored or not; the same id makes a repetition harmless.
+
+        """
+        if wait_s is None:
+            await self._packer.put(shard_of(event.job, self._shards), event)
+            failpoint("gateway.before_answer")
+            return None
+        outcome = self._replies.expect(event.job, event.id)
+        try:
+            event = structs.replace(event, reply=self._replies.address)
+            await self._packer.put(shard_of(event.job, self._shards), event)
+            failpoint("gateway.before_answer")
+            async with asyncio.timeout(wait_s):
+                return await outcome
+        except TimeoutError:
+            return None
+        finally:
+            self._replies.forget(event.job, event.id, outcome)
+
+    async def post_many(self, events: Sequence[Event], wait_s: float | None = None) -> list[Posted]:
+        """
+        Post events in their order; give what became of each.
+
+        After an event that could not be stored, later ones of the same job are not sent.
+        """
+        expected = (
+            [self._replies.expect(event.job, event.id) for event in events]
+            if wait_s is not None
+            else []
+        )
+        if wait_s is not None:
+            events = [structs.replace(event, reply=self._replies.address) for event in events]
+        try:
+            errors = await self._put_by_shard(events)
+            failpoint("gateway.before_answer")
+            if expected:
+                pending = [
+                    outcome
+                    for outcome, error in zip(expected, errors, strict=True)
+                    if error is None
+                ]
+                if pending:
+                    await asyncio.wait(pending, timeout=wait_s)
+                known = [outcome.result() if outcome.done() else None for outcome in expected]
+            else:
+                known = [None] * len(events)
+        finally:
+            for event, outcome in zip(events, expected, strict=False):
+                self._replies.forget(event.job, event.id, outcome)
+        return [Posted(error, outcome) for error, outcome in zip(errors, known, strict=True)]
+
+    async def _put_by_shard(self, events: Sequence[Event]) -> list[JobwireError | None]:
+        lanes: dict[int, list[int]] = {}
+        for index, event in enumerate(events):
+            lanes.setdefault(shard_of(event.job, self._shards), []).append(index)
+        results = await asyncio.gather(
+            *(
+                self._packer.put_many(shard, [events[index] for index in lane])
+                for shard, lane in lanes.items()
+            )
+        )
+        errors: list[JobwireError | None] = [None] * len(events)
+        for lane, result in zip(lanes.values(), results, strict=True):
+            for index, error in zip(lane, result, strict=True):
+                errors[index] = error
+        return errors

@@ -1,0 +1,1 @@
+"""What every actor stands on: settings, logs, telemetry, supervision, the data folder."""

@@ -1,0 +1,186 @@
+"""
+The data folder of a service on one machine: its lock, its secrets, and where it can be reached.
+
+    DATA/lock           held while a service runs
+    DATA/service-keys   secrets that sign job tokens (mode 600)
+    DATA/api-key        the first API key (mode 600)
+    DATA/service.json   where the running service answers
+    DATA/jobwire.db     jobs, history and all other records (SQLite)
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from schemas.errors import Misconfigured
+from schemas.tokens import Keyring, ServiceKey
+
+
+class ServiceSecrets(Struct, frozen=True, kw_only=True):
+    """The secrets of one installation."""
+
+    identity: bytes
+    """Derives ids and cursors; never changes."""
+    keys: tuple[ServiceKey, ...]
+    """Sign and verify job tokens: the first signs."""
+
+    @property
+    def keyring(self) -> Keyring:
+        """The service keys as a ring."""
+        return Keyring(self.keys)
+
+
+class Service(Struct, frozen=True, kw_only=True):
+    """Where a running service answers."""
+
+    url: str
+    pid: int
+
+
+class DataFolder:
+    """One data folder."""
+
+    def __init__(self, path: Path) -> None:
+        """Name a folder; nothing is touched yet."""
+        self.path = path
+        self._lock: int | None = None
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.path / "jobwire.db"
+
+    @property
+    def api_key_file(self) -> Path:
+        """The first API key."""
+        return self.path / "api-key"
+
+    @property
+    def pending_restore(self) -> Path:
+        """A verified backup that the running service is to take over."""
+        return self.path / "restore"
+
+    def claim(self) -> None:
+        """
+        Make the folder where it is missing and take its lock until `release`.
+
+        Raises:
+            Misconfigured: another process has it, or it cannot be written.
+
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            detail = (
+                f"cannot use the data folder {self.path}: "
+                f"{error.strerror}; choose another with --data"
+            )
+            raise Misconfigured(detail) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            running = self.service()
+            where = f" as process {running.pid} at {running.url}" if running else ""
+            detail = (
+                f"a service is already running on {self.path}{where}; "
+                "stop it, or choose another folder with --data"
+            )
+            raise Misconfigured(detail) from error
+        self._lock = descriptor
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._lock is not None:
+            (self.path / "service.json").unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = None
+
+    def is_running(self) -> bool:
+        """Say whether a process holds the lock."""
+        try:
+            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def secrets(self) -> ServiceSecrets:
+        """
+        Read the installation's secrets; make them at the first start.
+
+        Raises:
+            Misconfigured: the file cannot be read, or has been changed by hand.
+
+        """
+        file = self.path / "service-keys"
+        if not file.exists():
+            first = ServiceKey(id=_key_id(), secret=secrets.token_bytes(32))
+            fresh = ServiceSecrets(identity=secrets.token_bytes(32), keys=(first,))
+            write_private(file, msgspec.json.encode(fresh))
+        try:
+            return msgspec.json.decode(file.read_bytes(), type=ServiceSecrets)
+        except (OSError, msgspec.DecodeError) as error:
+            raise Misconfigured(f"cannot read the service keys in {file}: {error}") from error
+
+    def api_key(self) -> str | None:
+        """Give the first API key, if this folder has one that can be read."""
+        try:
+            return self.api_key_file.read_text().strip() or None
+        except OSError:
+            return None
+
+    def announce(self, service: Service) -> None:
+        """Write down where the service answers."""
+        write_private(self.path / "service.json", msgspec.json.encode(service))
+
+    def service(self) -> Service | None:
+        """Read where the service answers; None: no service wrote it down."""
+        try:
+            return msgspec.json.decode((self.path / "service.json").read_bytes(), type=Service)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+
+def default_folder(environment: Mapping[str, str]) -> Path:
+    """Give the folder used where none is named: `JOBWIRE_DATA`, else the user's data directory."""
+    if chosen := environment.get("JOBWIRE_DATA"):
+        return Path(chosen)
+    base = (
+        environment.get("XDG_DATA_HOME") or Path(environment.get("HOME", "/")) / ".local" / "share"
+    )
+    return Path(base) / "jobwire"
+
+
+def write_private(file: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, whole or not at all, and durably."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    temporary.replace(file)
+    directory = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _key_id() -> str:
+    return "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(2))

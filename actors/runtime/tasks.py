@@ -1,0 +1,51 @@
+"""Long-lived tasks that have an owner: an error in one is seen, never lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+
+import structlog
+
+_log = structlog.get_logger()
+
+#: First and longest pause before a failed loop is started again.
+_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 5.0
+
+
+class Loop:
+    """Runs one endless coroutine and starts it again, with back-off, when it fails."""
+
+    def __init__(self, name: str, run: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Give the loop its name (for logs) and the coroutine function that never returns."""
+        self.name = name
+        self.failing = False
+        self._run = run
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start the loop."""
+        self._task = asyncio.create_task(self._supervise(), name=self.name)
+
+    async def stop(self) -> None:
+        """Cancel the loop and wait for its end."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+
+    async def _supervise(self) -> None:
+        pause = _PAUSE_S
+        while True:
+            try:
+                await self._run()
+            except Exception:  # noqa: BLE001 - logged, and the loop starts again
+                _log.exception("loop_failed", loop=self.name, pause_s=pause)
+                self.failing = True
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_S)
+            else:
+                return
+            finally:
+                self.failing = False

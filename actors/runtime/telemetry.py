@@ -1,0 +1,61 @@
+"""
+Metrics of one process, in the Prometheus form.
+
+Nothing is counted once per event where a batch will do.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+
+class Telemetry:
+    """The metrics that all actors of a process share; job ids are never labels."""
+
+    def __init__(self) -> None:
+        """Make all metrics, at zero."""
+        self.registry = CollectorRegistry()
+        self.events_accepted = self._counter(
+            "jobwire_events_accepted", "Events answered 2xx by the gateway"
+        )
+        self.events_stored = self._counter(
+            "jobwire_events_stored", "Entries written to the history", "applied"
+        )
+        self.events_duplicate = self._counter(
+            "jobwire_events_duplicate", "Events that were known already"
+        )
+        self.events_conflict = self._counter(
+            "jobwire_events_conflict", "Events under a known id with another payload"
+        )
+        self.events_refused = self._counter(
+            "jobwire_events_refused", "Accepted events that belong to no history", "reason"
+        )
+        self.requests_refused = self._counter(
+            "jobwire_requests_refused", "Requests answered 4xx or 5xx", "code"
+        )
+        self.stale_jobs = self._counter("jobwire_stale_jobs", "Jobs that the reaper found stale")
+        self.commands_sent = self._counter(
+            "jobwire_commands_sent", "Commands published to workers", "kind"
+        )
+        self.batch_events = Histogram(
+            "jobwire_batch_events",
+            "Events of one commit",
+            registry=self.registry,
+            buckets=(1, 4, 16, 64, 256, 1000),
+        )
+        self.batch_seconds = Histogram(
+            "jobwire_batch_seconds",
+            "Time from taking a batch to its commit",
+            registry=self.registry,
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
+        )
+        self.streams_open = Gauge(
+            "jobwire_streams_open", "Open event streams", registry=self.registry
+        )
+
+    def render(self) -> bytes:
+        """Write all metrics as text; takes long enough to belong on a thread."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)

@@ -1,0 +1,1 @@
+"""ACTOR: the only writer of jobs. Turns events into entries and entries into jobs."""

@@ -1,0 +1,320 @@
+"""
+One batch of events through the store: look, decide, commit, and only then say so.
+
+The order of the steps is the protocol of the architecture page, checked there against crashes
+between any two of them. In short: jobs are read before ids are asked for; an event is refused only
+after its id was looked for in the history; refusals are written before entries; a conflict means
+that the view was stale, so everything not yet written is decided again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+from msgspec import Struct, field
+
+from actors.operations.tables import LifecycleTables
+from actors.state_manager.decide import Keep, Refuse, decide, entry_of
+from actors.stores.base import Commit, EventKey, Known, Positioned, Store, View
+from schemas.events import Event
+from schemas.identifiers import JobId
+from schemas.jobs import Entry, Job, Refusal, advance
+from schemas.lifecycle import CREATE, Lifecycle
+from schemas.outcomes import Outcome, Reason
+from schemas.tokens import Keyring, Sender, identify
+
+_log = structlog.get_logger()
+
+#: A batch that is planned so often meets a writer that should not be there.
+_MOST_PLANS = 60
+
+
+class Settled(Struct, frozen=True):
+    """What a committed batch leaves to be told."""
+
+    entries: Sequence[Positioned]
+    outcomes: Sequence[tuple[Event, Outcome]]
+    """For each event that somebody waits for, or that was not a plain first copy."""
+    awaiting: Sequence[Job]
+    """
+    Jobs whose outstanding command was caused, now or in an earlier delivery, by an event of
+    this batch.
+    """
+    conflicts: int
+
+
+class _Work(Struct):
+    """What is known while a batch is being settled."""
+
+    senders: dict[EventKey, Sender | None]
+    ask: bool
+    stale: set[JobId] = field(default_factory=set)
+    known: dict[EventKey, Known] = field(default_factory=dict)
+    refused: dict[EventKey, Refusal] = field(default_factory=dict)
+    mine: dict[EventKey, Entry] = field(default_factory=dict)
+    positions: list[Positioned] = field(default_factory=list)
+    standing: dict[JobId, Job] = field(default_factory=dict)
+    final: dict[JobId, Job] = field(default_factory=dict)
+    created: set[JobId] = field(default_factory=set)
+    moved: set[JobId] = field(default_factory=set)
+
+
+class _Plan(Struct):
+    """What one round wants to write."""
+
+    entries: list[Entry]
+    refusals: list[Refusal]
+    jobs: dict[JobId, Job]
+    created: set[JobId]
+    moved: set[JobId]
+    is_cut: bool = False
+    """More is left: a job that this plan deletes is created again by a later event of the batch."""
+
+
+class Settler:
+    """Settles batches of events; keeps nothing between two of them."""
+
+    def __init__(
+        self, store: Store, keyring: Keyring, tables: LifecycleTables, most_events: int
+    ) -> None:
+        """Use a store, verify with the keyring, and keep at most `most_events` entries of a job."""
+        self._store = store
+        self._keyring = keyring
+        self._tables = tables
+        self._most_events = most_events
+
+    async def settle(self, events: Sequence[Event], *, redelivered: bool) -> Settled:
+        """
+        Commit a batch; afterwards every event is in the history or in `refused`.
+
+        Args:
+            events: in the order of their queues; events of one job in the order they are to have.
+            redelivered: some of them may have been committed by an earlier run.
+
+        Raises:
+            Unavailable: the store cannot; the batch is to be delivered again.
+
+        """
+        firsts: dict[EventKey, Event] = {}
+        for event in events:
+            firsts.setdefault(EventKey(event.job, event.id), event)
+        senders = {key: identify(self._keyring, event) for key, event in firsts.items()}
+        work = _Work(senders, ask=redelivered)
+        for _ in range(_MOST_PLANS):
+            plan = await self._plan(firsts, work)
+            if plan is not None and await self._commit(plan, work) and not plan.is_cut:
+                return self._settled(events, firsts, work)
+        message = "a batch could not be committed: another writer keeps changing its jobs"
+        raise RuntimeError(message)
+
+    async def set_aside(self, event: Event) -> None:
+        """Put an event whose handling fails into `refused`, so that it delays nobody."""
+        sender = identify(self._keyring, event)
+        view = await self._store.look([event.job], [], fold=(), known=False)
+        refusal = _refusal(view.jobs.get(event.job), event, Reason.POISON, sender)
+        await self._store.commit(
+            Commit(refusals=[refusal], entries=[], jobs=[], created=(), moved=())
+        )
+
+    async def _plan(self, firsts: Mapping[EventKey, Event], work: _Work) -> _Plan | None:
+        """Look and decide; None: look again, this time asking for the ids."""
+        done = work.known.keys() | work.mine.keys() | work.refused.keys()
+        todo = [key for key in firsts if key not in done]
+        jobs = {key.job for key in todo} | {key.job for key in work.known}
+        view = await self._store.look(
+            jobs, todo, fold=work.stale | {key.job for key in work.known}, known=work.ask
+        )
+        if view.known.keys() - work.known.keys():
+            # Known events: their jobs are rolled forward, so look at those again with the fold.
+            work.known.update(view.known)
+            return None
+        work.refused.update(view.refused)
+        work.standing = self._rolled_forward(jobs, view, work)
+        return await self._decide_all(
+            [key for key in todo if key not in view.refused], firsts, work
+        )
+
+    def _rolled_forward(self, jobs: set[JobId], view: View, work: _Work) -> dict[JobId, Job]:
+        """Give each job as its entries leave it; one that was behind is written with this batch."""
+        standing = dict(view.jobs)
+        for job in jobs:
+            for entry in view.tails.get(job, ()):
+                before = standing.get(job)
+                standing[job] = work.final[job] = advance(before, entry)
+                work.moved.add(job)
+                if before is None:
+                    work.created.add(job)
+        return standing
+
+    async def _decide_all(
+        self, todo: Sequence[EventKey], firsts: Mapping[EventKey, Event], work: _Work
+    ) -> _Plan | None:
+        plan, standing = _Plan([], [], {}, set(), set()), work.standing
+        for key in todo:
+            event, job = firsts[key], standing.get(key.job)
+            if event.name == CREATE and key.job in plan.jobs and plan.jobs[key.job].deleted:
+                plan.is_cut = True
+                break
+            lifecycle = await self._tables.of(job, event)
+            verdict = self._verdict(job, event, work.senders[key], lifecycle)
+            if isinstance(verdict, Refuse):
+                plan.refusals.append(_refusal(job, event, verdict.reason, work.senders[key]))
+            elif lifecycle is not None:
+                standing[key.job] = plan.jobs[key.job] = self._enter(
+                    plan, job, event, verdict, lifecycle
+                )
+        if plan.refusals and not work.ask:
+            work.ask = True
+            return None
+        return plan
+
+    def _verdict(
+        self, job: Job | None, event: Event, sender: Sender | None, lifecycle: Lifecycle | None
+    ) -> Refuse | Keep:
+        if sender is None:
+            return Refuse(Reason.FORGED)
+        return decide(job, event, sender, lifecycle, self._most_events)
+
+    def _enter(
+        self, plan: _Plan, job: Job | None, event: Event, keep: Keep, lifecycle: Lifecycle
+    ) -> Job:
+        entry = entry_of(job, event, keep, lifecycle)
+        after = advance(job, entry)
+        plan.entries.append(entry)
+        if job is None:
+            plan.created.add(event.job)
+        if (
+            job is None
+            or entry.state != job.state
+            or after.deleted != job.deleted
+            or after.outstanding != job.outstanding
+        ):
+            plan.moved.add(event.job)
+        return after
+
+    async def _commit(self, plan: _Plan, work: _Work) -> bool:
+        """Write the plan; False: it met a conflict, so the rest is planned again."""
+        jobs = {**work.final, **plan.jobs}
+        if plan.refusals or plan.entries or jobs:
+            committed = await self._store.commit(
+                Commit(
+                    refusals=plan.refusals,
+                    entries=plan.entries,
+                    jobs=list(jobs.values()),
+                    created=work.created | plan.created,
+                    moved=work.moved | plan.moved,
+                )
+            )
+            self._remember(plan.entries[: committed.stored], committed.last_position, work)
+            if committed.conflict is not None:
+                work.ask = True
+                work.stale |= {entry.job for entry in plan.entries}
+                return False
+        work.refused.update({EventKey(r.job, r.event): r for r in plan.refusals})
+        work.final = jobs
+        return True
+
+    def _remember(self, stored: Sequence[Entry], last_position: int, work: _Work) -> None:
+        first = last_position - len(stored) + 1
+        for offset, entry in enumerate(stored):
+            work.mine[EventKey(entry.job, entry.id)] = entry
+            work.positions.append(Positioned(first + offset, entry))
+
+    def _settled(
+        self, events: Sequence[Event], firsts: Mapping[EventKey, Event], work: _Work
+    ) -> Settled:
+        outcomes: list[tuple[Event, Outcome]] = []
+        conflicts = 0
+        for event in events:
+            key = EventKey(event.job, event.id)
+            if event.reply is None and key in work.mine and event is firsts[key]:
+                continue  # stored, and nobody asked
+            outcome = _outcome(event, firsts[key], work)
+            if outcome.verdict == "conflict":
+                conflicts += 1
+                _log.warning("event_id_conflict", job_id=event.job, event_id=event.id)
+            outcomes.append((event, outcome))
+        awaiting = [
+            job
+            for job in work.standing.values()
+            if job.outstanding and _caused_here(EventKey(job.id, job.outstanding.entry), work)
+        ]
+        return Settled(work.positions, outcomes, awaiting, conflicts)
+
+
+def _caused_here(cause: EventKey, work: _Work) -> bool:
+    return cause in work.mine or cause in work.known
+
+
+def _refusal(job: Job | None, event: Event, reason: Reason, sender: Sender | None) -> Refusal:
+    # A caller sees what it sent; only a genuine token of the job shows its owner what was refused.
+    if sender is not None and sender.role == "caller":
+        owner = sender.principal
+    else:
+        owner = job.owner if job is not None and sender is not None else ""
+    return Refusal(
+        job=event.job,
+        event=event.id,
+        owner=owner,
+        reason=reason,
+        name=event.name,
+        data=event.data,
+        source=event.source,
+        received=event.received,
+        occurred=event.occurred,
+        digest=event.digest,
+    )
+
+
+def _outcome(event: Event, first: Event, work: _Work) -> Outcome:
+    key = EventKey(event.job, event.id)
+    entry = work.mine.get(key)
+    known = work.known.get(key)
+    refusal = work.refused.get(key)
+    job = work.standing.get(event.job)
+    duplicate = known is not None or event is not first
+    digest = (
+        entry.digest
+        if entry
+        else known.digest
+        if known
+        else refusal.digest
+        if refusal
+        else event.digest
+    )
+    if digest != event.digest:
+        return Outcome(job=event.job, event=event.id, verdict="conflict", duplicate=True)
+    if refusal is not None:
+        return Outcome(
+            job=event.job,
+            event=event.id,
+            verdict="refused",
+            reason=refusal.reason,
+            duplicate=duplicate,
+        )
+    if entry is None and known is not None:
+        entry = known.entry
+    if entry is None:
+        # The job was deleted since: of this event only the id is left.
+        return Outcome(
+            job=event.job, event=event.id, verdict="refused", reason=Reason.DELETED, duplicate=True
+        )
+    return Outcome(
+        job=event.job,
+        event=event.id,
+        verdict="applied" if entry.applied else "kept",
+        reason=entry.reason,
+        seq=entry.seq,
+        state=entry.state,
+        duplicate=duplicate,
+        generation=_generation(entry, job),
+        outstanding=job.outstanding if job else None,
+    )
+
+
+def _generation(entry: Entry, job: Job | None) -> int:
+    """Give the token generation that a `create` or a rotation began."""
+    if entry.name == CREATE and job is not None:
+        return job.generation  # of a repeated create: the token may have been rotated since
+    return entry.change.generation or 0

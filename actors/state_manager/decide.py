@@ -1,0 +1,201 @@
+"""
+What becomes of an event (pure): refused, kept, or applied, and what it changes.
+
+Everything that decides is in the arguments; there is no clock here. A token's overlap is judged by
+the gateway's time stamp inside the event.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from actors.state_manager.consequences import REAPER_MAY_FAIL, at_birth, consequences, may_retry
+from schemas.events import Event
+from schemas.jobs import NO_CHANGE, Change, Entry, Job
+from schemas.lifecycle import CREATE, DELETE, ROTATE, Facts, Lifecycle, next_state
+from schemas.outcomes import Reason
+from schemas.tokens import Sender
+
+
+class Refuse(Struct, frozen=True):
+    """The event belongs to no history."""
+
+    reason: Reason
+
+
+class Keep(Struct, frozen=True):
+    """The event becomes an entry; applied when there is no reason against it."""
+
+    state: str
+    reason: Reason | None = None
+    change: Change = NO_CHANGE
+
+
+class DeleteRequest(Struct, frozen=True):
+    """The data of a `delete` event."""
+
+    force: bool = False
+
+
+class RotateRequest(Struct, frozen=True):
+    """The data of a `rotate_token` event: how long the previous generation stays good."""
+
+    overlap_s: Annotated[float, Meta(ge=0)] = 0.0
+
+
+class _Failure(Struct, frozen=True):
+    cause: Annotated[str, Meta(max_length=255)] | None = None
+
+
+def decide(
+    job: Job | None, event: Event, sender: Sender, lifecycle: Lifecycle | None, most_events: int
+) -> Refuse | Keep:
+    """
+    Decide about one event of a job as it stands before it.
+
+    Args:
+        job: the job, a tombstone, or None when there are no entries at all.
+        event: the event; its authority has been verified as `sender`.
+        sender: who sends it.
+        lifecycle: the job's table; of a `create` the one that its birth names.
+        most_events: entries from which on only events that change the state are kept.
+
+    """
+    if job is None or job.deleted:
+        return _decide_birth(job, event, sender, lifecycle)
+    if (refused := _refusal(job, event, sender)) is not None:
+        return Refuse(refused)
+    if lifecycle is None:
+        return Refuse(Reason.UNKNOWN_LIFECYCLE)
+    verdict = _decide_event(job, event, sender, lifecycle)
+    if job.seq >= most_events and verdict.state == job.state and event.name not in (DELETE, ROTATE):
+        return Refuse(Reason.EVENT_LIMIT)
+    return verdict
+
+
+def entry_of(job: Job | None, event: Event, keep: Keep, lifecycle: Lifecycle) -> Entry:
+    """Write down what was decided; the entry says everything that its job must know."""
+    birth = keep.change.birth
+    owner = birth.owner if isinstance(birth, Struct) else job.owner if job else ""
+    return Entry(
+        job=event.job,
+        owner=owner,
+        seq=job.seq + 1 if job else 1,
+        id=event.id,
+        name=event.name,
+        state=keep.state,
+        outcome=lifecycle.states[keep.state].outcome,
+        applied=keep.reason is None,
+        reason=keep.reason,
+        data=event.data,
+        source=event.source,
+        received=event.received,
+        occurred=event.occurred,
+        digest=event.digest,
+        change=keep.change,
+    )
+
+
+def _decide_birth(
+    tombstone: Job | None, event: Event, sender: Sender, lifecycle: Lifecycle | None
+) -> Refuse | Keep:
+    birth = event.birth
+    if event.name != CREATE or birth is None:
+        return Refuse(Reason.UNKNOWN_JOB if tombstone is None else Reason.DELETED)
+    if sender.role != "caller" or sender.principal != birth.owner:
+        return Refuse(Reason.UNKNOWN_JOB)
+    if tombstone is not None and tombstone.owner != birth.owner:
+        return Refuse(Reason.UNKNOWN_JOB)
+    if lifecycle is None:
+        return Refuse(Reason.UNKNOWN_LIFECYCLE)
+    attempt = tombstone.attempt + 1 if tombstone else 1
+    generation = tombstone.generation + 1 if tombstone else 1
+    started = (
+        at_birth(event, birth.plan, attempt)
+        if birth.plan
+        else {"attempt": attempt, "first_attempt": attempt}
+    )
+    return Keep(lifecycle.initial, change=Change(birth=birth, generation=generation, **started))
+
+
+def _refusal(job: Job, event: Event, sender: Sender) -> Reason | None:
+    if sender.role == "caller":
+        return None if sender.principal == job.owner else Reason.UNKNOWN_JOB
+    if sender.role != "token" or sender.generation == job.generation:
+        return None
+    until = job.previous_token_until
+    in_overlap = (
+        sender.generation == job.generation - 1 and until is not None and event.received <= until
+    )
+    return None if in_overlap else Reason.TOKEN_REVOKED
+
+
+def _decide_event(  # noqa: PLR0911 - one line for each rule
+    job: Job, event: Event, sender: Sender, lifecycle: Lifecycle
+) -> Keep:
+    state = job.state
+    if event.name == CREATE:
+        return Keep(state, Reason.EXISTS)
+    if sender.attempt is not None and sender.attempt != job.attempt:
+        return Keep(state, Reason.STALE_ATTEMPT)
+    if event.expects is not None and event.expects != job.seq:
+        return Keep(state, Reason.OVERTAKEN)
+    if event.name in (DELETE, ROTATE):
+        return _decide_reserved(job, event, sender, lifecycle)
+    kind = lifecycle.events.get(event.name)
+    if kind is None:
+        return Keep(state, Reason.UNKNOWN_EVENT)
+    if sender.role not in kind.senders:
+        return Keep(state, Reason.WRONG_SENDER)
+    return _decide_transition(job, event, sender, lifecycle)
+
+
+def _decide_reserved(job: Job, event: Event, sender: Sender, lifecycle: Lifecycle) -> Keep:
+    """Decide about what changes the record and not the state: a delete, a new token generation."""
+    if sender.role != "caller":
+        return Keep(job.state, Reason.WRONG_SENDER)
+    if event.name == ROTATE:
+        overlap = timedelta(seconds=_read(event, RotateRequest).overlap_s)
+        change = Change(
+            generation=job.generation + 1,
+            previous_token_until=event.received + overlap if overlap else None,
+        )
+        return Keep(job.state, change=change)
+    state = lifecycle.states[job.state]
+    # A job with a plan may have a live process: it must end before its record goes.
+    may_go = state.category == "ended" or (_read(event, DeleteRequest).force and job.plan is None)
+    if not may_go:
+        return Keep(job.state, Reason.STILL_RUNNING)
+    return Keep(job.state, change=Change(deleted=True, outstanding=None))
+
+
+def _decide_transition(job: Job, event: Event, sender: Sender, lifecycle: Lifecycle) -> Keep:
+    facts = Facts(may_retry=may_retry(job), cancel_applied=job.cancel_applied)
+    target = next_state(lifecycle, job.state, event.name, facts)
+    reaper_may_not = (
+        sender.role == "reaper"
+        and event.name == "fail"
+        and job.plan is not None
+        and job.state not in REAPER_MAY_FAIL
+    )
+    if target is None or reaper_may_not:
+        return Keep(job.state, Reason.WRONG_STATE)
+    reached = lifecycle.states[target]
+    changes = consequences(job, event, reached, target)
+    if target != job.state:
+        cause = _read(event, _Failure).cause if reached.outcome in ("failure", "lost") else None
+        if cause != job.cause:
+            changes["cause"] = cause
+    return Keep(target, change=Change(**changes) if changes else NO_CHANGE)
+
+
+def _read(event: Event, shape: type[Any]) -> Any:
+    """Read an event's data where it has the expected shape; a foreign one says nothing."""
+    try:
+        return msgspec.json.decode(event.data or b"{}", type=shape)
+    except msgspec.DecodeError:
+        return shape()

@@ -1,0 +1,157 @@
+"""
+The reaper: finds what nobody reports any more, and what the bus has lost.
+
+It decides nothing: it sends events like everybody else, and publishes again the command that a job
+awaits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+
+from actors.operations.tables import LifecycleTables
+from actors.runtime.tasks import Loop
+from actors.runtime.telemetry import Telemetry
+from actors.state_manager.actor import publish_awaited
+from actors.stores.base import Store
+from actors.transports.base import Transport
+from schemas.errors import Unavailable
+from schemas.events import Event, payload_digest
+from schemas.identifiers import EventId
+from schemas.jobs import Job
+from schemas.lifecycle import Facts, Lifecycle, next_state
+from schemas.tokens import Keyring, sign
+
+_log = structlog.get_logger()
+
+#: How long a command may be awaited before it is published again.
+OUTSTANDING_S = 10
+#: Jobs of one look.
+_PAGE = 500
+
+Post = Callable[[Event], Awaitable[None]]
+Clock = Callable[[], datetime]
+
+
+class Reaper:
+    """Looks for stale jobs and forgotten commands, again and again."""
+
+    name = "reaper"
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        transport: Transport,
+        tables: LifecycleTables,
+        keyring: Keyring,
+        post: Post,
+        clock: Clock,
+        telemetry: Telemetry,
+        interval_s: float,
+    ) -> None:
+        """Look every `interval_s` seconds; events go out through `post`."""
+        self._store = store
+        self._transport = transport
+        self._tables = tables
+        self._keyring = keyring
+        self._post = post
+        self._clock = clock
+        self._telemetry = telemetry
+        self._interval_s = interval_s
+        self._loop = Loop(self.name, self._run)
+
+    async def start(self) -> None:
+        """Publish what was awaited when the process last ended, then keep looking."""
+        await self.republish(self._clock())
+        self._loop.start()
+
+    async def stop(self) -> None:
+        """Stop looking."""
+        await self._loop.stop()
+
+    def missing(self) -> str | None:
+        """Name what is missing."""
+        return "reaper" if self._loop.failing else None
+
+    async def reap(self) -> int:
+        """End the jobs that are stale now; give their number."""
+        ended = 0
+        for job in await self._store.stale(self._clock(), _PAGE):
+            ended += await self._look_at(job)
+        return ended
+
+    async def republish(self, before: datetime) -> int:
+        """Publish again every command awaited since before a moment; give their number."""
+        jobs = await self._store.outstanding(before, _PAGE)
+        for job in jobs:
+            await publish_awaited(self._transport, self._telemetry, job)
+        return len(jobs)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval_s)
+            try:
+                await self.reap()
+                await self.republish(self._clock() - timedelta(seconds=OUTSTANDING_S))
+            except Unavailable as error:
+                _log.warning("reaper_waits", error=error.detail)
+
+    async def _look_at(self, job: Job) -> bool:
+        stale_at = job.stale_at()
+        lifecycle = await self._tables.get(job.owner, job.lifecycle, job.lifecycle_version)
+        event = stale_event_of(job, lifecycle) if lifecycle else None
+        if stale_at is None or event is None:
+            await self._store.watch(job, None)
+        elif stale_at > self._clock():
+            await self._store.watch(job, stale_at)
+        else:
+            await self._post(self._stale(job, event))
+            self._telemetry.stale_jobs.inc()
+            _log.info("job_stale", job_id=job.id, seq=job.seq)
+            return True
+        return False
+
+    def _stale(self, job: Job, name: str) -> Event:
+        now = self._clock()
+        data = _stale_data(job, now)
+        event_id = EventId(f"stale.{job.seq}")
+        return Event(
+            id=event_id,
+            job=job.id,
+            name=name,
+            authority=sign(self._keyring, job.id, event_id, "reaper"),
+            received=now,
+            digest=payload_digest(name, b"stale"),
+            data=data,
+            source="reaper",
+            expects=job.seq,
+        )
+
+
+def stale_event_of(job: Job, lifecycle: Lifecycle) -> str | None:
+    """
+    Name the event that ends a stale job; None.
+
+    Its state has no exit by it, so it is not watched.
+    """
+    name = lifecycle.stale_event
+    if name is None or next_state(lifecycle, job.state, name, Facts()) in (None, job.state):
+        return None
+    return name
+
+
+def _stale_data(job: Job, now: datetime) -> bytes:
+    deadline = (
+        job.created + timedelta(seconds=job.deadline_s) if job.deadline_s is not None else None
+    )
+    if deadline is not None and deadline <= now:
+        detail = f"not ended {job.deadline_s:g} s after it was made"
+    else:
+        detail = f"no event for {job.heartbeat_s:g} s"
+    return msgspec.json.encode({"cause": "stale", "detail": detail})

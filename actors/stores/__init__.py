@@ -1,0 +1,1 @@
+"""FAMILY: where jobs, their history and the other records are kept."""

@@ -1,0 +1,225 @@
+"""
+The contract of the store: job verbs, not queries.
+
+The state manager is the only writer of jobs and entries. Every reading verb that serves a caller
+takes the owner, and someone else's record is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from msgspec import Struct
+
+from schemas.identifiers import EventId, JobId
+from schemas.jobs import Entry, Job, Refusal
+from schemas.lifecycle import JobOutcome
+
+
+class EventKey(NamedTuple):
+    """What makes an event the same event: its job and its id."""
+
+    job: JobId
+    event: EventId
+
+
+class Known(Struct, frozen=True):
+    """What the history still knows of an event; of a deleted job's only seq and digest."""
+
+    seq: int
+    digest: bytes
+    entry: Entry | None
+
+
+class View(Struct, frozen=True):
+    """Jobs as the store has them, and what is known of the events that were asked for."""
+
+    jobs: Mapping[JobId, Job]
+    tails: Mapping[JobId, Sequence[Entry]]
+    """
+    Entries after the projection's seq, of the jobs whose fold was asked for or that have no
+    projection.
+    """
+    known: Mapping[EventKey, Known]
+    refused: Mapping[EventKey, Refusal]
+
+
+class Commit(Struct, frozen=True, kw_only=True):
+    """What one batch writes, in this order."""
+
+    refusals: Sequence[Refusal]
+    entries: Sequence[Entry]
+    jobs: Sequence[Job]
+    """Projections after the entries; written only over a smaller seq."""
+    created: Collection[JobId]
+    """The jobs whose projection may be inserted; of all others it can only be updated."""
+    moved: Collection[JobId]
+    """
+    The jobs whose state, outcome, deletion or outstanding command may differ from what is
+    stored.
+    """
+
+
+class Committed(Struct, frozen=True):
+    """What became of a commit."""
+
+    stored: int
+    """How many of the entries are in the history now: the first so many."""
+    conflict: EventKey | None = None
+    """
+    The first entry that was not stored: its id or its seq was taken.
+
+    Look again and plan anew.
+    """
+    last_position: int = 0
+    """
+    Where the last stored entry stands in the order of all entries.
+
+    Those before it directly before.
+    """
+
+
+class Positioned(Struct, frozen=True, array_like=True):
+    """An entry and its place in the order of all entries."""
+
+    position: int
+    entry: Entry
+
+
+class JobFilter(Struct, frozen=True, kw_only=True):
+    """Which jobs a caller wants to see; an unset part does not filter."""
+
+    state: str | None = None
+    outcome: JobOutcome | None = None
+    tag: str | None = None
+    lifecycle: str | None = None
+    parent: JobId | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    words: tuple[str, ...] = ()
+
+
+class After(Struct, frozen=True, array_like=True):
+    """The last job of the page before: newest first, the id decides between equals."""
+
+    created: datetime
+    id: JobId
+
+
+class Count(Struct, frozen=True):
+    """How many jobs of an owner are in one state of one lifecycle."""
+
+    lifecycle: str
+    state: str
+    outcome: JobOutcome | None
+    jobs: int
+
+
+class Record(Struct, frozen=True):
+    """A stored document of another kind than jobs: its owner, its key and its text."""
+
+    owner: str
+    key: str
+    body: bytes
+
+
+class Store(Protocol):
+    """Keeps everything; a write that returned is on disk."""
+
+    async def open(self) -> None:
+        """
+        Make tables and indexes, or bring older ones up to date.
+
+        Return when ready for traffic.
+        """
+
+    async def close(self) -> None:
+        """Finish what runs and close."""
+
+    async def check(self) -> None:
+        """
+        Prove that reading and writing work now.
+
+        Raises:
+            Unavailable: they do not.
+
+        """
+
+    async def look(
+        self,
+        jobs: Collection[JobId],
+        keys: Collection[EventKey],
+        *,
+        fold: Collection[JobId],
+        known: bool,
+    ) -> View:
+        """
+        Load jobs, then ask which events are refused and, if `known`, which are in the history.
+
+        The ids are asked after the jobs are read, never before: an entry that appears in between
+        then shows as a conflict at the commit, not as a second entry.
+        """
+
+    async def commit(self, commit: Commit) -> Committed:
+        """Write refusals, then entries in order up to the first conflict, then projections."""
+
+    async def get(self, owner: str, job: JobId) -> Job | None:
+        """Give a job of this owner; a deleted one is not there."""
+
+    async def find(
+        self, owner: str, which: JobFilter, after: After | None, limit: int
+    ) -> list[Job]:
+        """Give an owner's jobs, newest first."""
+
+    async def history(self, owner: str, job: JobId, after: int, limit: int) -> list[Entry]:
+        """Give a job's entries with a seq above `after`, in order."""
+
+    async def since(self, owner: str, position: int, limit: int) -> tuple[list[Positioned], int]:
+        """
+        Give an owner's entries above a position in the order of all, and where to go on.
+
+        The page may be short, or empty, before the end is reached; the end is reached when the
+        position to go on from is the one that was given.
+        """
+
+    async def last_position(self) -> int:
+        """Give the position of the newest entry."""
+
+    async def count(self, owner: str) -> list[Count]:
+        """Count an owner's jobs by lifecycle and state."""
+
+    async def refusals(self, owner: str, after: int, limit: int) -> list[Refusal]:
+        """Give an owner's refused events, oldest first."""
+
+    async def refusal(self, owner: str, key: EventKey) -> Refusal | None:
+        """Give one refused event of this owner."""
+
+    async def mark_replayed(self, owner: str, key: EventKey, replayed_as: EventId) -> None:
+        """Remember under which id a refused event was sent again."""
+
+    async def outstanding(self, before: datetime, limit: int) -> list[Job]:
+        """Give jobs that have awaited the answer to a command since before a moment."""
+
+    async def stale(self, now: datetime, limit: int) -> list[Job]:
+        """Give jobs whose watch has run out, the longest overdue first."""
+
+    async def watch(self, job: Job, until: datetime | None) -> None:
+        """
+        Look at a job again at that moment, None: no more.
+
+        Nothing happens if it has moved on since.
+        """
+
+    async def put(self, kind: str, record: Record, *, fresh: bool = False) -> bool:
+        """Write a record; with `fresh` only where none is, and say whether it was written."""
+
+    async def fetch(self, kind: str, owner: str | None, key: str) -> Record | None:
+        """Give one record; `owner` None is for the service's own look-ups, such as keys by id."""
+
+    async def select(self, kind: str, owner: str | None, after: str, limit: int) -> list[Record]:
+        """Give records with a key above `after`, in the order of keys."""
+
+    async def drop(self, kind: str, owner: str, key: str) -> bool:
+        """Remove a record; say whether it was there."""

@@ -1,0 +1,201 @@
+"""
+The embedded store: one SQLite file, one writer, group commits that survive a power cut.
+
+One transaction holds a whole batch, so entries and projections never part company here; the
+contract's fold and repair exist for stores where they can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Collection
+from datetime import datetime
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from actors.runtime.tasks import Loop
+from actors.stores.base import (
+    After,
+    Commit,
+    Committed,
+    Count,
+    EventKey,
+    JobFilter,
+    Positioned,
+    Record,
+    View,
+)
+from actors.stores.sqlite import reading, writing
+from actors.stores.sqlite.rows import encode, job_key, microseconds
+from actors.stores.sqlite.schema import upgrade
+from actors.stores.sqlite.threads import ConnectionThreads, transaction
+from schemas.identifiers import EventId, JobId
+from schemas.jobs import Entry, Job, Refusal
+
+_PAGE_BYTES = 4096
+_READERS = 2
+_WRITER_CACHE_KIB = 32_768
+_READER_CACHE_KIB = 8_192
+#: How often the write-ahead log is moved into the database, beside the writer.
+_CHECKPOINT_S = 0.5
+
+
+class SqliteStore:
+    """Keeps everything in one SQLite file."""
+
+    def __init__(self, path: Path, *, max_bytes: int = 0) -> None:
+        """Use the file at `path`; `max_bytes` limits it, 0 does not."""
+        max_pages = max_bytes // _PAGE_BYTES
+        self._writer = ConnectionThreads(path, 1, cache_kib=_WRITER_CACHE_KIB, max_pages=max_pages)
+        self._readers = ConnectionThreads(path, _READERS, cache_kib=_READER_CACHE_KIB)
+        self._checkpointer = ConnectionThreads(path, 1, cache_kib=64)
+        self._checkpoints = Loop("sqlite.checkpoint", self._checkpoint)
+
+    async def open(self) -> None:
+        """Make the tables, or bring older ones up to date."""
+        await self._writer.run(upgrade)
+        self._checkpoints.start()
+
+    async def close(self) -> None:
+        """Finish what runs and close."""
+        await self._checkpoints.stop()
+        for threads in (self._checkpointer, self._readers, self._writer):
+            await asyncio.to_thread(threads.close)
+
+    async def check(self) -> None:
+        """Write one row and read it back."""
+        await self._writer.run(_check)
+
+    async def look(
+        self,
+        jobs: Collection[JobId],
+        keys: Collection[EventKey],
+        *,
+        fold: Collection[JobId],
+        known: bool,
+    ) -> View:
+        """Load jobs and what is known of events."""
+        return await self._writer.run(writing.look, jobs, keys, fold, known)
+
+    async def commit(self, commit: Commit) -> Committed:
+        """Write a batch in one transaction."""
+        return await self._writer.run(writing.commit, commit)
+
+    async def get(self, owner: str, job: JobId) -> Job | None:
+        """Give a job of this owner."""
+        return await self._readers.run(reading.get, owner, job)
+
+    async def find(
+        self, owner: str, which: JobFilter, after: After | None, limit: int
+    ) -> list[Job]:
+        """Give an owner's jobs, newest first."""
+        return await self._readers.run(reading.find, owner, which, after, limit)
+
+    async def history(self, owner: str, job: JobId, after: int, limit: int) -> list[Entry]:
+        """Give a job's entries above a seq."""
+        return await self._readers.run(reading.history, owner, job, after, limit)
+
+    async def since(self, owner: str, position: int, limit: int) -> tuple[list[Positioned], int]:
+        """Give an owner's entries above a position."""
+        return await self._readers.run(reading.since, owner, position, limit)
+
+    async def last_position(self) -> int:
+        """Give the position of the newest entry."""
+        return await self._readers.run(reading.last_position)
+
+    async def count(self, owner: str) -> list[Count]:
+        """Count an owner's jobs."""
+        return await self._readers.run(reading.count, owner)
+
+    async def refusals(self, owner: str, after: int, limit: int) -> list[Refusal]:
+        """Give an owner's refused events."""
+        return await self._readers.run(reading.refusals, owner, after, limit)
+
+    async def refusal(self, owner: str, key: EventKey) -> Refusal | None:
+        """Give one refused event."""
+        return await self._readers.run(reading.refusal, owner, key)
+
+    async def mark_replayed(self, owner: str, key: EventKey, replayed_as: EventId) -> None:
+        """Remember under which id a refused event was sent again."""
+        await self._writer.run(_mark_replayed, owner, key, replayed_as)
+
+    async def outstanding(self, before: datetime, limit: int) -> list[Job]:
+        """Give jobs that have awaited a worker since before a moment."""
+        return await self._readers.run(reading.outstanding, before, limit)
+
+    async def stale(self, now: datetime, limit: int) -> list[Job]:
+        """Give jobs whose watch has run out."""
+        return await self._readers.run(reading.stale, now, limit)
+
+    async def watch(self, job: Job, until: datetime | None) -> None:
+        """Look at a job again at that moment."""
+        await self._writer.run(_watch, job, until)
+
+    async def put(self, kind: str, record: Record, *, fresh: bool = False) -> bool:
+        """Write a record."""
+        return await self._writer.run(_put, kind, record, fresh)
+
+    async def fetch(self, kind: str, owner: str | None, key: str) -> Record | None:
+        """Give one record."""
+        return await self._readers.run(reading.fetch, kind, owner, key)
+
+    async def select(self, kind: str, owner: str | None, after: str, limit: int) -> list[Record]:
+        """Give records in the order of keys."""
+        return await self._readers.run(reading.select, kind, owner, after, limit)
+
+    async def drop(self, kind: str, owner: str, key: str) -> bool:
+        """Remove a record."""
+        return await self._writer.run(_drop, kind, owner, key)
+
+    async def _checkpoint(self) -> None:
+        """Move the log into the database beside the writer: no commit has to wait for it."""
+        while True:
+            await asyncio.sleep(_CHECKPOINT_S)
+            await self._checkpointer.run(_checkpoint)
+
+
+def _checkpoint(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    with transaction(connection):
+        connection.execute(
+            "INSERT OR REPLACE INTO records VALUES ('service', '', 'probe', randomblob(8))"
+        )
+
+
+def _mark_replayed(
+    connection: sqlite3.Connection, owner: str, key: EventKey, replayed_as: EventId
+) -> None:
+    with transaction(connection):
+        found = reading.refusal(connection, owner, key)
+        if found is not None:
+            connection.execute(
+                "UPDATE refused SET body = ? WHERE position = ?",
+                (encode(replace(found, replayed_as=replayed_as)), found.position),
+            )
+
+
+def _watch(connection: sqlite3.Connection, job: Job, until: datetime | None) -> None:
+    moment = microseconds(until) if until else None
+    connection.execute(
+        "UPDATE jobs SET watch_at = ? WHERE id = ? AND seq = ?", (moment, job_key(job.id), job.seq)
+    )
+
+
+def _put(connection: sqlite3.Connection, kind: str, record: Record, fresh: bool) -> bool:  # noqa: FBT001
+    verb = "INSERT OR IGNORE" if fresh else "INSERT OR REPLACE"
+    values = (kind, record.owner, record.key, record.body)
+    return bool(connection.execute(f"{verb} INTO records VALUES (?, ?, ?, ?)", values).rowcount)
+
+
+def _drop(connection: sqlite3.Connection, kind: str, owner: str, key: str) -> bool:
+    values = (kind, owner, key)
+    return bool(
+        connection.execute(
+            "DELETE FROM records WHERE kind = ? AND owner = ? AND key = ?", values
+        ).rowcount
+    )

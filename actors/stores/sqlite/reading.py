@@ -1,0 +1,231 @@
+"""
+What callers and the reaper read, in SQL. Runs on the reading threads.
+
+Every caller's query names the owner.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime
+from typing import Any
+
+from msgspec.structs import replace
+
+from actors.stores.base import After, Count, EventKey, JobFilter, Positioned, Record
+from actors.stores.sqlite.rows import (
+    decode_entry,
+    decode_job,
+    decode_refusal,
+    job_key,
+    microseconds,
+    words,
+)
+from schemas.identifiers import JobId
+from schemas.jobs import Entry, Job, Refusal
+
+#: Entries of all owners that one page of a stream looks at: bounds the work for an owner with few.
+_STREAM_SPAN = 20_000
+
+
+def get(connection: sqlite3.Connection, owner: str, job: JobId) -> Job | None:
+    """Give a job of this owner."""
+    row = connection.execute(
+        "SELECT body FROM jobs WHERE id = ? AND owner = ? AND deleted = 0", (job_key(job), owner)
+    ).fetchone()
+    return decode_job(row[0]) if row else None
+
+
+def find(
+    connection: sqlite3.Connection, owner: str, which: JobFilter, after: After | None, limit: int
+) -> list[Job]:
+    """Give a page of an owner's jobs, newest first."""
+    looked_up = ([f"#{which.tag}"] if which.tag else []) + [
+        f"~{word}" for word in words(*which.words)
+    ]
+    if looked_up:
+        source, at, values = _by_terms(owner, looked_up, which.state)
+    else:
+        source, at, values = _by_columns(owner, which)
+    conditions = []
+    for column, value in (("outcome", which.outcome), ("lifecycle", which.lifecycle)):
+        if value is not None:
+            conditions.append(f"jobs.{column} = ?")
+            values.append(value)
+    if which.parent is not None and looked_up:
+        conditions.append("jobs.parent = ?")
+        values.append(job_key(which.parent))
+    for sign, moment in ((">=", which.since), ("<", which.until)):
+        if moment is not None:
+            conditions.append(f"{at}.created {sign} ?")
+            values.append(microseconds(moment))
+    key = "terms.job" if looked_up else "jobs.id"
+    if after is not None:
+        conditions.append(f"({at}.created, {key}) < (?, ?)")
+        values += [microseconds(after.created), job_key(after.id)]
+    more = "".join(f" AND {condition}" for condition in conditions)
+    order = f" ORDER BY {at}.created DESC, {key} DESC LIMIT ?"
+    rows = connection.execute(  # fixed fragments; every value is a parameter
+        f"SELECT jobs.body FROM {source}{more}{order}",  # noqa: S608
+        [*values, limit],
+    )
+    return [decode_job(body) for (body,) in rows]
+
+
+def _by_terms(owner: str, looked_up: list[str], state: str | None) -> tuple[str, str, list[Any]]:
+    """Walk the first term in the order of time; the others, and the state, are asked of each."""
+    first, *others = looked_up
+    source = (
+        "terms CROSS JOIN jobs ON jobs.id = terms.job WHERE "
+        "terms.owner = ? AND terms.term = ? AND jobs.deleted = 0"
+    )
+    values: list[Any] = [owner, first]
+    if state is not None:
+        source += " AND terms.state = ?"
+        values.append(state)
+    for term in others:
+        source += (
+            " AND EXISTS (SELECT 1 FROM terms AS other WHERE "
+            "other.owner = terms.owner AND other.term = ?"
+            " AND other.created = terms.created AND other.job = terms.job)"
+        )
+        values.append(term)
+    return source, "terms", values
+
+
+def _by_columns(owner: str, which: JobFilter) -> tuple[str, str, list[Any]]:
+    if which.parent is not None:
+        source = (
+            "jobs INDEXED BY jobs_by_parent WHERE jobs.parent "
+            "= ? AND jobs.owner = ? AND jobs.deleted = 0"
+        )
+        values: list[Any] = [job_key(which.parent), owner]
+        if which.state is not None:
+            source += " AND jobs.state = ?"
+            values.append(which.state)
+        return source, "jobs", values
+    if which.state is not None:
+        source = (
+            "jobs INDEXED BY jobs_by_state WHERE jobs.owner "
+            "= ? AND jobs.state = ? AND jobs.deleted = 0"
+        )
+        return source, "jobs", [owner, which.state]
+    return (
+        "jobs INDEXED BY jobs_by_owner WHERE jobs.owner = ? AND jobs.deleted = 0",
+        "jobs",
+        [owner],
+    )
+
+
+def history(
+    connection: sqlite3.Connection, owner: str, job: JobId, after: int, limit: int
+) -> list[Entry]:
+    """Give a page of a job's entries."""
+    rows = connection.execute(
+        "SELECT body FROM entries WHERE job = ? AND seq > ? AND "
+        "owner = ? AND body IS NOT NULL ORDER BY seq LIMIT ?",
+        (job_key(job), after, owner, limit),
+    )
+    return [decode_entry(body) for (body,) in rows]
+
+
+def since(
+    connection: sqlite3.Connection, owner: str, position: int, limit: int
+) -> tuple[list[Positioned], int]:
+    """Give a page of an owner's entries in the order of all, and where to go on."""
+    end = min(position + _STREAM_SPAN, last_position(connection))
+    rows = connection.execute(
+        "SELECT position, body FROM entries WHERE position > ? "
+        "AND position <= ? AND owner = ? AND body IS NOT NULL"
+        " ORDER BY position LIMIT ?",
+        (position, end, owner, limit),
+    )
+    page = [Positioned(place, decode_entry(body)) for place, body in rows]
+    return page, page[-1].position if len(page) == limit else max(end, position)
+
+
+def last_position(connection: sqlite3.Connection) -> int:
+    """Give the position of the newest entry."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def count(connection: sqlite3.Connection, owner: str) -> list[Count]:
+    """Count an owner's jobs."""
+    rows = connection.execute(
+        "SELECT lifecycle, state, outcome, count(*) FROM jobs WHERE owner = ? AND deleted = 0"
+        " GROUP BY lifecycle, state, outcome ORDER BY lifecycle, state, outcome",
+        (owner,),
+    )
+    return [Count(*row) for row in rows]
+
+
+def refusals(connection: sqlite3.Connection, owner: str, after: int, limit: int) -> list[Refusal]:
+    """Give a page of an owner's refused events."""
+    rows = connection.execute(
+        "SELECT position, body FROM refused WHERE owner "
+        "= ? AND position > ? ORDER BY position LIMIT ?",
+        (owner, after, limit),
+    )
+    return [_at(decode_refusal(body), position) for position, body in rows]
+
+
+def refusal(connection: sqlite3.Connection, owner: str, key: EventKey) -> Refusal | None:
+    """Give one refused event."""
+    row = connection.execute(
+        "SELECT position, body FROM refused WHERE job = ? AND id = ? AND owner = ?",
+        (job_key(key.job), key.event, owner),
+    ).fetchone()
+    return _at(decode_refusal(row[1]), row[0]) if row else None
+
+
+def _at(refused: Refusal, position: int) -> Refusal:
+    return replace(refused, position=position)
+
+
+def outstanding(connection: sqlite3.Connection, before: datetime, limit: int) -> list[Job]:
+    """Give jobs whose command was caused before a moment."""
+    rows = connection.execute(
+        "SELECT body FROM jobs WHERE outstanding_since < ? ORDER BY outstanding_since LIMIT ?",
+        (microseconds(before), limit),
+    )
+    return [decode_job(body) for (body,) in rows]
+
+
+def stale(connection: sqlite3.Connection, now: datetime, limit: int) -> list[Job]:
+    """Give jobs whose watch has run out."""
+    rows = connection.execute(
+        "SELECT body FROM jobs WHERE watch_at <= ? ORDER BY watch_at LIMIT ?",
+        (microseconds(now), limit),
+    )
+    return [decode_job(body) for (body,) in rows]
+
+
+def fetch(connection: sqlite3.Connection, kind: str, owner: str | None, key: str) -> Record | None:
+    """Give one record, of an owner or of whoever has that key."""
+    if owner is None:
+        row = connection.execute(
+            "SELECT owner, key, body FROM records WHERE kind = ? AND key = ?", (kind, key)
+        ).fetchone()
+    else:
+        row = connection.execute(
+            "SELECT owner, key, body FROM records WHERE kind = ? AND owner = ? AND key = ?",
+            (kind, owner, key),
+        ).fetchone()
+    return Record(*row) if row else None
+
+
+def select(
+    connection: sqlite3.Connection, kind: str, owner: str | None, after: str, limit: int
+) -> list[Record]:
+    """Give a page of records, of an owner or of all."""
+    if owner is None:
+        sql = "SELECT owner, key, body FROM records WHERE kind = ? AND key > ? ORDER BY key LIMIT ?"
+        rows = connection.execute(sql, (kind, after, limit))
+    else:
+        sql = (
+            "SELECT owner, key, body FROM records WHERE kind = "
+            "? AND owner = ? AND key > ? ORDER BY key LIMIT ?"
+        )
+        rows = connection.execute(sql, (kind, owner, after, limit))
+    return [Record(*row) for row in rows]

@@ -1,0 +1,91 @@
+"""
+Tables, indexes and their versions.
+
+A database of an older version is brought up to date at open.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from schemas.errors import Misconfigured
+
+#: One script for each version; a database at version n runs those after n.
+UPGRADES: Final = (
+    """
+    -- The history. position is the order of commits; (job, id) makes an event count once, (job,
+    seq) keeps a -- stale view from writing over a newer one. body is empty when the job was
+    deleted. CREATE TABLE entries (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        job BLOB NOT NULL, seq INTEGER NOT NULL, id TEXT NOT NULL,
+        owner TEXT NOT NULL, digest BLOB NOT NULL, body BLOB
+    );
+    CREATE UNIQUE INDEX entries_by_id ON entries (job, id);
+    CREATE UNIQUE INDEX entries_by_seq ON entries (job, seq);
+
+    -- The projection. No index names a column that every event rewrites.
+    CREATE TABLE jobs (
+        id BLOB PRIMARY KEY, owner TEXT NOT NULL, created INTEGER NOT NULL, parent BLOB,
+        lifecycle TEXT NOT NULL, state TEXT NOT NULL, outcome TEXT, deleted INTEGER NOT NULL,
+        outstanding_since INTEGER, watch_at INTEGER, seq INTEGER NOT NULL, body BLOB NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX jobs_by_owner ON jobs (owner, created) WHERE deleted = 0;
+    CREATE INDEX jobs_by_state ON jobs (owner, state, created) WHERE deleted = 0;
+    CREATE INDEX jobs_by_parent ON jobs (parent, created) WHERE parent IS NOT NULL;
+    CREATE INDEX jobs_outstanding ON jobs (outstanding_since) WHERE outstanding_since IS NOT NULL;
+    CREATE INDEX jobs_watched ON jobs (watch_at) WHERE watch_at IS NOT NULL;
+
+    -- What a job can be found by: '#' and a tag, '~' and a word of its name or tags.
+    CREATE TABLE terms (
+        owner TEXT NOT NULL, term TEXT NOT NULL, created INTEGER NOT NULL, job BLOB NOT NULL,
+        state TEXT NOT NULL, PRIMARY KEY (owner, term, created, job)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE refused (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        job BLOB NOT NULL, id TEXT NOT NULL, owner TEXT NOT NULL, body BLOB NOT NULL
+    );
+    CREATE UNIQUE INDEX refused_by_id ON refused (job, id);
+    CREATE INDEX refused_by_owner ON refused (owner, position);
+
+    CREATE TABLE records (
+        kind TEXT NOT NULL, owner TEXT NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL,
+        PRIMARY KEY (kind, owner, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX records_by_key ON records (kind, key);
+    """,
+)
+
+VERSION: Final = len(UPGRADES)
+
+#: WAL with FULL: a commit that returned survives a power cut. The checkpoint is the
+#: checkpointer's; the writer's own limit only catches what it left.
+PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA busy_timeout = 5000",
+    "PRAGMA secure_delete = OFF",
+    "PRAGMA wal_autocheckpoint = 4000",
+)
+
+
+def upgrade(connection: sqlite3.Connection) -> None:
+    """
+    Bring a database to this release's version, all steps in one transaction.
+
+    Raises:
+        Misconfigured: it was written by a newer release.
+
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        detail = (
+            f"the data folder has schema version {version}, this release knows up to {VERSION}: "
+            "start the newer release, or restore a backup made by this one"
+        )
+        raise Misconfigured(detail)
+    for number in range(version, VERSION):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {UPGRADES[number]} PRAGMA user_version = {number + 1}; COMMIT;"
+        )

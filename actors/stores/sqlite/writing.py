@@ -1,0 +1,207 @@
+"""The main path in SQL: look, then commit. Both run on the one writing thread."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from actors.runtime.failpoints import failpoint
+from actors.stores.base import Commit, Committed, EventKey, Known, View
+from actors.stores.sqlite.rows import (
+    decode_entry,
+    decode_refusal,
+    encode,
+    job_id,
+    job_key,
+    microseconds,
+    read_jobs,
+    read_matching,
+    terms,
+    write_rows,
+)
+from actors.stores.sqlite.threads import transaction
+from schemas.identifiers import EventId, JobId
+from schemas.jobs import Entry, Job
+
+_INSERT_ENTRIES: Final = "INSERT INTO entries (job, seq, id, owner, digest, body)"
+_INSERT_REFUSALS: Final = "INSERT OR IGNORE INTO refused (job, id, owner, body)"
+_INSERT_JOBS: Final = (
+    "INSERT OR IGNORE INTO jobs (id, owner, created, parent, lifecycle, state, outcome, deleted,"
+    " outstanding_since, watch_at, seq, body)"
+)
+_INSERT_TERMS: Final = "INSERT OR IGNORE INTO terms (owner, term, created, job, state)"
+_TOUCH_JOBS: Final = (
+    "WITH new (id, seq, body) AS (",
+    (
+        ") UPDATE jobs SET seq = new.seq, body = new.body FROM "
+        "new WHERE jobs.id = new.id AND jobs.seq < new.seq"
+    ),
+)
+_MOVE_JOB: Final = (
+    "UPDATE jobs SET owner = ?, created = ?, parent = ?, "
+    "lifecycle = ?, state = ?, outcome = ?, deleted = ?,"
+    " outstanding_since = ?, watch_at = coalesce(watch_at, "
+    "?), seq = ?, body = ? WHERE id = ? AND seq < ?"
+)
+
+
+def look(
+    connection: sqlite3.Connection,
+    jobs: Collection[JobId],
+    keys: Collection[EventKey],
+    fold: Collection[JobId],
+    known: bool,  # noqa: FBT001 - the contract's own argument
+) -> View:
+    """Load jobs, then ask for the events."""
+    loaded = {job.id: job for job in read_jobs(connection, [job_key(job) for job in jobs])}
+    behind = {*fold, *(job for job in jobs if job not in loaded)}
+    tails = {job: _tail(connection, job, loaded[job].seq if job in loaded else 0) for job in behind}
+    pairs = [(job_key(job), event) for job, event in keys]
+    refused = {
+        EventKey(refusal.job, refusal.event): refusal
+        for (body,) in read_matching(connection, "body", "refused", pairs)
+        for refusal in (decode_refusal(body),)
+    }
+    return View(loaded, tails, _known(connection, pairs) if known else {}, refused)
+
+
+def _tail(connection: sqlite3.Connection, job: JobId, seq: int) -> list[Entry]:
+    rows = connection.execute(
+        "SELECT body FROM entries WHERE job = ? AND seq > ? AND body IS NOT NULL ORDER BY seq",
+        (job_key(job), seq),
+    )
+    return [decode_entry(body) for (body,) in rows]
+
+
+def _known(
+    connection: sqlite3.Connection, pairs: Sequence[tuple[bytes, str]]
+) -> dict[EventKey, Known]:
+    rows = read_matching(connection, "job, id, seq, digest, body", "entries", pairs)
+    return {
+        EventKey(job_id(job), EventId(event)): Known(
+            seq, digest, decode_entry(body) if body else None
+        )
+        for job, event, seq, digest, body in rows
+    }
+
+
+def commit(connection: sqlite3.Connection, work: Commit) -> Committed:
+    """Write a batch in one transaction; at a conflict nothing of it is written."""
+    try:
+        with transaction(connection):
+            _refuse(connection, work)
+            failpoint("store.before_insert")
+            position = _insert(connection, work.entries)
+            failpoint("store.after_insert")
+            _project(connection, work)
+            failpoint("store.after_projection")
+    except sqlite3.IntegrityError:
+        return Committed(0, conflict=_conflict(connection, work.entries))
+    failpoint("store.after_commit")
+    return Committed(len(work.entries), last_position=position)
+
+
+def _refuse(connection: sqlite3.Connection, work: Commit) -> None:
+    rows = [(job_key(r.job), r.event, r.owner, encode(r)) for r in work.refusals]
+    write_rows(connection, _INSERT_REFUSALS, "", rows)
+
+
+def _insert(connection: sqlite3.Connection, entries: Sequence[Entry]) -> int:
+    rows = [(job_key(e.job), e.seq, e.id, e.owner, e.digest, encode(e)) for e in entries]
+    write_rows(connection, _INSERT_ENTRIES, "", rows)
+    (position,) = connection.execute("SELECT last_insert_rowid()").fetchone()
+    return int(position) if entries else 0
+
+
+def _conflict(connection: sqlite3.Connection, entries: Sequence[Entry]) -> EventKey:
+    """Find the first entry whose id or seq is taken."""
+    for entry in entries:
+        taken = connection.execute(
+            "SELECT 1 FROM entries WHERE job = ?1 AND (id = ?2 OR seq = ?3)",
+            (job_key(entry.job), entry.id, entry.seq),
+        ).fetchone()
+        if taken:
+            return EventKey(entry.job, entry.id)
+    # Two entries of one batch clash with each other: a mistake in the plan, not in the store.
+    message = "a batch holds two entries with the same id or seq"
+    raise ValueError(message)
+
+
+def _project(connection: sqlite3.Connection, work: Commit) -> None:
+    touched = []
+    for job in work.jobs:
+        if job.id in work.created and _create(connection, job):
+            continue
+        if job.id in work.moved or job.id in work.created:
+            _move(connection, job)
+        else:
+            touched.append((job_key(job.id), job.seq, encode(job)))
+    write_rows(connection, *_TOUCH_JOBS, touched)
+
+
+def _create(connection: sqlite3.Connection, job: Job) -> bool:
+    key = job_key(job.id)
+    inserted = connection.execute(
+        f"{_INSERT_JOBS} VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+        (key, *_indexed(job), job.seq, encode(job)),
+    ).rowcount
+    if inserted:
+        _add_terms(connection, job)
+    return bool(inserted)
+
+
+def _move(connection: sqlite3.Connection, job: Job) -> None:
+    key = job_key(job.id)
+    values = (*_indexed(job), job.seq, encode(job), key, job.seq)
+    if not connection.execute(_MOVE_JOB, values).rowcount:
+        return  # a newer projection is there already
+    created = microseconds(job.created)
+    for term in terms(job):
+        connection.execute(
+            "UPDATE terms SET state = ? WHERE owner = ? AND term = ? AND created = ? AND job = ?",
+            (job.state, job.owner, term, created, key),
+        )
+    if job.deleted:
+        _strip(connection, job)
+    elif job.seq == job.born or job.born > 1:
+        _add_terms(connection, job)
+
+
+def _strip(connection: sqlite3.Connection, job: Job) -> None:
+    """Leave of a deleted job only the ids, seqs and digests of its entries."""
+    key, created = job_key(job.id), microseconds(job.created)
+    connection.execute("UPDATE entries SET body = NULL WHERE job = ? AND seq <= ?", (key, job.seq))
+    connection.execute("UPDATE jobs SET watch_at = NULL WHERE id = ?", (key,))
+    for term in terms(job):
+        connection.execute(
+            "DELETE FROM terms WHERE owner = ? AND term = ? AND created = ? AND job = ?",
+            (job.owner, term, created, key),
+        )
+
+
+def _add_terms(connection: sqlite3.Connection, job: Job) -> None:
+    key, created = job_key(job.id), microseconds(job.created)
+    write_rows(
+        connection,
+        _INSERT_TERMS,
+        "",
+        [(job.owner, term, created, key, job.state) for term in terms(job)],
+    )
+
+
+def _indexed(job: Job) -> tuple[object, ...]:
+    """Give the columns of a job that indexes are made of, in the order of the table."""
+    outstanding = job.outstanding
+    stale_at = None if job.outcome or job.deleted else job.stale_at()
+    return (
+        job.owner,
+        microseconds(job.created),
+        job_key(job.parent) if job.parent else None,
+        job.lifecycle,
+        job.state,
+        job.outcome,
+        int(job.deleted),
+        microseconds(outstanding.since) if outstanding else None,
+        microseconds(stale_at) if stale_at else None,
+    )

@@ -1,0 +1,1 @@
+"""FAMILY: the message bus between the actors."""

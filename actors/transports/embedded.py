@@ -1,0 +1,170 @@
+"""
+The bus inside one process: the same encoded bytes, queues and acknowledgements, without a broker.
+
+An event queue confirms a message when its handler has committed it, so an event is answered when
+it is on disk. Other queues confirm at once: what they lose in a crash is rebuilt at the next start
+from the jobs themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+import structlog
+
+from actors.transports.base import Delivery, Handler, Listener
+from schemas.errors import Unavailable
+
+_log = structlog.get_logger()
+
+#: Queues whose messages are safe only when they have been handled.
+_CONFIRMED_WHEN_HANDLED = "events."
+#: Messages that a queue holds before senders are told to come back.
+_QUEUE_LIMIT = 10_000
+#: Messages of one batch.
+_BATCH = 8
+
+
+class EmbeddedTransport:
+    """A bus for actors that share one event loop."""
+
+    def __init__(self) -> None:
+        """Make a bus without queues; they come with their first use."""
+        self._queues: dict[str, _Queue] = {}
+        self._listeners: list[tuple[str, _Ear]] = []
+        self._open = False
+
+    async def open(self) -> None:
+        """Let messages in."""
+        self._open = True
+
+    async def close(self) -> None:
+        """Let no message in, finish the batches in hand, and forget the rest."""
+        self._open = False
+        for queue in self._queues.values():
+            await queue.close()
+        for _, ear in self._listeners:
+            await ear.close()
+
+    async def send(self, queue: str, messages: Sequence[bytes]) -> None:
+        """
+        Put messages in a queue.
+
+        On an event queue return when their handler has committed them.
+        """
+        if not self._open:
+            raise Unavailable("the service is stopping", retry_after_s=2)
+        handled = self._queue(queue).put(messages)
+        if queue.startswith(_CONFIRMED_WHEN_HANDLED):
+            for each in handled:
+                await each
+
+    async def consume(self, queue: str, handler: Handler) -> None:
+        """Start handing the queue's messages to a handler, batch after batch."""
+        self._queue(queue).serve(handler)
+
+    async def broadcast(self, topic: str, message: bytes) -> None:
+        """Put the message before every listener; each has a queue of its own."""
+        for pattern, ear in self._listeners:
+            if pattern == topic or (pattern.endswith(".*") and topic.startswith(pattern[:-1])):
+                ear.hear(topic, message)
+
+    async def listen(self, pattern: str, listener: Listener) -> None:
+        """Hear a topic, or `prefix.*`."""
+        self._listeners.append((pattern, _Ear(listener)))
+
+    async def reply(self, address: str, message: bytes) -> None:
+        """Tell the one listener of an address."""
+        await self.broadcast(address, message)
+
+    def _queue(self, name: str) -> _Queue:
+        if name not in self._queues:
+            self._queues[name] = _Queue(name)
+        return self._queues[name]
+
+
+class _Queue:
+    """One queue, its consumer, and the senders that wait for it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._waiting: deque[tuple[bytes, asyncio.Future[None]]] = deque()
+        self._filled = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+
+    def put(self, messages: Sequence[bytes]) -> list[asyncio.Future[None]]:
+        if len(self._waiting) + len(messages) > _QUEUE_LIMIT:
+            raise Unavailable(f"the queue {self._name} is full", retry_after_s=1)
+        loop = asyncio.get_running_loop()
+        handled = [loop.create_future() for _ in messages]
+        self._waiting.extend(zip(messages, handled, strict=True))
+        self._filled.set()
+        return handled
+
+    def serve(self, handler: Handler) -> None:
+        self._task = asyncio.create_task(self._consume(handler), name=f"queue.{self._name}")
+
+    async def close(self) -> None:
+        self._closing = True
+        self._filled.set()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        for _, handled in self._waiting:
+            _refuse(handled, Unavailable("the service is stopping", retry_after_s=2))
+        self._waiting.clear()
+
+    async def _consume(self, handler: Handler) -> None:
+        while True:
+            await self._filled.wait()
+            if self._closing:
+                return
+            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+            if not self._waiting:
+                self._filled.clear()
+            try:
+                await handler([Delivery(message) for message, _ in batch])
+            except Exception as error:  # noqa: BLE001 - the senders are told, and decide
+                _log.warning("handler_failed", queue=self._name, error=str(error))
+                for _, handled in batch:
+                    _refuse(handled, error)
+            else:
+                for _, handled in batch:
+                    if not handled.done():
+                        handled.set_result(None)
+
+
+class _Ear:
+    """A listener with a queue of its own, so that a slow one delays nobody."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._heard: deque[tuple[str, bytes]] = deque()
+        self._waiting = False
+
+    def hear(self, topic: str, message: bytes) -> None:
+        self._heard.append((topic, message))
+        if not self._waiting:
+            self._waiting = True
+            asyncio.get_running_loop().call_soon(self._tell)
+
+    def _tell(self) -> None:
+        self._waiting = False
+        while self._heard:
+            topic, message = self._heard.popleft()
+            try:
+                self._listener(topic, message)
+            except Exception:  # noqa: BLE001 - logged; other listeners go on
+                _log.exception("listener_failed", topic=topic)
+
+    async def close(self) -> None:
+        self._heard.clear()
+
+
+def _refuse(handled: asyncio.Future[None], error: Exception) -> None:
+    if not handled.done():
+        handled.set_exception(error)
+        # A sender that has given up does not look at it.
+        handled.exception()

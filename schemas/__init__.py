@@ -1,0 +1,1 @@
+"""The words of the system and the pure rules about them: no I/O, no clock, no logging."""

@@ -1,0 +1,207 @@
+"""
+Jobs and their history: the entry is the remembered fact, the job is the fold of its entries.
+
+An entry is self-sufficient: it carries the change that it made, so a job can be rolled forward
+from any earlier view of it by `advance`, and from nothing at all by starting at its `create`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from msgspec import UNSET, Struct, UnsetType, structs
+
+from schemas.commands import Outstanding
+from schemas.identifiers import EventId, JobId
+from schemas.lifecycle import JobOutcome
+from schemas.outcomes import Reason
+
+
+class Plan(Struct, frozen=True, array_like=True):
+    """What the state manager must know of a job that Jobwire runs itself."""
+
+    stage_in: bool = False
+    stage_out: bool = False
+    tries: int = 1
+
+
+class Birth(Struct, frozen=True, kw_only=True, array_like=True):
+    """What `create` fixes for a job's whole life."""
+
+    owner: str
+    lifecycle: str
+    lifecycle_version: int
+    name: str | None = None
+    tags: tuple[str, ...] = ()
+    parent: JobId | None = None
+    deadline_s: float | None = None
+    heartbeat_s: float | None = None
+    plan: Plan | None = None
+
+
+class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one entry changed of its job; an unset field stayed as it was."""
+
+    birth: Birth | UnsetType = UNSET
+    cause: str | UnsetType | None = UNSET
+    generation: int | UnsetType = UNSET
+    previous_token_until: datetime | UnsetType | None = UNSET
+    attempt: int | UnsetType = UNSET
+    first_attempt: int | UnsetType = UNSET
+    outstanding: Outstanding | UnsetType | None = UNSET
+    cancel_applied: bool | UnsetType = UNSET
+    suspected: int | UnsetType = UNSET
+    deleted: bool | UnsetType = UNSET
+
+
+#: The change of an entry that changed nothing: most entries share it.
+NO_CHANGE = Change()
+
+
+class Entry(Struct, frozen=True, kw_only=True, array_like=True):
+    """One remembered event: applied, or kept with the reason why not."""
+
+    job: JobId
+    owner: str
+    seq: int
+    id: EventId
+    name: str
+    state: str
+    """The state after this entry."""
+    outcome: JobOutcome | None
+    applied: bool
+    reason: Reason | None
+    data: bytes | None
+    source: str | None
+    received: datetime
+    occurred: datetime | None
+    digest: bytes
+    change: Change
+
+
+class Job(Struct, frozen=True, kw_only=True, array_like=True):
+    """A job as its entries leave it; a deleted one stays as a tombstone without its history."""
+
+    id: JobId
+    owner: str
+    lifecycle: str
+    lifecycle_version: int
+    name: str | None
+    tags: tuple[str, ...]
+    parent: JobId | None
+    deadline_s: float | None
+    heartbeat_s: float | None
+    plan: Plan | None
+    state: str
+    outcome: JobOutcome | None
+    cause: str | None
+    seq: int
+    born: int
+    """The seq of the `create` that this life began with; a re-created job goes on counting."""
+    created: datetime
+    updated: datetime
+    last_event: str
+    generation: int
+    previous_token_until: datetime | None
+    attempt: int
+    first_attempt: int
+    outstanding: Outstanding | None
+    cancel_applied: bool
+    suspected: int
+    deleted: bool
+
+    def stale_at(self) -> datetime | None:
+        """Give the moment when this job counts as stale unless another event comes first."""
+        moments = []
+        if self.deadline_s is not None:
+            moments.append(self.created + timedelta(seconds=self.deadline_s))
+        if self.heartbeat_s is not None:
+            moments.append(self.updated + timedelta(seconds=self.heartbeat_s))
+        return min(moments, default=None)
+
+
+class Refusal(Struct, frozen=True, kw_only=True, array_like=True):
+    """An accepted event that belongs to no history; its id stays refused for good."""
+
+    job: JobId
+    event: EventId
+    owner: str
+    reason: Reason
+    name: str
+    data: bytes | None
+    source: str | None
+    received: datetime
+    occurred: datetime | None
+    digest: bytes
+    position: int = 0
+    replayed_as: EventId | None = None
+
+
+def advance(job: Job | None, entry: Entry) -> Job:
+    """
+    Roll a job forward by its next entry.
+
+    Raises:
+        ValueError: the entry is not the next one; folding it would invent a history.
+
+    """
+    before = 0 if job is None else job.seq
+    if entry.seq != before + 1:
+        message = f"entry {entry.seq} does not follow {before}"
+        raise ValueError(message)
+    change = entry.change
+    if job is None or change.birth is not UNSET:
+        return _born(entry)
+    changed = (
+        {}
+        if change == NO_CHANGE
+        else {name: value for name in _CHANGING if (value := getattr(change, name)) is not UNSET}
+    )
+    return structs.replace(
+        job,
+        seq=entry.seq,
+        state=entry.state,
+        outcome=entry.outcome,
+        updated=entry.received,
+        last_event=entry.name if entry.applied else job.last_event,
+        **changed,
+    )
+
+
+#: Fields that an entry may change after the birth.
+_CHANGING = tuple(name for name in Change.__struct_fields__ if name != "birth")
+
+
+def _born(entry: Entry) -> Job:
+    change, birth = entry.change, entry.change.birth
+    if birth is UNSET:
+        message = f"the history of {entry.job} does not begin with its create"
+        raise ValueError(message)
+    return Job(
+        id=entry.job,
+        owner=birth.owner,
+        lifecycle=birth.lifecycle,
+        lifecycle_version=birth.lifecycle_version,
+        name=birth.name,
+        tags=birth.tags,
+        parent=birth.parent,
+        deadline_s=birth.deadline_s,
+        heartbeat_s=birth.heartbeat_s,
+        plan=birth.plan,
+        state=entry.state,
+        outcome=entry.outcome,
+        cause=None,
+        seq=entry.seq,
+        born=entry.seq,
+        created=entry.received,
+        updated=entry.received,
+        last_event=entry.name,
+        generation=change.generation or 0,
+        previous_token_until=None,
+        attempt=change.attempt or 1,
+        first_attempt=change.first_attempt or 1,
+        outstanding=change.outstanding or None,
+        cancel_applied=False,
+        suspected=0,
+        deleted=False,
+    )
