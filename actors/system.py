@@ -38,7 +38,7 @@ from actors.transports.base import Transport
 from actors.transports.embedded import EmbeddedTransport
 from schemas.codec import encode_packet
 from schemas.cursors import Cursors
-from schemas.errors import JobwireError, Misconfigured
+from schemas.errors import JobwireError, Misconfigured, Unauthorized
 from schemas.events import PACKET_VERSION, Event, Packet
 from schemas.identifiers import shard_of
 from schemas.principals import ALL_SCOPES
@@ -65,19 +65,20 @@ class System:
         self._store: Store = SqliteStore(folder.database, max_bytes=settings.limits.database_bytes)
         self._transport: Transport = EmbeddedTransport()
         secrets = folder.secrets()
+        self._keyring = secrets.keyring
         self._packer = Packer(settings.shards, self._send, settings.answer_s)
         self._replies = Replies()
         self._operations = self._make_operations(secrets)
         self._gateway = self._make_gateway(secrets)
         tables = LifecycleTables(self._store)
-        settler = Settler(self._store, secrets.keyring, tables, settings.limits.events_per_job)
+        settler = Settler(self._store, self._keyring, tables, settings.limits.events_per_job)
         self._actors: Sequence[Actor] = (
             StateManager(self._transport, settler, self._telemetry, settings.shards),
             Reaper(
                 store=self._store,
                 transport=self._transport,
                 tables=tables,
-                keyring=secrets.keyring,
+                keyring=self._keyring,
                 post=self._post,
                 clock=now,
                 telemetry=self._telemetry,
@@ -131,7 +132,7 @@ class System:
         events = Events(
             packer=self._packer,
             replies=self._replies,
-            keyring=secrets.keyring,
+            keyring=self._keyring,
             clock=now,
             shards=self._settings.shards,
             data_bytes=limits.data_bytes,
@@ -141,7 +142,7 @@ class System:
             store=self._store,
             events=events,
             lifecycles=lifecycles,
-            keyring=secrets.keyring,
+            keyring=self._keyring,
             identity=secrets.identity,
             quota=Quota(limits.jobs_per_minute, time.monotonic),
             most_tags=limits.tags_per_job,
@@ -194,9 +195,16 @@ class System:
             raise Misconfigured(detail)
 
     async def _make_first_key(self) -> None:
-        """Make the administrator's key at the first start, and again when its file was removed."""
-        if self._folder.api_key() is None:
-            made = await self._operations.keys.create(
-                KeyRequest(principal=FIRST_PRINCIPAL, scopes=ALL_SCOPES, label="first key")
-            )
-            write_private(self._folder.api_key_file, made.text.encode() + b"\n")
+        """Keep a key in its file that opens this data, also after a restore or a revocation."""
+        if await self._is_good(self._folder.api_key()):
+            return
+        made = await self._operations.keys.create(
+            KeyRequest(principal=FIRST_PRINCIPAL, scopes=ALL_SCOPES, label="first key")
+        )
+        write_private(self._folder.api_key_file, made.text.encode() + b"\n")
+
+    async def _is_good(self, api_key: str | None) -> bool:
+        try:
+            return api_key is not None and bool(await self._operations.keys.authenticate(api_key))
+        except Unauthorized:
+            return False

@@ -18,6 +18,7 @@ from actors.runtime.quota import Quota
 from schemas.codec import check_json
 from schemas.errors import (
     JobwireError,
+    Malformed,
     Timeout,
     TooLarge,
     TooManyRequests,
@@ -112,6 +113,7 @@ class Door:
 
         Raises:
             TooLarge: it is larger.
+            Malformed: it cannot be unpacked.
             Timeout: it did not arrive in time.
             UnsupportedMedia: its content encoding is none that can be read here.
 
@@ -132,6 +134,9 @@ class Door:
             raise Timeout(f"the body did not arrive within {self._request_s:g} s") from error
         except web.HTTPRequestEntityTooLarge as error:
             raise _too_large(limit) from error
+        except web.RequestPayloadError as error:
+            detail = "the body is not what its content encoding or its chunks say"
+            raise Malformed(detail, code="bad_request") from error
         if len(body) > limit:
             raise _too_large(limit)
         return body
@@ -141,7 +146,7 @@ class Door:
         if not is_json(request):
             detail = (
                 "send the body as application/json, not "
-                f"{request.headers.get('Content-Type') or 'without a type'}"
+                f"{request.headers.get('Content-Type') or 'without a type'!r}"
             )
             raise UnsupportedMedia(detail)
         body = await self.body(request, limit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from msgspec import structs
@@ -14,17 +14,21 @@ from actors.operations.replies import Replies
 from actors.runtime.failpoints import failpoint
 from actors.runtime.packer import Packer
 from schemas.codec import canonical
-from schemas.errors import Forbidden, JobwireError, TooLarge, Unauthorized
+from schemas.errors import Forbidden, Invalid, JobwireError, TooLarge, Unauthorized
 from schemas.events import Event, SignedAuthority, TokenAuthority, payload_digest
 from schemas.identifiers import EventId, JobId, shard_of
 from schemas.jobs import Birth
 from schemas.lifecycle import CREATE, DELETE, ROTATE
 from schemas.outcomes import Outcome
 from schemas.principals import Principal, Scope
-from schemas.tokens import Keyring, sign, token_generation
+from schemas.tokens import Keyring, sign
 
 #: Events that make, delete or change a record need the right to do that, however they arrive.
 _OF_THE_RECORD = (CREATE, DELETE, ROTATE)
+
+
+#: Years of the time that a sender may name: all that a packet can carry in any time zone.
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998
 
 
 class Posted(NamedTuple):
@@ -78,6 +82,7 @@ class Events:
         Raises:
             Unauthorized: neither a genuine token of this job nor an API key.
             Forbidden: the API key may not send events.
+            Invalid: the time it occurred at lies outside of the years 1970 to 9998.
             TooLarge: `data` is over its limit.
 
         """
@@ -93,7 +98,7 @@ class Events:
             received=self._clock(),
             digest=payload_digest(name, canonical(data) if data else b""),
             data=data,
-            occurred=occurred,
+            occurred=None if occurred is None else _storable(occurred),
             source=source,
             birth=birth,
         )
@@ -102,7 +107,7 @@ class Events:
         self, job: JobId, name: str, event: EventId, token: str | None, principal: Principal | None
     ) -> TokenAuthority | SignedAuthority:
         if token is not None:
-            if token_generation(self._keyring, job, token) is None:
+            if self._keyring.generation(job, token) is None:
                 raise Unauthorized("the token is not one of this job", code="wrong_token")
             return TokenAuthority(token)
         if principal is None:
@@ -190,3 +195,11 @@ class Events:
             for index, error in zip(lane, result, strict=True):
                 errors[index] = error
         return errors
+
+
+def _storable(moment: datetime) -> datetime:
+    """Give a moment in UTC; packets carry no moment from the very ends of the calendar."""
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        detail = f"the time of an event lies in the years {_FIRST_YEAR} to {_LAST_YEAR}"
+        raise Invalid(detail, pointer="/time")
+    return moment.astimezone(UTC)

@@ -76,9 +76,9 @@ class Subscription:
 
     async def take(self) -> list[Positioned] | None:
         """
-        Wait for entries and take them all; nothing after a while: an empty list. None.
+        Wait for entries and take them all.
 
-        Closed.
+        Nothing after a while: an empty list; closed: None.
         """
         try:
             async with asyncio.timeout(PULSE_S):
@@ -123,7 +123,7 @@ class Streams:
         """
         Follow one job from after a seq; ends when the job is deleted.
 
-        An empty list is a sign of life.
+        An empty list is a sign of life; the first one says that the stream is registered.
         """
 
         async def read(place: int) -> tuple[list[Item], int]:
@@ -167,6 +167,7 @@ class Streams:
     ) -> AsyncIterator[list[Item]]:
         self._register(subscription)
         try:
+            yield []  # registered: from here on nothing is missed
             while True:
                 subscription.is_behind = False
                 while True:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -104,6 +105,38 @@ class DataFolder:
             os.close(self._lock)
             self._lock = None
 
+    def take_restore(self) -> bool:
+        """
+        Take over a verified backup that waits in `pending_restore`; say whether there was one.
+
+        The old files are kept as `*.before-restore`. Called with the lock held and the database
+        closed; a crash on the way is made good by the next call.
+        """
+        if not self.pending_restore.is_dir():
+            return False
+        fresh = self.pending_restore / self.database.name
+        if fresh.exists():
+            self._set_aside(self.database, ("", "-wal", "-shm"))
+            fresh.replace(self.database)
+        keys = self.pending_restore / "service-keys"
+        if keys.exists():
+            self._set_aside(self.path / keys.name, ("",))
+            keys.replace(self.path / keys.name)
+        shutil.rmtree(self.pending_restore)
+        _sync(self.path)
+        return True
+
+    def _set_aside(self, file: Path, suffixes: Sequence[str]) -> None:
+        """Rename a file and what belongs to it; the file itself first, so a repetition goes on."""
+        kept = file.with_name(f"{file.name}.before-restore")
+        if file.exists():
+            for suffix in suffixes:
+                Path(f"{kept}{suffix}").unlink(missing_ok=True)
+        for suffix in suffixes:
+            if Path(f"{file}{suffix}").exists():
+                Path(f"{file}{suffix}").replace(f"{kept}{suffix}")
+        _sync(self.path)
+
     def is_running(self) -> bool:
         """Say whether a process holds the lock."""
         try:
@@ -175,7 +208,12 @@ def write_private(file: Path, content: bytes) -> None:
     finally:
         os.close(descriptor)
     temporary.replace(file)
-    directory = os.open(file.parent, os.O_RDONLY)
+    _sync(file.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Put a folder's names on disk."""
+    directory = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:

@@ -1,9 +1,9 @@
 """
 Packs events: one open packet for each shard, and at most one unconfirmed one (flush when idle).
 
-There is no timer: a lone event leaves at once, and under load a packet holds what came in while
-the one before it was being confirmed. So the cost of a confirm is shared, and latency at low load
-is one confirm.
+No timer holds an event back: a lone one leaves at once, and under load a packet holds what came in
+while the one before it was being confirmed. So the cost of a confirm is shared, and latency at low
+load is one confirm.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ PACKET_EVENTS = 500
 #: Bytes of data that fill a packet.
 PACKET_BYTES = 512 * 1024
 
+#: Longest time that a packet is held open while events keep coming in.
+GATHER_S = 0.004
+
 Send = Callable[[int, tuple[Event, ...]], Awaitable[None]]
 """Sends one packet to a shard and returns when it is safe."""
 
@@ -28,8 +31,7 @@ class Packer:
 
     def __init__(self, shards: int, send: Send, answer_s: float) -> None:
         """Pack for `shards` queues; whoever waits longer than `answer_s` is told to come back."""
-        self._lanes = [_Lane(shard, send) for shard in range(shards)]
-        self._answer_s = answer_s
+        self._lanes = [_Lane(shard, send, answer_s) for shard in range(shards)]
 
     async def put(self, shard: int, event: Event) -> None:
         """
@@ -37,52 +39,36 @@ class Packer:
 
         Raises:
             Unavailable: it was not confirmed in time. It may have been stored all the same: the
-            sender
-                repeats it under the same id.
+                sender repeats it under the same id.
 
         """
-        try:
-            async with asyncio.timeout(self._answer_s):
-                lane = self._lanes[shard]
-                while lane.is_full:
-                    await lane.room()
-                # One future serves every request of the packet: a request that gives up leaves it
-                # be.
-                await asyncio.shield(lane.add(event))
-        except TimeoutError as error:
-            raise self._late() from error
+        lane = self._lanes[shard]
+        while lane.is_full:
+            await lane.room()
+        await lane.add(event)
 
     async def put_many(self, shard: int, events: Sequence[Event]) -> list[JobwireError | None]:
         """
         Put events of one shard in their order; say of each whether it is safe.
 
         Behind an event that is not, none is sent: what comes later must not overtake what may be
-        lost.
+        lost. So events of one call never stand in two unconfirmed packets.
         """
         lane = self._lanes[shard]
-        packets: list[asyncio.Future[None]] = []
+        confirms: list[asyncio.Future[None]] = []
         failure: JobwireError | None = None
         try:
-            async with asyncio.timeout(self._answer_s):
-                for event in events:
-                    while lane.is_full:
-                        await lane.room()
-                    packets.append(lane.add(event))
-                for packet in dict.fromkeys(packets):
-                    await asyncio.shield(packet)
-        except TimeoutError:
-            failure = self._late()
+            for start in range(0, len(events), PACKET_EVENTS):
+                while lane.is_full:
+                    await lane.room()
+                part = events[start : start + PACKET_EVENTS]
+                confirms.append(lane.add(*part))
+                await confirms[-1]
         except JobwireError as error:
             failure = error
-        safe = [failure is None or _is_confirmed(packet) for packet in packets]
-        safe += [False] * (len(events) - len(packets))
-        return [None if each else failure for each in safe]
-
-    def _late(self) -> Unavailable:
-        detail = (
-            f"the event was not stored within {self._answer_s:g} s; send it again with the same id"
-        )
-        return Unavailable(detail, retry_after_s=1)
+        confirmed = sum(1 for confirm in confirms if confirm.done() and not confirm.exception())
+        safe = min(confirmed * PACKET_EVENTS, len(events))
+        return [None] * safe + [failure] * (len(events) - safe)
 
     async def close(self) -> None:
         """Return when nothing is open or unconfirmed any more."""
@@ -90,61 +76,94 @@ class Packer:
             await lane.drained()
 
 
+class _Packet:
+    """Events that travel together, and the futures of those who wait for them."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.bytes = 0
+        self.waiting: list[asyncio.Future[None]] = []
+        self.deadline: asyncio.TimerHandle | None = None
+
+    def confirm(self) -> None:
+        self._end()
+        for waiting in self.waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def fail(self, error: JobwireError) -> None:
+        self._end()
+        for waiting in self.waiting:
+            if not waiting.done():
+                waiting.set_exception(error)
+
+    def _end(self) -> None:
+        if self.deadline is not None:
+            self.deadline.cancel()
+
+
 class _Lane:
     """One shard: its open packet, and the task that sends packet after packet."""
 
-    def __init__(self, shard: int, send: Send) -> None:
+    def __init__(self, shard: int, send: Send, answer_s: float) -> None:
         self._shard = shard
         self._send = send
-        self._open: list[Event] = []
-        self._open_bytes = 0
-        self._confirmed: asyncio.Future[None] | None = None
+        self._answer_s = answer_s
+        self._open = _Packet()
         self._sending: asyncio.Task[None] | None = None
 
     @property
     def is_full(self) -> bool:
-        return len(self._open) >= PACKET_EVENTS or self._open_bytes >= PACKET_BYTES
+        return len(self._open.events) >= PACKET_EVENTS or self._open.bytes >= PACKET_BYTES
 
-    def add(self, event: Event) -> asyncio.Future[None]:
+    def add(self, *events: Event) -> asyncio.Future[None]:
         """Add to the open packet; the future is done when that packet is confirmed."""
-        confirmed = self._future()
-        self._open.append(event)
-        self._open_bytes += len(event.data or b"")
+        packet = self._open
+        packet.events += events
+        for event in events:
+            packet.bytes += len(event.data or b"")
         if self._sending is None:
             self._sending = asyncio.create_task(self._send_all(), name=f"packer.{self._shard}")
-        return confirmed
-
-    def _future(self) -> asyncio.Future[None]:
-        if self._confirmed is None:
-            self._confirmed = asyncio.get_running_loop().create_future()
-        return self._confirmed
+        return self.room()
 
     def room(self) -> asyncio.Future[None]:
-        """Wait for the packet that is full now to be confirmed."""
-        return asyncio.shield(self._future())
+        """Wait for the packet that is open now to be confirmed."""
+        loop = asyncio.get_running_loop()
+        packet = self._open
+        if packet.deadline is None:
+            packet.deadline = loop.call_later(self._answer_s, self._give_up, packet)
+        waiting: asyncio.Future[None] = loop.create_future()
+        packet.waiting.append(waiting)
+        return waiting
 
     async def drained(self) -> None:
         if self._sending is not None:
             await asyncio.wait([self._sending])
 
     async def _send_all(self) -> None:
-        while self._confirmed is not None:
-            packet, confirmed = tuple(self._open), self._confirmed
-            self._open, self._open_bytes, self._confirmed = [], 0, None
+        while self._open.events:
+            await self._gather()
+            packet, self._open = self._open, _Packet()
             try:
-                await self._send(self._shard, packet)
+                await self._send(self._shard, tuple(packet.events))
             except JobwireError as error:
-                _fail(confirmed, error)
+                packet.fail(error)
             else:
-                confirmed.set_result(None)
+                packet.confirm()
         self._sending = None
 
+    async def _gather(self) -> None:
+        """Let in what is at the door: wait turn by turn of the loop while the packet grows."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + GATHER_S
+        count = 0
+        while len(self._open.events) > count and not self.is_full and loop.time() < until:
+            count = len(self._open.events)
+            await asyncio.sleep(0)
 
-def _is_confirmed(packet: asyncio.Future[None]) -> bool:
-    return packet.done() and not packet.cancelled() and packet.exception() is None
-
-
-def _fail(confirmed: asyncio.Future[None], error: JobwireError) -> None:
-    confirmed.set_exception(error)
-    # Requests that gave up in time do not look at it; that is no lost error.
-    confirmed.exception()
+    def _give_up(self, packet: _Packet) -> None:
+        """Tell those who wait too long; what was not sent yet is not sent any more."""
+        if packet is self._open:
+            self._open = _Packet()
+        detail = f"the event was not stored within {self._answer_s:g} s; send it again with its id"
+        packet.fail(Unavailable(detail, retry_after_s=1))

@@ -74,7 +74,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Port that the gateway listens on; 0 takes a free one."""
     public_url: str | None = None
     """Base of the URLs that are handed out; default: the address listened on."""
-    shards: Annotated[int, Meta(ge=1, le=256)] = 4
+    shards: Annotated[int, Meta(ge=1, le=256)] = 1
     """Number of event queues; fixed when the data folder is made."""
     grace_s: Seconds = 20
     """How long a stopping process may take to finish what it has in hand."""
@@ -116,14 +116,17 @@ def _read_toml(file: Path) -> dict[str, Any]:
         return msgspec.toml.decode(file.read_bytes(), type=dict[str, Any])
     except OSError as error:
         raise Misconfigured(f"cannot read the settings file {file}: {error.strerror}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Misconfigured(f"the settings file {file} is not TOML: {error}") from error
 
 
 def _place(values: dict[str, Any], path: list[str], text: str) -> None:
     *tables, last = path
     for table in tables:
-        values = values.setdefault(table, {})
+        inner: object = values.setdefault(table, {})
+        if not isinstance(inner, dict):
+            raise Misconfigured(f"setting: {table} is a value, so it has no {last}")
+        values = inner
     values[last] = text
 
 

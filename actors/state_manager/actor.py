@@ -19,7 +19,7 @@ from actors.stores.base import Positioned
 from actors.transports.base import Delivery, Transport
 from schemas.codec import decode_packet
 from schemas.commands import Command
-from schemas.errors import JobwireError
+from schemas.errors import JobwireError, Unavailable
 from schemas.events import Event
 from schemas.jobs import Job
 
@@ -91,9 +91,13 @@ class StateManager:
             await self._filled.wait()
             taken, self._inbox = self._inbox, []
             self._filled.clear()
-            while taken:
-                batch, taken = _cut(taken)
-                await self._settle(batch)
+            in_hand = taken
+            try:
+                while taken:
+                    batch, taken = _cut(taken)
+                    await self._settle(batch)
+            finally:
+                _give_back(in_hand)
 
     async def _settle(self, batch: Sequence[_Decoded]) -> None:
         started = perf_counter()
@@ -195,6 +199,13 @@ def _cut(taken: Sequence[_Taken]) -> tuple[list[_Decoded], list[_Taken]]:
         count += len(events)
         batch.append(_Decoded(deliveries, events, committed))
     return batch, []
+
+
+def _give_back(taken: Sequence[_Taken]) -> None:
+    """Tell the senders of what is still in hand, when the loop fails, to send it again."""
+    for each in taken:
+        if not each.committed.done():
+            each.committed.set_exception(Unavailable("the batch was not handled", retry_after_s=1))
 
 
 def _log_transitions(entries: Sequence[Positioned]) -> None:

@@ -55,6 +55,8 @@ class _Work(Struct):
     mine: dict[EventKey, Entry] = field(default_factory=dict)
     positions: list[Positioned] = field(default_factory=list)
     standing: dict[JobId, Job] = field(default_factory=dict)
+    behind: set[JobId] = field(default_factory=set)
+    """Jobs whose stored projection is older than what `standing` says."""
     final: dict[JobId, Job] = field(default_factory=dict)
     created: set[JobId] = field(default_factory=set)
     moved: set[JobId] = field(default_factory=set)
@@ -69,7 +71,7 @@ class _Plan(Struct):
     created: set[JobId]
     moved: set[JobId]
     is_cut: bool = False
-    """More is left: a job that this plan deletes is created again by a later event of the batch."""
+    """More is left: a job is created again, and its tombstone must be written before that."""
 
 
 class Settler:
@@ -121,16 +123,19 @@ class Settler:
         """Look and decide; None: look again, this time asking for the ids."""
         done = work.known.keys() | work.mine.keys() | work.refused.keys()
         todo = [key for key in firsts if key not in done]
-        jobs = {key.job for key in todo} | {key.job for key in work.known}
-        view = await self._store.look(
-            jobs, todo, fold=work.stale | {key.job for key in work.known}, known=work.ask
-        )
+        # Jobs of entries that are there already, of this batch or of an earlier one, are rolled
+        # forward too, also when nothing of theirs is left to decide.
+        behind = work.stale | {key.job for key in work.known}
+        jobs = {key.job for key in todo} | behind
+        view = await self._store.look(jobs, todo, fold=behind, known=work.ask)
         if view.known.keys() - work.known.keys():
             # Known events: their jobs are rolled forward, so look at those again with the fold.
             work.known.update(view.known)
             return None
         work.refused.update(view.refused)
-        work.standing = self._rolled_forward(jobs, view, work)
+        settled = {job: standing for job, standing in work.standing.items() if job not in jobs}
+        work.standing = settled | self._rolled_forward(jobs, view, work)
+        work.behind = {job for job in jobs if view.tails.get(job)}
         return await self._decide_all(
             [key for key in todo if key not in view.refused], firsts, work
         )
@@ -151,9 +156,10 @@ class Settler:
         self, todo: Sequence[EventKey], firsts: Mapping[EventKey, Event], work: _Work
     ) -> _Plan | None:
         plan, standing = _Plan([], [], {}, set(), set()), work.standing
+        unwritten = set(work.behind)
         for key in todo:
             event, job = firsts[key], standing.get(key.job)
-            if event.name == CREATE and key.job in plan.jobs and plan.jobs[key.job].deleted:
+            if event.name == CREATE and job is not None and job.deleted and key.job in unwritten:
                 plan.is_cut = True
                 break
             lifecycle = await self._tables.of(job, event)
@@ -164,6 +170,7 @@ class Settler:
                 standing[key.job] = plan.jobs[key.job] = self._enter(
                     plan, job, event, verdict, lifecycle
                 )
+                unwritten.add(key.job)
         if plan.refusals and not work.ask:
             work.ask = True
             return None

@@ -44,7 +44,7 @@ class DeleteRequest(Struct, frozen=True):
 class RotateRequest(Struct, frozen=True):
     """The data of a `rotate_token` event: how long the previous generation stays good."""
 
-    overlap_s: Annotated[float, Meta(ge=0)] = 0.0
+    overlap_s: Annotated[float, Meta(ge=0, le=30 * 86_400)] = 0.0
 
 
 class _Failure(Struct, frozen=True):

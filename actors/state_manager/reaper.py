@@ -136,9 +136,9 @@ class Reaper:
 
 def stale_event_of(job: Job, lifecycle: Lifecycle) -> str | None:
     """
-    Name the event that ends a stale job; None.
+    Name the event that ends a stale job.
 
-    Its state has no exit by it, so it is not watched.
+    None: its state has no exit by it, so it is not watched.
     """
     name = lifecycle.stale_event
     if name is None or next_state(lifecycle, job.state, name, Facts()) in (None, job.state):

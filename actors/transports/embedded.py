@@ -165,6 +165,11 @@ class _Ear:
 
 def _refuse(handled: asyncio.Future[None], error: Exception) -> None:
     if not handled.done():
-        handled.set_exception(error)
+        unavailable = (
+            error
+            if isinstance(error, Unavailable)
+            else Unavailable("the message was not handled; send it again", retry_after_s=1)
+        )
+        handled.set_exception(unavailable)
         # A sender that has given up does not look at it.
         handled.exception()

@@ -4,93 +4,19 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from datetime import datetime
 
 import msgspec
 from aiohttp import web
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from schemas.errors import JobwireError, Unauthorized
-from schemas.identifiers import EventId, JobId
 from schemas.jobs import Entry, Job, Refusal
-from schemas.lifecycle import JobOutcome
-from schemas.outcomes import Reason
+from schemas.views import EntryView, FullJobView, JobView, Problem, RefusalView
 
 encode = msgspec.json.Encoder().encode
 
 _JSON = {"Content-Type": "application/json"}
 _NULL = Raw(b"null")
-
-
-class Problem(Struct, frozen=True, omit_defaults=True):
-    """A problem document: what was wrong, where, and what was expected."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    request_id: str
-    pointer: str | None = None
-    limit: int | None = None
-
-
-class EntryView(Struct, frozen=True):
-    """One history entry."""
-
-    seq: int
-    id: EventId
-    job: JobId
-    name: str
-    state: str
-    outcome: JobOutcome | None
-    applied: bool
-    reason: Reason | None
-    data: Raw
-    source: str | None
-    received: datetime
-    occurred: datetime | None
-
-
-class JobView(Struct, frozen=True, kw_only=True):
-    """One job."""
-
-    id: JobId
-    name: str | None
-    lifecycle: str
-    lifecycle_version: int
-    state: str
-    outcome: JobOutcome | None
-    cause: str | None
-    tags: tuple[str, ...]
-    parent: JobId | None
-    owner: str
-    seq: int
-    last_event: str
-    created: datetime
-    updated: datetime
-    deadline_s: float | None
-    heartbeat_s: float | None
-
-
-class FullJobView(JobView, frozen=True, kw_only=True):
-    """One job with the data that it was made with."""
-
-    data: Raw
-
-
-class RefusalView(Struct, frozen=True, kw_only=True):
-    """One refused event."""
-
-    job: JobId
-    id: EventId
-    name: str
-    reason: Reason
-    data: Raw
-    source: str | None
-    received: datetime
-    occurred: datetime | None
-    replayed_as: EventId | None
 
 
 def entry_view(entry: Entry) -> EntryView:

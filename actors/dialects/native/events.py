@@ -28,9 +28,10 @@ from schemas.errors import (
     Unauthorized,
 )
 from schemas.events import Event
-from schemas.identifiers import JobId, Name, parse_job_id
+from schemas.identifiers import Name, parse_job_id
 from schemas.outcomes import Outcome, Reason
 from schemas.principals import Principal
+from schemas.views import Accepted, LineResult, Settled
 
 _NDJSON = "application/x-ndjson"
 #: Longest time that a client may ask to wait.
@@ -71,40 +72,6 @@ class _Which(Struct, frozen=True):
     """Only the job of a line that is wrong otherwise."""
 
     uuid: str
-
-
-class LineResult(Struct, frozen=True, omit_defaults=True):
-    """What became of one NDJSON line."""
-
-    line: int
-    status: int
-    uuid: JobId | None = None
-    id: str | None = None
-    seq: int | None = None
-    state: str | None = None
-    applied: bool | None = None
-    reason: Reason | None = None
-    code: str | None = None
-    detail: str | None = None
-    pointer: str | None = None
-
-
-class Accepted(Struct, frozen=True):
-    """The answer to an event that is safe; its outcome was not waited for."""
-
-    id: str
-    uuid: JobId
-
-
-class Settled(Struct, frozen=True, omit_defaults=True):
-    """The answer to an event whose outcome was waited for."""
-
-    id: str
-    uuid: JobId
-    applied: bool
-    state: str | None
-    seq: int | None
-    duplicate: bool = False
 
 
 _decoder = msgspec.json.Decoder(EventBody)
@@ -223,7 +190,7 @@ class EventRoutes:
         for number, line in lines:
             try:
                 fields = _line(line, self._limits.body_bytes)
-                if failed and fields.uuid in failed:
+                if failed and fields.uuid.lower() in failed:
                     raise _earlier_line_failed()
                 events.append((number, self._event(request, fields, principal)))
             except JobwireError as error:
@@ -283,7 +250,7 @@ def _line(line: bytes, limit: int) -> EventBody:
 def _job_of(line: bytes) -> set[str]:
     """Give the job that a wrong line names, if that much of it can be read."""
     try:
-        return {decode(_which_decoder, line).uuid}
+        return {decode(_which_decoder, line).uuid.lower()}
     except JobwireError:
         return set()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -18,9 +19,10 @@ from actors.operations.jobs import JobRequest
 from actors.runtime.settings import Limits
 from actors.stores.base import JobFilter
 from schemas.codec import decode
-from schemas.errors import Invalid, NotFound
+from schemas.errors import Invalid, Malformed, NotFound
 from schemas.identifiers import JobId, Name, Tag, parse_job_id
 from schemas.lifecycle import JobOutcome
+from schemas.views import CreatedView, RotatedView
 
 Limit = Annotated[int, Meta(ge=1, le=500)]
 HistoryLimit = Annotated[int, Meta(ge=1, le=1000)]
@@ -64,17 +66,8 @@ class NoQuery(Struct, frozen=True):
     """A route that takes no parameters."""
 
 
-class CreatedView(Struct, frozen=True, kw_only=True):
-    """The answer to a creation: everything that a platform needs to report on the job."""
-
-    id: JobId
-    token: str
-    state: str
-    webhook: str
-    job: str
-    history: str
-    stream: str
-
+#: A host and perhaps a port, as a URL has them.
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 
 #: Base of the URLs that are handed out; empty: the address that the client used.
 PUBLIC_URL: web.AppKey[str] = web.AppKey("public_url", str)
@@ -113,16 +106,17 @@ class JobRoutes:
         read_query(request, NoQuery)
         principal = await self._door.caller(request, "jobs")
         wanted = decode(_request_decoder, await self._door.json(request, self._limits.body_bytes))
+        base = base_url(request)
         key = request.headers.get("Idempotency-Key")
         made = await self._jobs.create(
             principal, wanted, None if key is None else read_idempotency_key(key)
         )
-        url = f"{base_url(request)}/v1/jobs/{made.id}"
+        url = f"{base}/v1/jobs/{made.id}"
         view = CreatedView(
             id=made.id,
             token=made.token,
             state=made.state,
-            webhook=webhook_url(request, made.id, made.token),
+            webhook=webhook_url(base, made.id, made.token),
             job=url,
             history=f"{url}/history",
             stream=f"{url}/stream",
@@ -181,11 +175,11 @@ class JobRoutes:
                 _rotate_decoder, await self._door.json(request, self._limits.body_bytes)
             )
         overlap_s = self._token_overlap_s if wanted.overlap_s is None else wanted.overlap_s
-        job_id = job_id_of(request)
+        job_id, base = job_id_of(request), base_url(request)
         token = await self._jobs.rotate_token(principal, job_id, overlap_s)
-        webhook = webhook_url(request, job_id, token)
+        webhook = webhook_url(base, job_id, token)
         return answer(
-            {"id": job_id, "token": token, "webhook": webhook, "previous_valid_for_s": overlap_s}
+            RotatedView(id=job_id, token=token, webhook=webhook, previous_valid_for_s=overlap_s)
         )
 
     async def revoke_tokens(self, request: web.Request) -> web.Response:
@@ -203,13 +197,23 @@ class JobRoutes:
 
 
 def base_url(request: web.Request) -> str:
-    """Give the base of the URLs that are handed out."""
-    return request.app[PUBLIC_URL] or str(request.url.origin())
+    """
+    Give the base of the URLs that are handed out.
+
+    Raises:
+        Malformed: no public URL is set, and the Host header names no host.
+
+    """
+    if public := request.app[PUBLIC_URL]:
+        return public
+    if _HOST.fullmatch(request.host) is None:
+        raise Malformed("the Host header does not name a host", code="bad_request", pointer="Host")
+    return f"{request.scheme}://{request.host}"
 
 
-def webhook_url(request: web.Request, job_id: JobId, token: str) -> str:
+def webhook_url(base: str, job_id: JobId, token: str) -> str:
     """Give the ready-made URL that a platform posts to; it adds `&name=` and the event."""
-    return f"{base_url(request)}/v1/events?{urlencode({'uuid': job_id, 'token': token})}"
+    return f"{base}/v1/events?{urlencode({'uuid': job_id, 'token': token})}"
 
 
 def job_id_of(request: web.Request) -> JobId:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -11,7 +10,7 @@ from msgspec import Meta, Struct
 
 from actors.dialects.base import Door
 from actors.dialects.native.answers import answer, page, problem, refusal_view
-from actors.dialects.native.events import Settled, refusal_of
+from actors.dialects.native.events import refusal_of
 from actors.dialects.native.jobs import Limit, NoQuery, job_id_of
 from actors.dialects.native.queries import read_query
 from actors.operations import Operations
@@ -21,7 +20,8 @@ from schemas.codec import decode
 from schemas.errors import Unavailable
 from schemas.identifiers import EventId
 from schemas.lifecycle import Lifecycle
-from schemas.principals import ApiKey, Scope
+from schemas.principals import ApiKey
+from schemas.views import KeyView, NewKeyView, Settled
 
 
 class ListQuery(Struct, frozen=True, kw_only=True):
@@ -35,24 +35,6 @@ class VersionQuery(Struct, frozen=True, kw_only=True):
     """Which version of a lifecycle; the newest where none is named."""
 
     version: Annotated[int, Meta(ge=1)] | None = None
-
-
-class KeyView(Struct, frozen=True, kw_only=True):
-    """An API key without its secret."""
-
-    id: str
-    principal: str
-    scopes: tuple[Scope, ...]
-    label: str | None
-    created: datetime
-    expires: datetime | None
-    revoked: datetime | None
-
-
-class NewKeyView(KeyView, frozen=True, kw_only=True):
-    """An API key just made, with its text; it is shown this once."""
-
-    key: str
 
 
 _lifecycle_decoder = msgspec.json.Decoder(Lifecycle)

@@ -81,9 +81,9 @@ class StreamRoutes:
 
     async def of_owner(self, request: web.Request) -> web.StreamResponse:
         """
-        Stream the entries of all jobs, from now on or from where `Last-Event-ID` says; 0.
+        Stream the entries of all jobs, from now on or from where `Last-Event-ID` says.
 
-        From the first.
+        0 says: from the first.
         """
         principal = await self._door.caller(request, "read")
         query = read_query(request, StreamQuery)
@@ -102,10 +102,11 @@ class StreamRoutes:
         source: AsyncIterator[list[Item]],
         place_of: Callable[[int], str],
     ) -> web.StreamResponse:
-        response = web.StreamResponse(headers=_HEADERS)
-        await response.prepare(request)
+        await anext(source)  # registered, or refused while that can still be said
         self._telemetry.streams_open.inc()
         try:
+            response = web.StreamResponse(headers=_HEADERS)
+            await response.prepare(request)
             await response.write(b": following\n\n")
             async for items in source:
                 await response.write(_chunk(items, query, place_of))

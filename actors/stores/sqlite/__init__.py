@@ -15,6 +15,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from actors.runtime.failpoints import failpoint
 from actors.runtime.tasks import Loop
 from actors.stores.base import (
     After,
@@ -30,11 +31,13 @@ from actors.stores.base import (
 from actors.stores.sqlite import reading, writing
 from actors.stores.sqlite.rows import encode, job_key, microseconds
 from actors.stores.sqlite.schema import upgrade
-from actors.stores.sqlite.threads import ConnectionThreads, transaction
+from actors.stores.sqlite.threads import Readers, Writer
 from schemas.identifiers import EventId, JobId
 from schemas.jobs import Entry, Job, Refusal
 
 _PAGE_BYTES = 4096
+#: What must fit for the store to count as able to write: an event with the largest data.
+_PROBE_BYTES = 65_536
 _READERS = 2
 _WRITER_CACHE_KIB = 32_768
 _READER_CACHE_KIB = 8_192
@@ -47,26 +50,26 @@ class SqliteStore:
 
     def __init__(self, path: Path, *, max_bytes: int = 0) -> None:
         """Use the file at `path`; `max_bytes` limits it, 0 does not."""
-        max_pages = max_bytes // _PAGE_BYTES
-        self._writer = ConnectionThreads(path, 1, cache_kib=_WRITER_CACHE_KIB, max_pages=max_pages)
-        self._readers = ConnectionThreads(path, _READERS, cache_kib=_READER_CACHE_KIB)
-        self._checkpointer = ConnectionThreads(path, 1, cache_kib=64)
+        self._writer = Writer(path, cache_kib=_WRITER_CACHE_KIB, max_pages=max_bytes // _PAGE_BYTES)
+        self._readers = Readers(path, _READERS, cache_kib=_READER_CACHE_KIB)
+        self._checkpointer = Readers(path, 1, cache_kib=64)
         self._checkpoints = Loop("sqlite.checkpoint", self._checkpoint)
 
     async def open(self) -> None:
         """Make the tables, or bring older ones up to date."""
-        await self._writer.run(upgrade)
+        self._writer.open(upgrade)
         self._checkpoints.start()
 
     async def close(self) -> None:
         """Finish what runs and close."""
         await self._checkpoints.stop()
-        for threads in (self._checkpointer, self._readers, self._writer):
-            await asyncio.to_thread(threads.close)
+        await asyncio.to_thread(self._checkpointer.close)
+        await asyncio.to_thread(self._readers.close)
+        await self._writer.close()
 
     async def check(self) -> None:
-        """Write one row and read it back."""
-        await self._writer.run(_check)
+        """Write one row."""
+        await self._writer.write(_check)
 
     async def look(
         self,
@@ -77,11 +80,17 @@ class SqliteStore:
         known: bool,
     ) -> View:
         """Load jobs and what is known of events."""
-        return await self._writer.run(writing.look, jobs, keys, fold, known)
+        return await self._writer.read(writing.look, jobs, keys, fold, known)
 
     async def commit(self, commit: Commit) -> Committed:
-        """Write a batch in one transaction."""
-        return await self._writer.run(writing.commit, commit)
+        """Write a batch in one transaction; at a conflict nothing of it is written."""
+        try:
+            position = await self._writer.write(writing.write, commit)
+        except sqlite3.IntegrityError:
+            taken = await self._writer.read(writing.conflict, commit.entries)
+            return Committed(0, conflict=taken)
+        failpoint("store.after_commit")
+        return Committed(len(commit.entries), last_position=position)
 
     async def get(self, owner: str, job: JobId) -> Job | None:
         """Give a job of this owner."""
@@ -119,7 +128,7 @@ class SqliteStore:
 
     async def mark_replayed(self, owner: str, key: EventKey, replayed_as: EventId) -> None:
         """Remember under which id a refused event was sent again."""
-        await self._writer.run(_mark_replayed, owner, key, replayed_as)
+        await self._writer.write(_mark_replayed, owner, key, replayed_as)
 
     async def outstanding(self, before: datetime, limit: int) -> list[Job]:
         """Give jobs that have awaited a worker since before a moment."""
@@ -131,11 +140,11 @@ class SqliteStore:
 
     async def watch(self, job: Job, until: datetime | None) -> None:
         """Look at a job again at that moment."""
-        await self._writer.run(_watch, job, until)
+        await self._writer.write(_watch, job, until)
 
     async def put(self, kind: str, record: Record, *, fresh: bool = False) -> bool:
         """Write a record."""
-        return await self._writer.run(_put, kind, record, fresh)
+        return await self._writer.write(_put, kind, record, fresh)
 
     async def fetch(self, kind: str, owner: str | None, key: str) -> Record | None:
         """Give one record."""
@@ -147,7 +156,7 @@ class SqliteStore:
 
     async def drop(self, kind: str, owner: str, key: str) -> bool:
         """Remove a record."""
-        return await self._writer.run(_drop, kind, owner, key)
+        return await self._writer.write(_drop, kind, owner, key)
 
     async def _checkpoint(self) -> None:
         """Move the log into the database beside the writer: no commit has to wait for it."""
@@ -161,22 +170,20 @@ def _checkpoint(connection: sqlite3.Connection) -> None:
 
 
 def _check(connection: sqlite3.Connection) -> None:
-    with transaction(connection):
+    # Large, then small: a full database still has room for a row of a few bytes, not for events.
+    for size in (_PROBE_BYTES, 8):
         connection.execute(
-            "INSERT OR REPLACE INTO records VALUES ('service', '', 'probe', randomblob(8))"
+            "INSERT OR REPLACE INTO records VALUES ('service', '', 'probe', randomblob(?))", (size,)
         )
 
 
 def _mark_replayed(
     connection: sqlite3.Connection, owner: str, key: EventKey, replayed_as: EventId
 ) -> None:
-    with transaction(connection):
-        found = reading.refusal(connection, owner, key)
-        if found is not None:
-            connection.execute(
-                "UPDATE refused SET body = ? WHERE position = ?",
-                (encode(replace(found, replayed_as=replayed_as)), found.position),
-            )
+    found = reading.refusal(connection, owner, key)
+    if found is not None:
+        body = encode(replace(found, replayed_as=replayed_as))
+        connection.execute("UPDATE refused SET body = ? WHERE position = ?", (body, found.position))
 
 
 def _watch(connection: sqlite3.Connection, job: Job, until: datetime | None) -> None:

@@ -40,6 +40,8 @@ def find(
     connection: sqlite3.Connection, owner: str, which: JobFilter, after: After | None, limit: int
 ) -> list[Job]:
     """Give a page of an owner's jobs, newest first."""
+    if which.words and not words(*which.words):
+        return []  # a search that names no word finds nothing, not everything
     looked_up = ([f"#{which.tag}"] if which.tag else []) + [
         f"~{word}" for word in words(*which.words)
     ]

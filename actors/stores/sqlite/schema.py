@@ -14,9 +14,10 @@ from schemas.errors import Misconfigured
 #: One script for each version; a database at version n runs those after n.
 UPGRADES: Final = (
     """
-    -- The history. position is the order of commits; (job, id) makes an event count once, (job,
-    seq) keeps a -- stale view from writing over a newer one. body is empty when the job was
-    deleted. CREATE TABLE entries (
+    -- The history. position is the order of commits; (job, id) makes an event count once,
+    -- (job, seq) keeps a stale view from writing over a newer one. body is empty when the job
+    -- was deleted.
+    CREATE TABLE entries (
         position INTEGER PRIMARY KEY AUTOINCREMENT,
         job BLOB NOT NULL, seq INTEGER NOT NULL, id TEXT NOT NULL,
         owner TEXT NOT NULL, digest BLOB NOT NULL, body BLOB

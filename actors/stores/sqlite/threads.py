@@ -1,4 +1,10 @@
-"""SQLite calls block, so they run on threads of their own: one that writes, a few that read."""
+"""
+Where SQLite runs: writes on the loop up to their commit, commits and reads on threads.
+
+A statement on a page in memory takes microseconds, less than handing it to a thread and back, and
+a thread would have to win the interpreter's lock again after every row. What waits for the disk is
+the commit, so that alone leaves the loop. Callers' reads may touch many pages: they have threads.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +24,16 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-class ConnectionThreads:
-    """Threads that each hold one connection and run one call at a time on it."""
+class Readers:
+    """Threads that each hold one connection and run one reading call at a time on it."""
 
-    def __init__(self, path: Path, count: int, *, cache_kib: int, max_pages: int = 0) -> None:
+    def __init__(self, path: Path, count: int, *, cache_kib: int) -> None:
         """Prepare `count` threads; a connection is opened at a thread's first call."""
         self._path = path
         self._cache_kib = cache_kib
-        self._max_pages = max_pages
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix="sqlite")
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="sqlite.read")
 
     async def run(
         self,
@@ -58,10 +63,7 @@ class ConnectionThreads:
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = connect(self._path)
-            connection.execute(f"PRAGMA cache_size = -{self._cache_kib}")
-            if self._max_pages:
-                connection.execute(f"PRAGMA max_page_count = {self._max_pages}")
+            connection = connect(self._path, self._cache_kib)
             self._local.connection = connection
             self._opened.append(connection)
         return connection
@@ -73,31 +75,100 @@ class ConnectionThreads:
             connection.close()
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """
-    Open the database with the durability that the promises rest on.
-
-    Transactions are explicit.
-    """
+def connect(path: Path, cache_kib: int = 2_048, max_pages: int = 0) -> sqlite3.Connection:
+    """Open the database with the durability that the promises rest on."""
     connection = sqlite3.connect(
         path, isolation_level=None, cached_statements=512, check_same_thread=False
     )
     for pragma in PRAGMAS:
         connection.execute(pragma)
+    connection.execute(f"PRAGMA cache_size = -{cache_kib}")
+    if max_pages:
+        connection.execute(f"PRAGMA max_page_count = {max_pages}")
     return connection
 
 
+class Writer:
+    """The one connection that writes; one transaction at a time."""
+
+    def __init__(self, path: Path, *, cache_kib: int, max_pages: int = 0) -> None:
+        """Write to the file at `path`; the connection is made by `open`."""
+        self._path = path
+        self._cache_kib = cache_kib
+        self._max_pages = max_pages
+        self._turn = asyncio.Lock()
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="sqlite.commit")
+        self._connection: sqlite3.Connection | None = None
+
+    def open(self, prepare: Callable[[sqlite3.Connection], None]) -> None:
+        """Connect and prepare the database; blocks, so it belongs before any traffic."""
+        with translated():
+            self._connection = connect(self._path, self._cache_kib, self._max_pages)
+            prepare(self._connection)
+
+    async def read(
+        self,
+        call: Callable[Concatenate[sqlite3.Connection, Arguments], Result],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Result:
+        """Run a call that writes nothing, on the pages that the writer has in memory."""
+        async with self._turn:
+            with translated():
+                return call(self._open_connection(), *args, **kwargs)
+
+    async def write(
+        self,
+        call: Callable[Concatenate[sqlite3.Connection, Arguments], Result],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Result:
+        """
+        Run a call in a transaction of its own; return when it is on disk.
+
+        Raises:
+            Unavailable: it is not; nothing of it was stored.
+
+        """
+        async with self._turn:
+            connection = self._open_connection()
+            with translated(), _undone_on_error(connection):
+                connection.execute("BEGIN IMMEDIATE")
+                result = call(connection, *args, **kwargs)
+                await self._commit(connection)
+            return result
+
+    async def _commit(self, connection: sqlite3.Connection) -> None:
+        committed = asyncio.get_running_loop().run_in_executor(self._disk, connection.commit)
+        try:
+            await asyncio.shield(committed)
+        except asyncio.CancelledError:
+            # The disk has begun: the connection is not free before it has ended.
+            await asyncio.wait([committed])
+            raise
+
+    def _open_connection(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise Unavailable("the database is closed", code="store_unavailable", retry_after_s=2)
+        return self._connection
+
+    async def close(self) -> None:
+        """Let the running transaction end, then close."""
+        async with self._turn:
+            await asyncio.to_thread(self._disk.shutdown)
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Commit all or nothing."""
-    connection.execute("BEGIN IMMEDIATE")
+def _undone_on_error(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
-        connection.execute("COMMIT")
     except BaseException:
         # A full disk may have ended the transaction already.
         if connection.in_transaction:
-            connection.execute("ROLLBACK")
+            connection.rollback()
         raise
 
 

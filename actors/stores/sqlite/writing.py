@@ -1,4 +1,4 @@
-"""The main path in SQL: look, then commit. Both run on the one writing thread."""
+"""The main path in SQL: look, then write a batch; both on the writer's connection."""
 
 from __future__ import annotations
 
@@ -7,42 +7,35 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from actors.runtime.failpoints import failpoint
-from actors.stores.base import Commit, Committed, EventKey, Known, View
+from actors.stores.base import Commit, EventKey, Known, View
 from actors.stores.sqlite.rows import (
     decode_entry,
+    decode_job,
     decode_refusal,
     encode,
-    job_id,
     job_key,
     microseconds,
-    read_jobs,
-    read_matching,
     terms,
-    write_rows,
 )
-from actors.stores.sqlite.threads import transaction
-from schemas.identifiers import EventId, JobId
-from schemas.jobs import Entry, Job
+from schemas.identifiers import JobId
+from schemas.jobs import Entry, Job, Refusal
 
-_INSERT_ENTRIES: Final = "INSERT INTO entries (job, seq, id, owner, digest, body)"
-_INSERT_REFUSALS: Final = "INSERT OR IGNORE INTO refused (job, id, owner, body)"
-_INSERT_JOBS: Final = (
-    "INSERT OR IGNORE INTO jobs (id, owner, created, parent, lifecycle, state, outcome, deleted,"
-    " outstanding_since, watch_at, seq, body)"
+_INSERT_ENTRIES: Final = (
+    "INSERT INTO entries (job, seq, id, owner, digest, body) VALUES (?, ?, ?, ?, ?, ?)"
 )
-_INSERT_TERMS: Final = "INSERT OR IGNORE INTO terms (owner, term, created, job, state)"
-_TOUCH_JOBS: Final = (
-    "WITH new (id, seq, body) AS (",
-    (
-        ") UPDATE jobs SET seq = new.seq, body = new.body FROM "
-        "new WHERE jobs.id = new.id AND jobs.seq < new.seq"
-    ),
+_INSERT_REFUSALS: Final = "INSERT OR IGNORE INTO refused (job, id, owner, body) VALUES (?, ?, ?, ?)"
+_INSERT_JOB: Final = (
+    "INSERT OR IGNORE INTO jobs (owner, created, parent, lifecycle, state, outcome, deleted,"
+    " outstanding_since, watch_at, seq, body, id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_INSERT_TERMS: Final = (
+    "INSERT OR IGNORE INTO terms (owner, term, created, job, state) VALUES (?, ?, ?, ?, ?)"
+)
+_TOUCH_JOB: Final = "UPDATE jobs SET seq = ?, body = ? WHERE id = ? AND seq < ?"
 _MOVE_JOB: Final = (
-    "UPDATE jobs SET owner = ?, created = ?, parent = ?, "
-    "lifecycle = ?, state = ?, outcome = ?, deleted = ?,"
-    " outstanding_since = ?, watch_at = coalesce(watch_at, "
-    "?), seq = ?, body = ? WHERE id = ? AND seq < ?"
+    "UPDATE jobs SET owner = ?, created = ?, parent = ?, lifecycle = ?, state = ?, outcome = ?,"
+    " deleted = ?, outstanding_since = ?, watch_at = coalesce(watch_at, ?), seq = ?, body = ?"
+    " WHERE id = ? AND seq < ?"
 )
 
 
@@ -54,16 +47,20 @@ def look(
     known: bool,  # noqa: FBT001 - the contract's own argument
 ) -> View:
     """Load jobs, then ask for the events."""
-    loaded = {job.id: job for job in read_jobs(connection, [job_key(job) for job in jobs])}
+    loaded = _load(connection, jobs)
     behind = {*fold, *(job for job in jobs if job not in loaded)}
     tails = {job: _tail(connection, job, loaded[job].seq if job in loaded else 0) for job in behind}
-    pairs = [(job_key(job), event) for job, event in keys]
-    refused = {
-        EventKey(refusal.job, refusal.event): refusal
-        for (body,) in read_matching(connection, "body", "refused", pairs)
-        for refusal in (decode_refusal(body),)
-    }
-    return View(loaded, tails, _known(connection, pairs) if known else {}, refused)
+    refused = _refused(connection, keys)
+    return View(loaded, tails, _known(connection, keys) if known else {}, refused)
+
+
+def _load(connection: sqlite3.Connection, jobs: Collection[JobId]) -> dict[JobId, Job]:
+    loaded = {}
+    for job in jobs:
+        row = connection.execute("SELECT body FROM jobs WHERE id = ?", (job_key(job),)).fetchone()
+        if row is not None:
+            loaded[job] = decode_job(row[0])
+    return loaded
 
 
 def _tail(connection: sqlite3.Connection, job: JobId, seq: int) -> list[Entry]:
@@ -74,47 +71,58 @@ def _tail(connection: sqlite3.Connection, job: JobId, seq: int) -> list[Entry]:
     return [decode_entry(body) for (body,) in rows]
 
 
-def _known(
-    connection: sqlite3.Connection, pairs: Sequence[tuple[bytes, str]]
-) -> dict[EventKey, Known]:
-    rows = read_matching(connection, "job, id, seq, digest, body", "entries", pairs)
-    return {
-        EventKey(job_id(job), EventId(event)): Known(
-            seq, digest, decode_entry(body) if body else None
-        )
-        for job, event, seq, digest, body in rows
-    }
+def _refused(connection: sqlite3.Connection, keys: Collection[EventKey]) -> dict[EventKey, Refusal]:
+    if connection.execute("SELECT 1 FROM refused LIMIT 1").fetchone() is None:
+        return {}
+    found = {}
+    for key in keys:
+        row = connection.execute(
+            "SELECT body FROM refused WHERE job = ? AND id = ?", (job_key(key.job), key.event)
+        ).fetchone()
+        if row is not None:
+            found[key] = decode_refusal(row[0])
+    return found
 
 
-def commit(connection: sqlite3.Connection, work: Commit) -> Committed:
-    """Write a batch in one transaction; at a conflict nothing of it is written."""
-    try:
-        with transaction(connection):
-            _refuse(connection, work)
-            failpoint("store.before_insert")
-            position = _insert(connection, work.entries)
-            failpoint("store.after_insert")
-            _project(connection, work)
-            failpoint("store.after_projection")
-    except sqlite3.IntegrityError:
-        return Committed(0, conflict=_conflict(connection, work.entries))
-    failpoint("store.after_commit")
-    return Committed(len(work.entries), last_position=position)
+def _known(connection: sqlite3.Connection, keys: Collection[EventKey]) -> dict[EventKey, Known]:
+    found = {}
+    for key in keys:
+        row = connection.execute(
+            "SELECT seq, digest, body FROM entries WHERE job = ? AND id = ?",
+            (job_key(key.job), key.event),
+        ).fetchone()
+        if row is not None:
+            seq, digest, body = row
+            found[key] = Known(seq, digest, decode_entry(body) if body else None)
+    return found
 
 
-def _refuse(connection: sqlite3.Connection, work: Commit) -> None:
+def write(connection: sqlite3.Connection, work: Commit) -> int:
+    """
+    Write a batch inside the writer's transaction; give the position of its last entry.
+
+    Raises:
+        sqlite3.IntegrityError: an id or a seq is taken; `conflict` finds out which.
+
+    """
     rows = [(job_key(r.job), r.event, r.owner, encode(r)) for r in work.refusals]
-    write_rows(connection, _INSERT_REFUSALS, "", rows)
+    connection.executemany(_INSERT_REFUSALS, rows)
+    failpoint("store.before_insert")
+    position = _insert(connection, work.entries)
+    failpoint("store.after_insert")
+    _project(connection, work)
+    failpoint("store.after_projection")
+    return position
 
 
 def _insert(connection: sqlite3.Connection, entries: Sequence[Entry]) -> int:
     rows = [(job_key(e.job), e.seq, e.id, e.owner, e.digest, encode(e)) for e in entries]
-    write_rows(connection, _INSERT_ENTRIES, "", rows)
+    connection.executemany(_INSERT_ENTRIES, rows)
     (position,) = connection.execute("SELECT last_insert_rowid()").fetchone()
     return int(position) if entries else 0
 
 
-def _conflict(connection: sqlite3.Connection, entries: Sequence[Entry]) -> EventKey:
+def conflict(connection: sqlite3.Connection, entries: Sequence[Entry]) -> EventKey:
     """Find the first entry whose id or seq is taken."""
     for entry in entries:
         taken = connection.execute(
@@ -136,17 +144,16 @@ def _project(connection: sqlite3.Connection, work: Commit) -> None:
         if job.id in work.moved or job.id in work.created:
             _move(connection, job)
         else:
-            touched.append((job_key(job.id), job.seq, encode(job)))
-    write_rows(connection, *_TOUCH_JOBS, touched)
+            touched.append((job.seq, encode(job), job_key(job.id), job.seq))
+    connection.executemany(_TOUCH_JOB, touched)
 
 
 def _create(connection: sqlite3.Connection, job: Job) -> bool:
-    key = job_key(job.id)
-    inserted = connection.execute(
-        f"{_INSERT_JOBS} VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-        (key, *_indexed(job), job.seq, encode(job)),
-    ).rowcount
-    if inserted:
+    values = (*_indexed(job), job.seq, encode(job), job_key(job.id))
+    inserted = connection.execute(_INSERT_JOB, values).rowcount
+    if inserted and job.deleted:
+        _strip(connection, job)
+    elif inserted:
         _add_terms(connection, job)
     return bool(inserted)
 
@@ -182,12 +189,8 @@ def _strip(connection: sqlite3.Connection, job: Job) -> None:
 
 def _add_terms(connection: sqlite3.Connection, job: Job) -> None:
     key, created = job_key(job.id), microseconds(job.created)
-    write_rows(
-        connection,
-        _INSERT_TERMS,
-        "",
-        [(job.owner, term, created, key, job.state) for term in terms(job)],
-    )
+    rows = [(job.owner, term, created, key, job.state) for term in terms(job)]
+    connection.executemany(_INSERT_TERMS, rows)
 
 
 def _indexed(job: Job) -> tuple[object, ...]:

@@ -1,0 +1,170 @@
+"""`jobwire backup` and `restore`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.text import Text
+
+from actors.cli.connection import data_option, folder_of, json_option
+from actors.cli.output import Output, clock
+from actors.cli.release import release
+from actors.client import Client
+from actors.runtime.folder import DataFolder, Service
+from actors.stores.sqlite import backup as archives
+from actors.stores.sqlite.backup import Manifest
+from schemas.errors import Conflict, JobwireError, Unavailable
+
+#: How long a running service may take to end what it has in hand, and to be ready again.
+_RESTART_S = 60.0
+_LOOK_S = 0.1
+_PAGE_BYTES = 4096
+
+_file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+
+
+@click.command()
+@_file
+@data_option
+@json_option
+@click.option("--force", is_flag=True, help="Write over an existing file.")
+@click.pass_context
+def backup(
+    ctx: click.Context, *, file: Path, folder: Path | None, as_json: bool, force: bool
+) -> None:
+    """
+    Save jobs, history, keys and all else in one file.
+
+    The service may run meanwhile. The file holds the secrets that sign job tokens: guard it.
+    """
+    output = Output(as_json=as_json)
+    target = file.absolute()
+    if target.exists() and not force:
+        raise Conflict(f"{file} is there already; choose another name, or add --force")
+    with _bar("saving") as progress:
+        made = archives.back_up(
+            folder_of(ctx, folder),
+            target,
+            release=release(),
+            now=datetime.now(UTC),
+            progress=progress,
+        )
+    _report(output, made, f"saved in {file}: ")
+
+
+@click.command()
+@_file
+@data_option
+@json_option
+@click.pass_context
+def restore(ctx: click.Context, *, file: Path, folder: Path | None, as_json: bool) -> None:
+    """
+    Put a backup in the place of the present data.
+
+    The backup is checked first. A running service ends what it has in hand, takes it over and
+    starts again on its port. The old database is kept as jobwire.db.before-restore.
+    """
+    output = Output(as_json=as_json)
+    data = folder_of(ctx, folder)
+    data.path = data.path.absolute()
+    try:
+        data.claim()
+    except JobwireError:
+        if not data.is_running():
+            raise
+        made = _hand_over(output, data, file)
+    else:
+        made = _replace(output, data, file)
+    _report(output, made, "restored: ")
+
+
+def _replace(output: Output, folder: DataFolder, file: Path) -> Manifest:
+    """Swap the files while no service runs and none can start."""
+    try:
+        shutil.rmtree(folder.pending_restore, ignore_errors=True)  # left by a restore cut short
+        made = _unpack(output, folder, file)
+        folder.take_restore()
+        return made
+    finally:
+        folder.release()
+
+
+def _hand_over(output: Output, folder: DataFolder, file: Path) -> Manifest:
+    """Let the running service take the files over, and wait until it answers again."""
+    running = folder.service()
+    if running is None:
+        raise Unavailable("a service is just starting on this data folder; try again")
+    made = _unpack(output, folder, file)
+    try:
+        os.kill(running.pid, signal.SIGHUP)
+    except OSError as error:
+        # Without this a later start would take over what nobody expects any more.
+        shutil.rmtree(folder.pending_restore)
+        detail = f"the service (process {running.pid}) cannot be told: {error.strerror}"
+        raise JobwireError(detail, code="no_signal") from error
+    output.note("checked; the service ends what it has in hand and takes it over")
+    asyncio.run(_wait_until_back(folder, running))
+    output.note(f"the service is ready again at {running.url}")
+    return made
+
+
+def _unpack(output: Output, folder: DataFolder, file: Path) -> Manifest:
+    output.note(f"checking {file}")
+    return archives.unpack(file, folder.pending_restore)
+
+
+async def _wait_until_back(folder: DataFolder, before: Service) -> None:
+    deadline = time.monotonic() + _RESTART_S
+    async with Client(before.url) as jobwire:
+        while time.monotonic() < deadline:
+            await asyncio.sleep(_LOOK_S)
+            if not folder.is_running():
+                detail = "the service ended instead of taking the backup over; see what it logged"
+                raise JobwireError(detail, code="service_ended")
+            if folder.pending_restore.exists():
+                continue
+            try:
+                await jobwire.check_ready()
+            except Unavailable:
+                continue
+            return
+    raise Unavailable(f"the service is not ready again after {_RESTART_S:g} s; see what it logged")
+
+
+def _report(output: Output, made: Manifest, what: str) -> None:
+    if output.is_json:
+        output.record(made)
+        return
+    counts = made.counts
+    output.say(
+        Text.assemble(
+            ("✔ ", "green"),
+            f"{what}{counts.jobs:,} jobs, {counts.entries:,} entries",
+            (f"  (as of {clock(made.created)}, Jobwire {made.jobwire})", "dim"),
+        )
+    )
+
+
+@contextmanager
+def _bar(verb: str) -> Iterator[archives.Progress]:
+    """Show progress on standard error, at a terminal only."""
+    columns = (TextColumn(verb, style="dim"), BarColumn(), DownloadColumn())
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(verb, total=None)
+        yield lambda done, total: bar.update(
+            task, completed=done * _PAGE_BYTES, total=total * _PAGE_BYTES
+        )

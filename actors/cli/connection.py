@@ -1,0 +1,136 @@
+"""Finds the service that a command speaks to, and runs the command with a client of it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import click
+
+from actors.cli.output import Output
+from actors.client import Client
+from actors.runtime.folder import DataFolder, default_folder
+from schemas.errors import Invalid, JobwireError, Unavailable
+from schemas.identifiers import parse_job_id
+
+#: How long a command at the prompt goes on where trying again is safe.
+PATIENCE_S = 10.0
+
+Wrapped = TypeVar("Wrapped", bound=Callable[..., Any])
+Talk = Callable[..., Awaitable[int | None]]
+"""A command: takes a client, an output and its own arguments; gives its exit code, None for 0."""
+
+data_option = click.option(
+    "--data",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The data folder of the service.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON lines.")
+
+
+class Target(NamedTuple):
+    """Where a service answers, and the key to it."""
+
+    url: str
+    api_key: str | None
+
+
+class JobIdType(click.ParamType[str]):
+    """A full job id, in either case."""
+
+    name = "uuid"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read it, or say what one looks like."""
+        try:
+            return parse_job_id(value, value)
+        except Invalid as error:
+            self.fail(error.detail, param, ctx)
+
+
+JOB_ID = JobIdType()
+
+
+def folder_of(ctx: click.Context, named: Path | None) -> DataFolder:
+    """Give the data folder that was named here or before the command, else the usual one."""
+    return DataFolder(named or ctx.find_object(Path) or default_folder(os.environ))
+
+
+def find_target(folder: DataFolder, environment: Mapping[str, str], *, token: bool) -> Target:
+    """
+    Find where the service answers and the key to it.
+
+    The folder's key is only ever sent to the folder's own service. With a job's `token` no key is
+    needed.
+
+    Raises:
+        Unavailable: no service runs.
+        JobwireError: there is no key.
+
+    """
+    running = folder.service() if folder.is_running() else None
+    named = environment.get("JOBWIRE_URL")
+    url = named or (running.url if running else None)
+    if url is None:
+        detail = (
+            f"no service is running on {folder.path}; start one with `{_up(folder)}`, "
+            "or set JOBWIRE_URL to where one runs"
+        )
+        raise Unavailable(detail, code="no_service")
+    is_own = running is not None and url.rstrip("/") == running.url
+    api_key = environment.get("JOBWIRE_API_KEY") or (folder.api_key() if is_own else None)
+    if api_key is None and not token:
+        detail = (
+            f"there is no API key for {url}: set JOBWIRE_API_KEY"
+            if named
+            else f"the API key cannot be read from {folder.api_key_file}: set JOBWIRE_API_KEY, "
+            "or run as the user that the service runs as"
+        )
+        raise JobwireError(detail, code="no_key")
+    return Target(url, None if token else api_key)
+
+
+def talks(*, data: bool = True) -> Callable[[Talk], Callable[..., None]]:
+    """
+    Make a command of a coroutine that takes a client, an output and its own arguments.
+
+    `data=False` where the command's own `--data` means something else; the data folder is then
+    named before the command.
+    """
+
+    def decorate(talk: Talk) -> Callable[..., None]:
+        @click.pass_context
+        def command(
+            ctx: click.Context, /, *, as_json: bool, folder: Path | None = None, **arguments: Any
+        ) -> None:
+            target = find_target(
+                folder_of(ctx, folder), os.environ, token=bool(arguments.get("token"))
+            )
+            ctx.exit(asyncio.run(_talk(talk, target, Output(as_json=as_json), arguments)) or 0)
+
+        named = functools.update_wrapper(command, talk)
+        return json_option(data_option(named) if data else named)
+
+    return decorate
+
+
+async def _talk(
+    talk: Talk, target: Target, output: Output, arguments: Mapping[str, Any]
+) -> int | None:
+    def on_retry(error: JobwireError, pause_s: float) -> None:
+        output.note(f"{error.detail}; again in {pause_s:.1f} s")
+
+    async with Client(
+        target.url, target.api_key, patience_s=PATIENCE_S, on_retry=on_retry
+    ) as jobwire:
+        return await talk(jobwire, output, **arguments)
+
+
+def _up(folder: DataFolder) -> str:
+    usual = default_folder(os.environ)
+    return "jobwire up" if folder.path == usual else f"jobwire up --data {folder.path}"

@@ -1,0 +1,159 @@
+"""The `jobwire` command: its parts are loaded when they are called, so that help is quick."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Final
+
+import click
+
+from actors.cli.release import release
+from schemas.errors import JobwireError
+
+#: Exit codes: a failure, and what a shell shows for a process ended by these signals.
+FAILED: Final = 1
+INTERRUPTED: Final = 128 + signal.SIGINT
+PIPE_CLOSED: Final = 128 + signal.SIGPIPE
+
+#: Every command: its section of the help, its module in this package, and what it does.
+COMMANDS: Final = {
+    "up": ("Service", "up", "Start the service on this machine."),
+    "doctor": ("Service", "doctor", "Check this installation and say what to do."),
+    "backup": ("Service", "backup", "Save everything in one file, also while the service runs."),
+    "restore": ("Service", "backup", "Put a backup back, also while the service runs."),
+    "create": ("Jobs", "jobs", "Make a job and get its token."),
+    "event": ("Jobs", "events", "Report what happened to a job."),
+    "ls": ("Jobs", "jobs", "List jobs, newest first."),
+    "show": ("Jobs", "jobs", "Show one job with its data."),
+    "history": ("Jobs", "history", "Show all that was reported of a job."),
+    "watch": ("Jobs", "watch", "Follow one job, or all, as it happens."),
+    "rm": ("Jobs", "jobs", "Delete a job."),
+    "token": ("Jobs", "tokens", "Rotate or revoke a job's token."),
+    "stats": ("Records", "stats", "Count jobs by lifecycle and state."),
+    "lifecycle": ("Records", "lifecycle", "List, draw or register lifecycles."),
+    "refused": ("Records", "refused", "Show events that fit no history; send them again."),
+    "keys": ("Records", "keys", "Make, list and revoke API keys."),
+}
+
+
+class Commands(click.Group):
+    """Loads a command's module when the command is called."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Give the names in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        """Load one command."""
+        if name not in COMMANDS:
+            return None
+        _, module, text = COMMANDS[name]
+        command = getattr(importlib.import_module(f"actors.cli.{module}"), name)
+        assert isinstance(command, click.Command)
+        command.help = command.help or text
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command; for an unknown one name the nearest."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            nearest = difflib.get_close_matches(name, COMMANDS, n=1)
+            hint = f"did you mean {nearest[0]!r}?" if nearest else "see jobwire --help"
+            raise click.UsageError(f"there is no command {name!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands by section."""
+        for section in dict.fromkeys(section for section, _, _ in COMMANDS.values()):
+            rows = [(name, text) for name, (of, _, text) in COMMANDS.items() if of == section]
+            with formatter.section(section):
+                formatter.write_dl(rows, col_max=12)
+
+
+def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
+    if wanted:
+        click.echo(f"jobwire {release()}")
+        ctx.exit()
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--data", type=click.Path(path_type=Path), help="The data folder of the service.")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
+@click.pass_context
+def cli(ctx: click.Context, data: Path | None) -> None:
+    """
+    Jobwire: event-driven job control.
+
+    Any platform reports a job's state with one small event; nothing accepted is ever lost. Begin
+    with `jobwire up`. Other commands find the running service through its data folder, or through
+    JOBWIRE_URL and JOBWIRE_API_KEY. At a terminal they show tables; piped, JSON lines.
+    """
+    ctx.obj = data
+
+
+def main() -> None:
+    """Run the command line; every failure is one sentence and an exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and give its exit code."""
+    try:
+        code = cli.main(arguments, prog_name="jobwire", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Nobody reads any more; the interpreter's own flush at the end must not say so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except Exception as error:  # noqa: BLE001 - a person at a prompt gets a sentence, no traceback
+        return fail(_sentence(error))
+    return code if isinstance(code, int) else 0
+
+
+def _sentence(error: Exception) -> str:
+    match error:
+        case JobwireError(detail=detail):
+            return detail
+        case ExceptionGroup(exceptions=(first, *_)):
+            return _sentence(first)
+        case OSError(strerror=str(reason)):
+            return f"{reason}: {error.filename}" if error.filename else reason
+        case _:
+            return _fault(error)
+
+
+def _fault(error: Exception) -> str:
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(place.filename).name}, line {place.lineno}"
+    return f"a fault of jobwire itself, please report it: {type(error).__name__}: {error} ({where})"
+
+
+def fail(sentence: str) -> int:
+    """Say what went wrong, in one sentence."""
+    label = click.style("jobwire:", fg="red", bold=True)
+    click.echo(f"{label} {sentence}", err=True)
+    return FAILED
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""`jobwire up`: the whole service in one process, until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import sys
+from ipaddress import ip_address
+from pathlib import Path
+from shlex import quote
+
+import click
+import uvloop
+from msgspec import structs
+from rich.text import Text
+
+from actors.cli.connection import data_option, folder_of
+from actors.cli.life import Life
+from actors.cli.output import Output, fields
+from actors.cli.release import release
+from actors.runtime.failpoints import arm_from_environment
+from actors.runtime.folder import DataFolder
+from actors.runtime.logs import configure_logs
+from actors.runtime.settings import Settings, load_settings
+
+
+@click.command()
+@data_option
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="JOBWIRE_CONFIG",
+    help="Settings as TOML.",
+)
+@click.pass_context
+def up(
+    ctx: click.Context,
+    folder: Path | None,
+    host: str | None,
+    port: int | None,
+    config: Path | None,
+) -> None:
+    """
+    Start the service on this machine.
+
+    Everything runs in this one process and is kept in one data folder. SIGTERM or Ctrl-C stops it
+    when what it has in hand is done; a second one stops it at once.
+    """
+    settings = load_settings(config, os.environ)
+    named = {"host": host, "port": port}
+    settings = structs.replace(
+        settings, **{name: value for name, value in named.items() if value is not None}
+    )
+    configure_logs(settings.log_level, pretty=sys.stderr.isatty())
+    arm_from_environment(os.environ)
+    data = folder_of(ctx, folder)
+    data.path = data.path.absolute()
+    data.claim()
+    try:
+        life = Life(settings, data, lambda url: _announce(data, settings, url))
+        uvloop.run(life.live())
+    finally:
+        data.release()
+
+
+def _announce(folder: DataFolder, settings: Settings, url: str) -> None:
+    output = Output(as_json=False)
+    first = _first_job(folder, url)
+    if output.is_json:
+        output.record(
+            {
+                "status": "ready",
+                "url": url,
+                "pid": os.getpid(),
+                "data": str(folder.path),
+                "api_key_file": str(folder.api_key_file),
+                "try": first,
+            }
+        )
+    else:
+        output.console.print()
+        output.show(
+            Text.assemble(("Jobwire ", "bold"), f"{release()} is ready at ", (url, "bold")),
+            "",
+            fields(
+                (
+                    ("data", str(folder.path)),
+                    ("API key", str(folder.api_key_file)),
+                    ("mode", "development: one process, this machine, plain HTTP"),
+                    ("stop", "Ctrl-C"),
+                )
+            ),
+            "",
+            Text("Make a first job; this line works as it is:", "dim"),
+            "",
+        )
+        output.console.print(Text(first), soft_wrap=True)
+        output.console.print()
+    if not _is_loopback(settings.host):
+        output.warn(
+            f"listening on {settings.host}: others can reach this service over plain HTTP; "
+            "put a proxy with TLS before it"
+        )
+
+
+def _first_job(folder: DataFolder, url: str) -> str:
+    key = f"$(cat {quote(str(folder.api_key_file))})"
+    body = """-H 'Content-Type: application/json' -d '{"name": "hello"}'"""
+    return f'curl -sS {url}/v1/jobs -H "Authorization: Bearer {key}" {body}'
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
