@@ -52,14 +52,14 @@ def backup(
     target = file.absolute()
     if target.exists() and not force:
         raise Conflict(f"{file} is there already; choose another name, or add --force")
-    with _bar("saving") as progress:
-        made = archives.back_up(
-            folder_of(ctx, folder),
-            target,
-            release=release(),
-            now=datetime.now(UTC),
-            progress=progress,
-        )
+    data = folder_of(ctx, folder)
+    try:
+        with _bar("saving") as progress:
+            made = archives.back_up(
+                data, target, release=release(), now=datetime.now(UTC), progress=progress
+            )
+    except OSError as error:
+        raise JobwireError(f"cannot write {file}: {error.strerror}", code="no_file") from error
     _report(output, made, f"saved in {file}: ")
 
 

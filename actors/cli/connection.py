@@ -83,7 +83,9 @@ def find_target(folder: DataFolder, environment: Mapping[str, str], *, token: bo
         )
         raise Unavailable(detail, code="no_service")
     is_own = running is not None and url.rstrip("/") == running.url
-    api_key = environment.get("JOBWIRE_API_KEY") or (folder.api_key() if is_own else None)
+    api_key = environment.get("JOBWIRE_API_KEY", "").strip() or (
+        folder.api_key() if is_own else None
+    )
     if api_key is None and not token:
         detail = (
             f"there is no API key for {url}: set JOBWIRE_API_KEY"
@@ -92,6 +94,8 @@ def find_target(folder: DataFolder, environment: Mapping[str, str], *, token: bo
             "or run as the user that the service runs as"
         )
         raise JobwireError(detail, code="no_key")
+    if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
+        raise JobwireError("JOBWIRE_API_KEY holds more than one key: jwk_...", code="no_key")
     return Target(url, None if token else api_key)
 
 
@@ -122,8 +126,13 @@ def talks(*, data: bool = True) -> Callable[[Talk], Callable[..., None]]:
 async def _talk(
     talk: Talk, target: Target, output: Output, arguments: Mapping[str, Any]
 ) -> int | None:
-    def on_retry(error: JobwireError, pause_s: float) -> None:
-        output.note(f"{error.detail}; again in {pause_s:.1f} s")
+    noted = ""
+
+    def on_retry(error: JobwireError, _pause_s: float) -> None:
+        nonlocal noted
+        if error.code != noted:
+            noted = error.code
+            output.note(f"{error.detail.partition(';')[0]}; trying again")
 
     async with Client(
         target.url, target.api_key, patience_s=PATIENCE_S, on_retry=on_retry

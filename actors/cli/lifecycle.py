@@ -66,7 +66,9 @@ async def register(jobwire: Client, output: Output, *, file: BinaryIO) -> None:
     try:
         made = await jobwire.register_lifecycle(msgspec.Raw(text))
     except Invalid as error:
-        raise Invalid(f"{file.name}: {error.detail} ({error.pointer or 'the table'})") from error
+        pointer = error.pointer or ""
+        place = "" if pointer in error.detail else f" (at {pointer})"
+        raise Invalid(f"{file.name}: {error.detail}{place}") from error
     if output.is_json:
         output.record(made)
     else:

@@ -16,10 +16,9 @@ import click
 from actors.cli.release import release
 from schemas.errors import JobwireError
 
-#: Exit codes: a failure, and what a shell shows for a process ended by these signals.
+#: Exit codes: a failure, and what a shell shows for a process ended by Ctrl-C.
 FAILED: Final = 1
 INTERRUPTED: Final = 128 + signal.SIGINT
-PIPE_CLOSED: Final = 128 + signal.SIGPIPE
 
 #: Every command: its section of the help, its module in this package, and what it does.
 COMMANDS: Final = {
@@ -124,7 +123,7 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         # Nobody reads any more; the interpreter's own flush at the end must not say so.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
+        return FAILED
     except Exception as error:  # noqa: BLE001 - a person at a prompt gets a sentence, no traceback
         return fail(_sentence(error))
     return code if isinstance(code, int) else 0

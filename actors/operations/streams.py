@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from typing import NamedTuple
 
 import msgspec
@@ -136,12 +137,14 @@ class Streams:
         def place_of(positioned: Positioned) -> int:
             return positioned.entry.seq
 
-        async for items in self._follow(
-            Subscription(principal.name, job.id), max(after, job.born - 1), read, place_of
-        ):
-            yield items
-            if items and items[-1].entry.change.deleted is True:
-                return
+        subscription = Subscription(principal.name, job.id)
+        async with aclosing(
+            self._follow(subscription, max(after, job.born - 1), read, place_of)
+        ) as followed:
+            async for items in followed:
+                yield items
+                if items and items[-1].entry.change.deleted is True:
+                    return
 
     async def of_owner(self, principal: Principal, after: int | None) -> AsyncIterator[list[Item]]:
         """Follow all jobs of an owner from after a position; None: from now on."""
@@ -155,8 +158,9 @@ class Streams:
 
         subscription = Subscription(principal.name, None)
         start = await self._store.last_position() if after is None else after
-        async for items in self._follow(subscription, start, read, place_of):
-            yield items
+        async with aclosing(self._follow(subscription, start, read, place_of)) as followed:
+            async for items in followed:
+                yield items
 
     async def _follow(
         self,
@@ -164,7 +168,7 @@ class Streams:
         place: int,
         read: Read,
         place_of: Callable[[Positioned], int],
-    ) -> AsyncIterator[list[Item]]:
+    ) -> AsyncGenerator[list[Item], None]:
         self._register(subscription)
         try:
             yield []  # registered: from here on nothing is missed

@@ -166,7 +166,7 @@ class Settler:
             verdict = self._verdict(job, event, work.senders[key], lifecycle)
             if isinstance(verdict, Refuse):
                 plan.refusals.append(_refusal(job, event, verdict.reason, work.senders[key]))
-            elif lifecycle is not None:
+            elif lifecycle is not None:  # pragma: no branch - what is kept has a table
                 standing[key.job] = plan.jobs[key.job] = self._enter(
                     plan, job, event, verdict, lifecycle
                 )

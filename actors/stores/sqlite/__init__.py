@@ -30,12 +30,11 @@ from actors.stores.base import (
 )
 from actors.stores.sqlite import reading, writing
 from actors.stores.sqlite.rows import encode, job_key, microseconds
-from actors.stores.sqlite.schema import upgrade
+from actors.stores.sqlite.schema import PAGE_BYTES, upgrade
 from actors.stores.sqlite.threads import Readers, Writer
 from schemas.identifiers import EventId, JobId
 from schemas.jobs import Entry, Job, Refusal
 
-_PAGE_BYTES = 4096
 #: What must fit for the store to count as able to write: an event with the largest data.
 _PROBE_BYTES = 65_536
 _READERS = 2
@@ -50,7 +49,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, *, max_bytes: int = 0) -> None:
         """Use the file at `path`; `max_bytes` limits it, 0 does not."""
-        self._writer = Writer(path, cache_kib=_WRITER_CACHE_KIB, max_pages=max_bytes // _PAGE_BYTES)
+        self._writer = Writer(path, cache_kib=_WRITER_CACHE_KIB, max_pages=max_bytes // PAGE_BYTES)
         self._readers = Readers(path, _READERS, cache_kib=_READER_CACHE_KIB)
         self._checkpointer = Readers(path, 1, cache_kib=64)
         self._checkpoints = Loop("sqlite.checkpoint", self._checkpoint)

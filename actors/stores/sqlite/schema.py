@@ -60,9 +60,14 @@ UPGRADES: Final = (
 
 VERSION: Final = len(UPGRADES)
 
+#: Half of SQLite's default: an event touches few bytes of several pages, and each touched page is
+#: logged whole.
+PAGE_BYTES: Final = 2048
+
 #: WAL with FULL: a commit that returned survives a power cut. The checkpoint is the
 #: checkpointer's; the writer's own limit only catches what it left.
 PRAGMAS: Final = (
+    f"PRAGMA page_size = {PAGE_BYTES}",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA busy_timeout = 5000",
