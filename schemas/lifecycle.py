@@ -63,7 +63,7 @@ Exit = Word | Annotated[tuple[Arrow, ...], Meta(min_length=1, max_length=8)]
 """Where an event leads: a state, or arrows tried in order."""
 
 
-class Lifecycle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Lifecycle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of states and events. Registered ones are numbered and never changed."""
 
     name: Word

@@ -21,10 +21,11 @@ from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from actors.client.connection import Call, Connection, OnRetry
 from actors.client.following import follow
+from actors.client.paging import items
 from actors.client.posting import NewEvent, post_lines
 from schemas.lifecycle import JobOutcome, Lifecycle
 from schemas.principals import Scope
@@ -64,11 +65,6 @@ class Client:
     ) -> None:
         """Call the service at `url`; repeat what is safe to repeat for at most `patience_s`."""
         self._connection = Connection(url, api_key, patience_s, on_retry)
-
-    @property
-    def url(self) -> str:
-        """Where the service is called."""
-        return self._connection.url
 
     async def __aenter__(self) -> Self:
         """Open the connections."""
@@ -183,9 +179,8 @@ class Client:
             since=since and since.isoformat(),
             until=until and until.isoformat(),
             q=q,
-            limit=str(page),
         )
-        return self._pages("/v1/jobs", JobView, query)
+        return self._pages("/v1/jobs", JobView, {**query, "limit": str(page)})
 
     def history(self, job: str, *, page: int = 500) -> AsyncIterator[EntryView]:
         """Give a job's history, oldest first."""
@@ -262,8 +257,8 @@ class Client:
 
     async def revoke_key(self, key: str) -> KeyView:
         """Revoke an API key for good."""
-        call = Call("DELETE", f"/v1/keys/{quote(key, safe='')}")
-        return (await self._connection.call(call)).read(KeyView)
+        path = f"/v1/keys/{quote(key, safe='')}"
+        return (await self._connection.call(Call("DELETE", path))).read(KeyView)
 
     def refused(self) -> AsyncIterator[RefusalView]:
         """Give events that were accepted but belong to no history, oldest first."""
@@ -289,23 +284,8 @@ class Client:
     ) -> Item:
         return (await self._connection.call(Call("GET", path, query=query))).read(shape)
 
-    async def _pages(
-        self, path: str, shape: type[Item], query: Mapping[str, str]
-    ) -> AsyncIterator[Item]:
-        cursor: str | None = None
-        while True:
-            asked = {**query, "cursor": cursor} if cursor else query
-            page = await self._get(path, _Page, asked)
-            for item in page.items:
-                yield msgspec.json.decode(item, type=shape)
-            cursor = page.next
-            if cursor is None:
-                return
-
-
-class _Page(Struct, frozen=True):
-    items: tuple[Raw, ...]
-    next: str | None = None
+    def _pages(self, path: str, shape: type[Item], query: Mapping[str, str]) -> AsyncIterator[Item]:
+        return items(self._connection, path, shape, query)
 
 
 def _given(**fields: Any) -> dict[str, Any]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from typing import cast
 
 from aiohttp import web
 
 from actors.dialects.base import Dialect
+from actors.dialects.native.answers import encode, problem_document
 from actors.dialects.native.jobs import PUBLIC_URL
 from actors.gateway.health import HealthRoutes
 from actors.gateway.problems import problems
 from actors.operations.streams import Streams
 from actors.runtime.settings import Settings
 from actors.runtime.telemetry import Telemetry
-from schemas.errors import Misconfigured
+from schemas.errors import Misconfigured, Unavailable
 
 #: How long answered requests may take to be taken by their clients when the service stops.
 _DRAIN_S = 5.0
@@ -52,7 +55,8 @@ class Gateway:
             max_line_size=8190,
             max_field_size=8190,
         )
-        self._site: web.SockSite | None = None
+        self._most_connections = limits.connections
+        self._server: asyncio.Server | None = None
         self.url = ""
 
     async def start(self) -> None:
@@ -65,8 +69,8 @@ class Gateway:
         """
         listening = _listen(self._settings.host, self._settings.port)
         await self._runner.setup()
-        self._site = web.SockSite(self._runner, listening, backlog=1024)
-        await self._site.start()
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._accept, sock=listening, backlog=1024)
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{port}"
@@ -74,12 +78,36 @@ class Gateway:
     async def stop(self) -> None:
         """Take no new connection, end the streams, let running requests end."""
         self._streams.close()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
         await self._runner.cleanup()
-        self._site = None
 
     def missing(self) -> str | None:
         """Name what is missing."""
-        return None if self._site else "gateway"
+        return None if self._server else "gateway"
+
+    def _accept(self) -> asyncio.Protocol:
+        """Serve a new connection, or turn it away when there are too many."""
+        server = self._runner.server
+        if server is None or len(server.connections) >= self._most_connections:
+            return _TurnedAway()
+        return server()
+
+
+class _TurnedAway(asyncio.Protocol):
+    """A connection over the limit: told to come back, and closed."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        error = Unavailable("too many connections", code="too_many_connections", retry_after_s=2)
+        body = encode(problem_document(error))
+        writer = cast("asyncio.WriteTransport", transport)
+        writer.write(
+            b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n"
+            b"Retry-After: 2\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
+            % (len(body), body)
+        )
+        writer.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:

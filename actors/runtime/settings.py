@@ -52,7 +52,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     streams_per_owner: Positive = 100
     """Most open event streams of one owner; over it: 429."""
     connections: Positive = 2_000
-    """Most open connections of all clients together; further ones are closed at once."""
+    """Most open connections of all clients together; a further one: 503, and closed."""
     jobs_per_minute: Positive = 60_000
     """Most jobs that one owner makes in a minute; over it: 429."""
     failed_logins_per_minute: Positive = 120

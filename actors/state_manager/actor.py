@@ -150,14 +150,17 @@ class StateManager:
 
     async def _tell(self, settled: Settled) -> None:
         """
-        Publish what was committed. Best effort.
+        Publish what was committed. Best effort: a blocked bus never stops commits.
 
         Whatever is lost here is found again in the store.
         """
-        if settled.entries:
-            await self._transport.broadcast(ENTRIES_TOPIC, _encode(settled.entries))
-        for job in settled.awaiting:
-            await publish_awaited(self._transport, self._telemetry, job)
+        try:
+            if settled.entries:
+                await self._transport.broadcast(ENTRIES_TOPIC, _encode(settled.entries))
+            for job in settled.awaiting:
+                await publish_awaited(self._transport, self._telemetry, job)
+        except Unavailable as error:
+            _log.warning("not_published", entries=len(settled.entries), error=error.detail)
         failpoint("state.before_reply")
         for event, outcome in settled.outcomes:
             if event.reply is not None:

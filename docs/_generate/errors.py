@@ -1,0 +1,174 @@
+"""`reference/errors.md`: every code that a problem document can carry, found in the source."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from _generate.markdown import note, table
+from _generate.reasons import under_wait
+from schemas import errors
+from schemas.errors import JobwireError, Misconfigured
+from schemas.outcomes import Reason
+
+_ROOT = Path(__file__).parent.parent.parent
+_FOLDERS = ("schemas", "actors")
+#: What these raise is no problem document: it never travels over HTTP, or has just done so.
+_NOT_HTTP = {
+    _ROOT / "actors" / "cli",
+    _ROOT / "actors" / "client",
+    _ROOT / "actors" / "stores" / "sqlite" / "backup.py",
+    _ROOT / "schemas" / "problems.py",
+}
+
+#: The errors that a request can be answered with; a misconfigured service does not start.
+_KINDS: dict[str, type[JobwireError]] = {
+    name: kind
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type)
+    and issubclass(kind, JobwireError)
+    and kind not in (JobwireError, Misconfigured)
+}
+
+#: What a client can do. A code that is missing here stops `make generate`.
+_ADVICE = {
+    (400, "bad_request"): "The request line or a header cannot be read. Mend the client.",
+    (400, "invalid_json"): "The body is not JSON in plain UTF-8. The detail names the place.",
+    (400, "json_limits"): "Too deep, too many elements, too long a string, or a number beyond "
+    "64 bits. Send less, or send numbers as strings.",
+    (400, "repeated_parameter"): "A URL parameter is given twice. Send it once.",
+    (401, "key_missing"): "Send an API key as `Authorization: Bearer jwk_...`.",
+    (401, "token_missing"): "Send the job's token or an API key with the event.",
+    (401, "wrong_api_key"): "The key is unknown, expired or revoked. Ask an administrator.",
+    (401, "wrong_token"): "The token is not one of this job. Copy it again from the job's maker.",
+    (403, "scope_missing"): "The key lacks the scope named. Use another key.",
+    (404, "unknown_event"): "There is no such refused event of yours.",
+    (404, "unknown_job"): "No such job, or someone else's: the two look the same.",
+    (404, "unknown_key"): "There is no API key with this id.",
+    (404, "unknown_lifecycle"): "There is no lifecycle of that name and version.",
+    (404, "unknown_route"): "There is nothing at this path.",
+    (405, "method_not_allowed"): "The header `Allow` names the methods that the route takes.",
+    (408, "timeout"): "The body did not arrive in time. Send it again.",
+    (409, "conflict"): "Somebody else changes the same thing now. Try again.",
+    (409, "earlier_line_failed"): "An earlier NDJSON line of the same job failed. "
+    "Send both again, in their order.",
+    (409, "job_deleted"): "The job made with this `Idempotency-Key` has been deleted. "
+    "Use a new key for a new job.",
+    (409, "still_running"): "The job has not ended. Wait, or delete with `force=true`.",
+    (413, "too_large"): "The body, a line or `data` is over the limit in `limit`.",
+    (415, "unknown_encoding"): "Send gzip, deflate or no content encoding.",
+    (415, "unsupported_media_type"): "Send `application/json` or, for many events, "
+    "`application/x-ndjson`.",
+    (422, "event_id_reused"): "The event id was used for this job with another payload. "
+    "The first one stands. Use a new id.",
+    (422, "idempotency_key_reused"): "The key was used with another request. Use a new one.",
+    (422, "invalid"): "A field is missing, unknown or wrong; `pointer` names it.",
+    (422, "not_runnable"): "The service runs no jobs itself. Use `pipeline` or your own lifecycle.",
+    (422, "reserved_name"): "A built-in lifecycle has this name. Choose another.",
+    (422, "unknown_field"): "The URL parameter does not exist; the detail names the nearest.",
+    (422, "unknown_lifecycle"): "The job names a lifecycle that you have not registered.",
+    (422, "unknown_parent"): "The job in `parent` is not there.",
+    (422, "wrong_cursor"): "The cursor is of another list. Start again without one.",
+    (429, "job_rate"): "You make jobs too fast. Wait as `Retry-After` says.",
+    (429, "too_many_failures"): "Too many wrong keys or tokens from this address. Wait.",
+    (429, "too_many_requests"): "A quota is used up; `limit` says which one. Wait, or free some.",
+    (500, "internal"): "A fault of the service; it is in the log. Please report it.",
+    (503, "store_unavailable"): "The database cannot be used now. Send the same request again.",
+    (503, "unavailable"): "Send the same request again, with the same id, after `Retry-After`.",
+}
+
+_INTRODUCTION = """\
+# Errors
+
+Every error is a problem document (RFC 9457) with the type `application/problem+json`.
+
+```json
+{
+  "type": "urn:jobwire:problem:wrong_token",
+  "title": "No usable API key or job token was presented",
+  "status": 401,
+  "detail": "the token is not one of this job",
+  "code": "wrong_token",
+  "request_id": "5d0d7f0c9a4b1e32"
+}
+```
+
+- `code` is for programs and does not change between releases.
+- `detail` is for people: what was wrong and what was expected. It never holds a secret.
+- `pointer` names the field at fault, as a JSON pointer, a `/parameter` or a header's name.
+- `limit` is the limit that was passed.
+- The header `Retry-After` says after how many seconds another try makes sense.
+
+Without `wait`, an answer of 4xx means that nothing was stored.
+After 503, or no answer at all, an event may be stored or not.
+Send it again with the same id: it will count once.
+
+## Codes
+
+"""
+
+_WAITING = """\
+
+## Codes of events whose outcome was waited for
+
+An event that is sent with `Prefer: wait=N` or `?wait=N` is answered with what became of it.
+These events **are stored**: the answer reports an outcome, it does not refuse the request.
+
+"""
+
+
+def errors_page() -> str:
+    """
+    Write the page.
+
+    Raises:
+        LookupError: the source has a code without advice here.
+
+    """
+    rows = [[str(status), f"`{code}`", _ADVICE[status, code]] for status, code in sorted(_codes())]
+    return (
+        note("schemas/errors.py and every place that raises an error")
+        + "\n"
+        + _INTRODUCTION
+        + table(["status", "code", "what to do"], rows)
+        + _WAITING
+        + table(["status", "code", "reason in the history or in `refused`"], _waited_for())
+    )
+
+
+def _waited_for() -> Iterator[list[str]]:
+    for status, code, reason in sorted(under_wait()):
+        yield [str(status), f"`{code}`", f"`{reason}`"]
+
+
+def _codes() -> set[tuple[int, str]]:
+    found = {(405, "method_not_allowed"), (500, "internal")}
+    for folder in _FOLDERS:
+        for file in sorted((_ROOT / folder).rglob("*.py")):
+            if not _NOT_HTTP & {file, *file.parents}:
+                found |= set(_raised(ast.parse(file.read_text())))
+    missing = sorted(found - _ADVICE.keys())
+    if missing:
+        message = f"docs/_generate/errors.py says nothing about {missing}"
+        raise LookupError(message)
+    return found
+
+
+def _raised(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    for call in ast.walk(tree):
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+            continue
+        kind = _KINDS.get(call.func.id)
+        if kind is None:
+            continue
+        given = [word.value for word in call.keywords if word.arg == "code"]
+        match given:
+            case []:
+                yield kind.status, kind.default_code
+            case [ast.Constant(str(code))]:
+                yield kind.status, code
+            case [ast.Attribute(value=ast.Name("Reason"), attr=name)]:
+                yield kind.status, str(Reason[name])
+            case _:
+                pass  # computed from an outcome: shown in the second table

@@ -1,0 +1,1 @@
+"""The documentation as a test: every snippet runs, every link leads somewhere."""

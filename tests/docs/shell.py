@@ -1,0 +1,148 @@
+"""A shell that stays open for a whole page, in a home of its own, beside a service."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import socket
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+from selectors import EVENT_READ, DefaultSelector
+
+from .page import ROOT, Page
+
+#: The port that the pages name.
+_SHOWN_PORT = "8640"
+_PATIENCE_S = 15.0
+#: How a page starts the service itself.
+STARTS = re.compile(r"^(\$ )?jobwire up\b", re.MULTILINE)
+
+
+class Terminal:
+    """A terminal that nobody sits at, so that commands print as they do for a person."""
+
+    def __init__(self) -> None:
+        """Open one that changes nothing of what is written to it."""
+        self._master, self.slave = os.openpty()
+        modes = termios.tcgetattr(self.slave)
+        modes[1] &= ~termios.OPOST
+        termios.tcsetattr(self.slave, termios.TCSANOW, modes)
+        self.name = os.ttyname(self.slave)
+        self._printed = b""
+
+    def clear(self) -> None:
+        """Forget what was printed."""
+        self._printed = b""
+
+    def read(self, until: re.Pattern[bytes] | None = None) -> bytes:
+        """Give what was printed so far; with `until`, when it has been printed, or time is up."""
+        end = time.monotonic() + _PATIENCE_S
+        with DefaultSelector() as selector:
+            selector.register(self._master, EVENT_READ)
+            while True:
+                is_enough = until is None or until.search(self._printed)
+                wait_s = 0.0 if is_enough else end - time.monotonic()
+                if not selector.select(max(0.0, wait_s)):
+                    return self._printed
+                self._printed += os.read(self._master, 65_536)
+
+    def close(self) -> None:
+        """Close both ends."""
+        os.close(self._master)
+        os.close(self.slave)
+
+
+class Shell:
+    """Runs commands one after another, as somebody would who follows a page."""
+
+    def __init__(self, home: Path) -> None:
+        """Open a shell in an empty home; a service that it starts takes a free port."""
+        self._home = home
+        self._port = str(_free_port())
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("JOBWIRE_")
+        }
+        environment |= {
+            "HOME": str(home),
+            "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}",
+            "JOBWIRE_PORT": self._port,
+            "COLUMNS": "100",
+            "NO_COLOR": "1",
+            "TERM": "xterm",
+            "LC_ALL": "C.UTF-8",
+        }
+        environment.pop("XDG_DATA_HOME", None)
+        self._terminal = Terminal()
+        self._process = subprocess.Popen(
+            ["/bin/bash", "--norc", "--noprofile"],
+            stdin=subprocess.PIPE,
+            stdout=self._terminal.slave,
+            stderr=self._terminal.slave,
+            cwd=home,
+            env=environment,
+        )
+        self._services: list[Terminal] = []
+
+    def begin(self, page: Page) -> None:
+        """Prepare what a page takes for granted: its files, and a service unless it starts one."""
+        self._run(f"cp -r {ROOT}/docs docs")
+        if not any(STARTS.search(b.text) for b in page.blocks() if b.kind in ("console", "sh")):
+            self._start("jobwire up")
+
+    def run_python(self, text: str) -> tuple[str, int]:
+        """Run a block of Python in the shell's surroundings."""
+        (self._home / "snippet.py").write_text(text)
+        return self.run("python snippet.py")
+
+    def run(self, command: str) -> tuple[str, int]:
+        """Run a command; give what it printed and its exit status."""
+        command = command.replace(f":{_SHOWN_PORT}", f":{self._port}")
+        if STARTS.search(command):
+            return self._start(command), 0
+        return self._run(command)
+
+    def close(self) -> None:
+        """Stop the services and the shell; all must end well."""
+        for number, terminal in enumerate(self._services, 1):
+            printed, status = self._run(f"kill -TERM %{number}; wait %{number}")
+            assert status in (0, 127), (status, printed, terminal.read())
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(_PATIENCE_S)
+        for terminal in (self._terminal, *self._services):
+            terminal.close()
+
+    def _start(self, command: str) -> str:
+        terminal = Terminal()
+        self._services.append(terminal)
+        # Wide, because the paths of a test are longer than those that the page shows.
+        self._run(f"COLUMNS=300 {command} >{terminal.name} 2>&1 </dev/null &")
+        terminal.read(re.compile(rb"http://"))
+        time.sleep(0.2)  # what follows the first line
+        return self._as_shown(terminal.read().decode())
+
+    def _run(self, command: str) -> tuple[str, int]:
+        mark = f"end-{secrets.token_hex(8)}"
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{command}\nprintf '%s %d\\n' {mark} $?\n".encode())
+        self._process.stdin.flush()
+        pattern = re.compile(rf"{mark} (\d+)\n".encode())
+        self._terminal.clear()
+        printed = self._terminal.read(pattern)
+        found = pattern.search(printed)
+        assert found is not None, f"{command!r} did not end; it printed {printed.decode()}"
+        return self._as_shown(printed[: found.start()].decode()), int(found[1])
+
+    def _as_shown(self, text: str) -> str:
+        return text.replace(f":{self._port}", f":{_SHOWN_PORT}").replace(str(self._home), "~")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,84 @@
+"""Every block of code in the documentation does what it says, from the top of a page to its end."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from .likeness import is_like
+from .page import Block, Page, pages, steps
+from .shell import Shell
+
+#: Kinds of blocks that a test knows what to do with; `text` is for what only people read.
+KINDS = {"console", "sh", "python", "json", "toml", "mermaid", "nginx", "text"}
+
+_RUNNING = {"console", "sh", "python"}
+
+
+def _with(*kinds: str) -> list[Page]:
+    return [page for page in pages() if any(block.kind in kinds for block in page.blocks())]
+
+
+@pytest.fixture
+def shell() -> Iterator[Shell]:
+    # Not pytest's own folder: its path is so long that tables with it are cut.
+    with TemporaryDirectory(prefix="docs-") as home:
+        opened = Shell(Path(home))
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+
+@pytest.mark.parametrize("page", pages(), ids=repr)
+def test_every_block_is_of_a_kind_that_is_tested(page: Page) -> None:
+    kinds = {block.kind for block in page.blocks()}
+
+    assert kinds <= KINDS
+
+
+@pytest.mark.parametrize("page", _with(*_RUNNING), ids=repr)
+def test_commands_print_what_the_page_shows(page: Page, shell: Shell) -> None:
+    shell.begin(page)
+
+    for block in page.blocks():
+        match block.kind:
+            case "console":
+                _follow(shell, page, block)
+            case "sh":
+                _must_succeed(page, block, shell.run(block.text))
+            case "python":
+                _must_succeed(page, block, shell.run_python(block.text))
+
+
+def _must_succeed(page: Page, block: Block, ran: tuple[str, int]) -> None:
+    printed, status = ran
+    assert status == 0, f"{page} line {block.line}: {printed}"
+
+
+def _follow(shell: Shell, page: Page, block: Block) -> None:
+    for step in steps(block):
+        printed, _ = shell.run(step.command)
+        assert is_like(step.shown, printed), (
+            f"{page} line {block.line}: {step.command}\n--- shown\n{step.shown}\n"
+            f"--- printed\n{printed}"
+        )
+
+
+@pytest.mark.parametrize("page", _with("json"), ids=repr)
+def test_json_is_json(page: Page) -> None:
+    for block in page.blocks():
+        if block.kind == "json":
+            json.loads(block.text)
+
+
+@pytest.mark.parametrize("page", _with("toml"), ids=repr)
+def test_toml_is_toml(page: Page) -> None:
+    for block in page.blocks():
+        if block.kind == "toml":
+            tomllib.loads(block.text)
