@@ -75,6 +75,10 @@ _ADVICE = {
     (429, "too_many_requests"): "A quota is used up; `limit` says which one. Wait, or free some.",
     (500, "internal"): "A fault of the service; it is in the log. Please report it.",
     (503, "store_unavailable"): "The database cannot be used now. Send the same request again.",
+    (
+        503,
+        "too_many_connections",
+    ): "The service serves as many connections as it may; come back after `Retry-After`, and keep connections open instead of opening new ones.",
     (503, "unavailable"): "Send the same request again, with the same id, after `Retry-After`.",
 }
 
