@@ -78,7 +78,7 @@ _ADVICE = {
     (
         503,
         "too_many_connections",
-    ): "The service serves as many connections as it may; come back after `Retry-After`, and keep connections open instead of opening new ones.",
+    ): "Keep connections open instead of opening new ones; come back later.",
     (503, "unavailable"): "Send the same request again, with the same id, after `Retry-After`.",
 }
 
