@@ -95,6 +95,7 @@ def decode(decoder: msgspec.json.Decoder[Record], body: bytes) -> Record:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
+        parse_json(body)  # the shape is looked at first: what is no JSON at all is said to be none
         raise invalid(error) from error
     except RecursionError as error:
         raise _too_deep() from error

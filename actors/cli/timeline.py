@@ -103,14 +103,14 @@ class Timeline:
 
 
 def time_in_states(entries: Sequence[EntryView], now: datetime) -> dict[str, float]:
-    """Sum the seconds in each state, in the order of the first visits; an outcome stops the sum."""
+    """Sum the seconds in each state, in the order of the first visits, up to the outcome."""
+    last = entries[-1]
+    ends = [entry for entry in entries if entry.state != last.state] if last.outcome else []
+    counted = entries[: entries.index(ends[-1]) + 1] if ends else entries
     spent: dict[str, float] = {}
-    for entry, following in zip(entries, [*entries[1:], None], strict=True):
-        is_over = following is None and entry.outcome is not None
-        until = following.received if following else entry.received if is_over else now
-        seconds = (until - entry.received).total_seconds()
-        if not is_over or entry.state in spent:
-            spent[entry.state] = spent.get(entry.state, 0.0) + max(seconds, 0.0)
+    for entry, until in zip(counted, [*(each.received for each in entries[1:]), now], strict=False):
+        seconds = max((until - entry.received).total_seconds(), 0.0)
+        spent[entry.state] = spent.get(entry.state, 0.0) + seconds
     return spent
 
 

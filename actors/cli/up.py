@@ -15,12 +15,15 @@ from rich.text import Text
 
 from actors.cli.connection import data_option, folder_of
 from actors.cli.life import Life
-from actors.cli.output import Output, fields
+from actors.cli.output import Output
 from actors.cli.release import release
 from actors.runtime.failpoints import arm_from_environment
 from actors.runtime.folder import DataFolder
 from actors.runtime.logs import configure_logs
 from actors.runtime.settings import Settings, load_settings
+
+#: Nothing that the service writes is for others on the machine.
+_PRIVATE = 0o077
 
 
 @click.command()
@@ -52,6 +55,7 @@ def up(
     settings = structs.replace(
         settings, **{name: value for name, value in named.items() if value is not None}
     )
+    os.umask(_PRIVATE)
     configure_logs(settings.log_level, pretty=sys.stderr.isatty())
     arm_from_environment(os.environ)
     data = folder_of(ctx, folder)
@@ -65,38 +69,25 @@ def up(
 
 
 def _announce(folder: DataFolder, settings: Settings, url: str) -> None:
+    """Say where everything is; the same text into a log, for it is people who look for it there."""
     output = Output(as_json=False)
-    first = _first_job(folder, url)
-    if output.is_json:
-        output.record(
-            {
-                "status": "ready",
-                "url": url,
-                "pid": os.getpid(),
-                "data": str(folder.path),
-                "api_key_file": str(folder.api_key_file),
-                "try": first,
-            }
-        )
-    else:
-        output.console.print()
-        output.show(
-            Text.assemble(("Jobwire ", "bold"), f"{release()} is ready at ", (url, "bold")),
-            "",
-            fields(
-                (
-                    ("data", str(folder.path)),
-                    ("API key", str(folder.api_key_file)),
-                    ("mode", "development: one process, this machine, plain HTTP"),
-                    ("stop", "Ctrl-C"),
-                )
-            ),
-            "",
-            Text("Make a first job; this line works as it is:", "dim"),
-            "",
-        )
-        output.console.print(Text(first), soft_wrap=True)
-        output.console.print()
+    output.line("")
+    output.say(Text.assemble(("  Jobwire ", "bold"), f"{release()} is ready at ", (url, "bold")))
+    output.line("")
+    for name, value in (
+        ("data", str(folder.path)),
+        ("API key", str(folder.api_key_file)),
+        ("mode", "development: one process, this machine, plain HTTP"),
+        ("stop", "Ctrl-C"),
+    ):
+        output.say(Text.assemble((f"  {name:<10}", "dim"), value))
+    output.line("")
+    output.say(Text("  Make a first job; this line works as it is:", "dim"))
+    output.line("")
+    output.line(_first_job(folder, url))
+    output.line("")
+    # A log file is no terminal: without this it would stay empty until the end.
+    sys.stdout.flush()
     if not _is_loopback(settings.host):
         output.warn(
             f"listening on {settings.host}: others can reach this service over plain HTTP; "

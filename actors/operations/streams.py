@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
 
@@ -120,7 +120,13 @@ class Streams:
         """How many streams are open."""
         return sum(map(len, self._by_owner.values()))
 
-    async def of_job(self, principal: Principal, job: Job, after: int) -> AsyncIterator[list[Item]]:
+    async def newest(self) -> int:
+        """Give the place after which everything is new."""
+        return await self._store.last_position()
+
+    async def of_job(
+        self, principal: Principal, job: Job, after: int
+    ) -> AsyncGenerator[list[Item], None]:
         """
         Follow one job from after a seq; ends when the job is deleted.
 
@@ -146,7 +152,9 @@ class Streams:
                 if items and items[-1].entry.change.deleted is True:
                     return
 
-    async def of_owner(self, principal: Principal, after: int | None) -> AsyncIterator[list[Item]]:
+    async def of_owner(
+        self, principal: Principal, after: int | None
+    ) -> AsyncGenerator[list[Item], None]:
         """Follow all jobs of an owner from after a position; None: from now on."""
 
         async def read(place: int) -> tuple[list[Item], int]:

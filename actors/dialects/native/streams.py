@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from aiohttp import ClientConnectionResetError, web
 from msgspec import Struct
@@ -75,9 +75,8 @@ class StreamRoutes:
             raise Invalid(
                 "Last-Event-ID is the seq of an entry of this job", pointer="Last-Event-ID"
             )
-        return await self._send(
-            request, query, self._streams.of_job(principal, job, int(last)), str
-        )
+        items = self._streams.of_job(principal, job, int(last))
+        return await self._send(request, query, items, int(last), str)
 
     async def of_owner(self, request: web.Request) -> web.StreamResponse:
         """
@@ -89,17 +88,21 @@ class StreamRoutes:
         query = read_query(request, StreamQuery)
         listed = f"stream {principal.name}"
         last = request.headers.get("Last-Event-ID")
-        after = 0 if last == "0" else self._cursors.read(last, listed, int) if last else None
+        if last is None:
+            after = await self._streams.newest()
+        else:
+            after = 0 if last == "0" else self._cursors.read(last, listed, int)
         items = self._streams.of_owner(principal, after)
         return await self._send(
-            request, query, items, lambda place: self._cursors.write(place, listed)
+            request, query, items, after, lambda place: self._cursors.write(place, listed)
         )
 
     async def _send(
         self,
         request: web.Request,
         query: StreamQuery,
-        source: AsyncIterator[list[Item]],
+        source: AsyncGenerator[list[Item], None],
+        start: int,
         place_of: Callable[[int], str],
     ) -> web.StreamResponse:
         await anext(source)  # registered, or refused while that can still be said
@@ -107,7 +110,8 @@ class StreamRoutes:
         try:
             response = web.StreamResponse(headers=_HEADERS)
             await response.prepare(request)
-            await response.write(b": following\n\n")
+            # The place at once: who is cut off before the first entry comes back without a gap.
+            await response.write(f": following\nid: {place_of(start)}\n\n".encode())
             async for items in source:
                 await response.write(_chunk(items, query, place_of))
             await response.write_eof()
@@ -115,7 +119,7 @@ class StreamRoutes:
             pass  # the client has gone; it comes back with the place it stands at
         finally:
             self._telemetry.streams_open.dec()
-            await source.aclose()  # type: ignore[attr-defined]
+            await source.aclose()
         return response
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TypeVar
 from uuid import UUID
 
@@ -26,6 +27,7 @@ decode_job = msgspec.msgpack.Decoder(Job).decode
 decode_refusal = msgspec.msgpack.Decoder(Refusal).decode
 
 
+@lru_cache(maxsize=16_384)
 def job_key(job: JobId) -> bytes:
     """Give the 16 bytes that stand for a job id in every table."""
     return bytes.fromhex(job.replace("-", ""))
