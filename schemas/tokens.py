@@ -12,7 +12,7 @@ from __future__ import annotations
 import hmac
 from functools import lru_cache
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from msgspec import Struct
 
@@ -133,6 +133,8 @@ def identify(keyring: Keyring, event: Event) -> Sender | None:
             expected = _signature(key, event.job, event.id, role, principal, attempt)
             genuine = hmac.compare_digest(expected, signature)
             return Sender(role, principal, 0, attempt) if genuine else None
+        case never:
+            assert_never(never)
 
 
 def _generation(keyring: Keyring, job_id: JobId, token: str) -> int | None:

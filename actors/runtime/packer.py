@@ -11,8 +11,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+import structlog
+
 from schemas.errors import JobwireError, Unavailable
 from schemas.events import Event
+
+_log = structlog.get_logger()
 
 #: Events that fill a packet.
 PACKET_EVENTS = 500
@@ -148,6 +152,9 @@ class _Lane:
                 await self._send(self._shard, tuple(packet.events))
             except JobwireError as error:
                 packet.fail(error)
+            except Exception:  # noqa: BLE001 - logged; the lane must live on
+                _log.exception("packet_failed", shard=self._shard, events=len(packet.events))
+                packet.fail(Unavailable("a fault of the service; it is in the log"))
             else:
                 packet.confirm()
         self._sending = None

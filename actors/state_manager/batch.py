@@ -113,7 +113,10 @@ class Settler:
     async def set_aside(self, event: Event) -> None:
         """Put an event whose handling fails into `refused`, so that it delays nobody."""
         sender = identify(self._keyring, event)
-        view = await self._store.look([event.job], [], fold=(), known=False)
+        key = EventKey(event.job, event.id)
+        view = await self._store.look([event.job], [key], fold=(), known=True)
+        if key in view.known:
+            return
         refusal = _refusal(view.jobs.get(event.job), event, Reason.POISON, sender)
         await self._store.commit(
             Commit(refusals=[refusal], entries=[], jobs=[], created=(), moved=())

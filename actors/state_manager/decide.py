@@ -8,7 +8,7 @@ the gateway's time stamp inside the event.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -19,6 +19,8 @@ from schemas.jobs import NO_CHANGE, Change, Entry, Job
 from schemas.lifecycle import CREATE, DELETE, ROTATE, Facts, Lifecycle, next_state
 from schemas.outcomes import Reason
 from schemas.tokens import Sender
+
+Shape = TypeVar("Shape")
 
 
 class Refuse(Struct, frozen=True):
@@ -159,18 +161,23 @@ def _decide_reserved(job: Job, event: Event, sender: Sender, lifecycle: Lifecycl
     if sender.role != "caller":
         return Keep(job.state, Reason.WRONG_SENDER)
     if event.name == ROTATE:
-        overlap = timedelta(seconds=_read(event, RotateRequest).overlap_s)
-        change = Change(
-            generation=job.generation + 1,
-            previous_token_until=event.received + overlap if overlap else None,
-        )
-        return Keep(job.state, change=change)
+        return _decide_rotation(job, event)
+    wanted = _read(event, DeleteRequest)
+    if wanted is None:
+        return Keep(job.state, Reason.INVALID_DATA)
     state = lifecycle.states[job.state]
     # A job with a plan may have a live process: it must end before its record goes.
-    may_go = state.category == "ended" or (_read(event, DeleteRequest).force and job.plan is None)
-    if not may_go:
+    if state.category != "ended" and not (wanted.force and job.plan is None):
         return Keep(job.state, Reason.STILL_RUNNING)
     return Keep(job.state, change=Change(deleted=True, outstanding=None))
+
+
+def _decide_rotation(job: Job, event: Event) -> Keep:
+    wanted = _read(event, RotateRequest)
+    if wanted is None:
+        return Keep(job.state, Reason.INVALID_DATA)
+    until = event.received + timedelta(seconds=wanted.overlap_s) if wanted.overlap_s else None
+    return Keep(job.state, change=Change(generation=job.generation + 1, previous_token_until=until))
 
 
 def _decide_transition(job: Job, event: Event, sender: Sender, lifecycle: Lifecycle) -> Keep:
@@ -187,15 +194,16 @@ def _decide_transition(job: Job, event: Event, sender: Sender, lifecycle: Lifecy
     reached = lifecycle.states[target]
     changes = consequences(job, event, reached, target)
     if target != job.state:
-        cause = _read(event, _Failure).cause if reached.outcome in ("failure", "lost") else None
+        failure = _read(event, _Failure) if reached.outcome in ("failure", "lost") else None
+        cause = failure.cause if failure else None
         if cause != job.cause:
             changes["cause"] = cause
     return Keep(target, change=Change(**changes) if changes else NO_CHANGE)
 
 
-def _read(event: Event, shape: type[Any]) -> Any:
-    """Read an event's data where it has the expected shape; a foreign one says nothing."""
+def _read(event: Event, shape: type[Shape]) -> Shape | None:
+    """Read an event's data as a record; None: it is something else."""
     try:
         return msgspec.json.decode(event.data or b"{}", type=shape)
     except msgspec.DecodeError:
-        return shape()
+        return None

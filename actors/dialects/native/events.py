@@ -231,6 +231,9 @@ def refusal_of(outcome: Outcome) -> JobwireError | None:  # noqa: PLR0911 - a ta
         case Reason.UNKNOWN_EVENT:
             detail = "the job's lifecycle has no event of this name; it is kept and not applied"
             return Invalid(detail, code=code, pointer="/name")
+        case Reason.INVALID_DATA:
+            detail = "the data is not what this event must carry; it is kept and not applied"
+            return Invalid(detail, code=code, pointer="/data")
         case Reason.EVENT_LIMIT:
             return TooManyRequests(
                 "the job's history is full; the event is kept under /v1/refused", code=code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from typing import TypeVar
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from aiohttp import web
@@ -20,10 +21,12 @@ def read_query(request: web.Request, shape: type[Query]) -> Query:
     Read the query string into a record.
 
     Raises:
-        Malformed: a parameter is given twice, so that nobody can know which one is meant.
+        Malformed: a parameter is given twice, so that nobody can know which one is meant; or the
+            text is not UTF-8, so that two different ones would read alike.
         Invalid: a parameter is unknown, missing or of the wrong kind.
 
     """
+    _check_encoding(request.rel_url.raw_query_string)
     query = request.query
     values: dict[str, str] = {}
     known = shape.__struct_encode_fields__
@@ -47,3 +50,11 @@ def read_query(request: web.Request, shape: type[Query]) -> Query:
         return msgspec.convert(values, shape, strict=False)
     except msgspec.ValidationError as error:
         raise invalid(error) from error
+
+
+def _check_encoding(raw_query: str) -> None:
+    try:
+        unquote_to_bytes(raw_query).decode()
+    except UnicodeDecodeError as error:
+        detail = f"the query string is not UTF-8: byte {error.start} cannot be decoded"
+        raise Malformed(detail, code="bad_request") from error

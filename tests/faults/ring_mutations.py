@@ -1,0 +1,407 @@
+"""
+Deliberate mistakes, one at a time: each must be found, or the property test proves nothing.
+
+They are the ablations and bugs of the executable model, made on the real parts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import Struct, structs
+from ring_broker import Line
+from ring_script import Profile
+from ring_store import RingStore, part
+from ring_world import Parts
+
+from actors.state_manager.actor import StateManager
+from actors.state_manager.batch import Settled, Settler
+from actors.state_manager.decide import Keep, Refuse
+from actors.stores.base import Commit, Committed, EventKey, View
+from actors.stores.sqlite.rows import job_key
+from actors.transports.base import Delivery
+from schemas.errors import Unavailable
+from schemas.events import Event
+from schemas.identifiers import JobId
+from schemas.jobs import Entry, Job
+from schemas.lifecycle import Lifecycle
+from schemas.tokens import Sender
+
+
+class Mutation(Struct, frozen=True, kw_only=True):
+    """One mistake, the schedules that find it, and what must be found."""
+
+    name: str
+    parts: Parts
+    profile: Profile = Profile()
+    found: str
+    """What the report of the violation begins with."""
+
+
+class AcksFirst(StateManager):
+    """Acknowledges before the commit."""
+
+    async def _take(self, deliveries: Sequence[Delivery]) -> None:
+        held = asyncio.create_task(super()._take(deliveries))
+        held.add_done_callback(_look_away)
+
+
+def _look_away(held: asyncio.Task[None]) -> None:
+    if not held.cancelled():
+        held.exception()
+
+
+class Lingers(Line):
+    """Works off what it holds after another one has taken over, as `basic.cancel` would have it."""
+
+    def hand_over(self) -> None:
+        self.is_closed = True
+
+
+class StopsWithTheBus(StateManager):
+    """Acknowledges only what it could publish."""
+
+    async def _tell(self, settled: Settled) -> None:
+        if settled.entries:
+            await self._transport.broadcast("entries", b"")
+        await super()._tell(settled)
+
+
+class AsksIdsFirst(RingStore):
+    """Asks for ids before it loads the jobs."""
+
+    async def look(
+        self,
+        jobs: Collection[JobId],
+        keys: Collection[EventKey],
+        *,
+        fold: Collection[JobId],
+        known: bool,
+    ) -> View:
+        ids = await super().look((), keys, fold=(), known=known)
+        standing = await super().look(jobs, (), fold=fold, known=False)
+        return View(standing.jobs, standing.tails, ids.known, ids.refused)
+
+
+class NeverAsks(Settler):
+    """Refuses without having looked the id up in the history."""
+
+    async def settle(self, events: Sequence[Event], *, redelivered: bool) -> Any:
+        del redelivered
+        return await super().settle(events, redelivered=False)
+
+    async def _decide_all(self, todo: Any, firsts: Any, work: Any) -> Any:
+        asked, work.ask = work.ask, True
+        try:
+            return await super()._decide_all(todo, firsts, work)
+        finally:
+            work.ask = asked
+
+
+class IgnoresStale(Settler):
+    """Plans again after a conflict, on the same view."""
+
+    async def _commit(self, plan: Any, work: Any) -> bool:
+        done = await super()._commit(plan, work)
+        work.stale.clear()
+        return done
+
+
+class ForgetsStored(Settler):
+    """After a conflict leaves the projections of what was stored as they are."""
+
+    async def _plan(self, firsts: Any, work: Any) -> Any:
+        mine = {key.job for key in work.mine}
+        work.stale -= mine - {key.job for key in firsts if key not in work.mine}
+        return await super()._plan(firsts, work)
+
+
+class NeverRepairs(Settler):
+    """Rolls a known event's job forward for its own decisions only."""
+
+    def _rolled_forward(self, jobs: set[JobId], view: View, work: Any) -> dict[JobId, Job]:
+        before = (dict(work.final), set(work.moved), set(work.created))
+        standing = super()._rolled_forward(jobs, view, work)
+        work.final, work.moved, work.created = before
+        return standing
+
+
+class BuriesAlive(Settler):
+    """Makes a job again although its tombstone is not written yet."""
+
+    async def _decide_all(self, todo: Any, firsts: Any, work: Any) -> Any:
+        work.behind = set()
+        return await super()._decide_all(todo, firsts, work)
+
+
+class JudgesByItsClock(Settler):
+    """Judges the overlap of tokens by the time of the commit."""
+
+    def _verdict(
+        self, job: Job | None, event: Event, sender: Sender | None, lifecycle: Lifecycle | None
+    ) -> Refuse | Keep:
+        late = structs.replace(event, received=event.received + timedelta(seconds=35))
+        return super()._verdict(job, late, sender, lifecycle)
+
+
+class ForgetsCancels(Settler):
+    """Lets a job be tried again after its cancel was accepted."""
+
+    def _verdict(
+        self, job: Job | None, event: Event, sender: Sender | None, lifecycle: Lifecycle | None
+    ) -> Refuse | Keep:
+        if job is not None:
+            job = structs.replace(job, cancel_applied=False)
+        return super()._verdict(job, event, sender, lifecycle)
+
+
+class WritesOver(RingStore):
+    """Writes projections without a guard, and inserts what is not there."""
+
+    async def project(self, commit: Commit) -> Committed:
+        connection = sqlite3.connect(self.path)
+        with connection:
+            keys = [(job_key(job.id),) for job in commit.jobs]
+            connection.executemany("UPDATE jobs SET seq = -1 WHERE id = ?", keys)
+        connection.close()
+        everything = {job.id for job in commit.jobs}
+        return await super().project(structs.replace(commit, created=everything))
+
+
+class GoesOn(RingStore):
+    """Goes on inserting after a conflict."""
+
+    async def insert(self, commit: Commit) -> Committed:
+        stored, conflict, last = 0, None, 0
+        for entry in commit.entries:
+            committed = await self.write(part(entries=[entry]))
+            if committed.conflict is not None:
+                conflict = conflict or committed.conflict
+            elif conflict is None:
+                stored, last = stored + 1, committed.last_position
+        return Committed(stored, conflict, last)
+
+
+class SwallowsProjections(RingStore):
+    """Says that projections are written when nobody knows."""
+
+    async def _timed(self, what: str, commit: Commit) -> Committed:
+        try:
+            return await super()._timed(what, commit)
+        except Unavailable:
+            if what == "insert":
+                raise
+            return Committed(0)
+
+
+class SwallowsInserts(RingStore):
+    """Takes an insert whose fate is unknown for done."""
+
+    async def _timed(self, what: str, commit: Commit) -> Committed:
+        try:
+            return await super()._timed(what, commit)
+        except Unavailable:
+            return Committed(len(commit.entries), last_position=len(commit.entries))
+
+
+class ForgetsRefusals(RingStore):
+    """Does not know which ids it has refused."""
+
+    async def look(
+        self,
+        jobs: Collection[JobId],
+        keys: Collection[EventKey],
+        *,
+        fold: Collection[JobId],
+        known: bool,
+    ) -> View:
+        return structs.replace(await super().look(jobs, keys, fold=fold, known=known), refused={})
+
+
+class RefusesLast(RingStore):
+    """Writes refusals after the entries."""
+
+    async def _in_parts(self, commit: Commit) -> Committed:
+        committed = await super()._in_parts(structs.replace(commit, refusals=()))
+        if committed.conflict is None:
+            await super()._in_parts(part(refusals=commit.refusals))
+        return committed
+
+
+class LosesTails(RingStore):
+    """Takes a job without a projection for one that is not there."""
+
+    async def look(
+        self,
+        jobs: Collection[JobId],
+        keys: Collection[EventKey],
+        *,
+        fold: Collection[JobId],
+        known: bool,
+    ) -> View:
+        view = await super().look(jobs, keys, fold=fold, known=known)
+        tails: Mapping[JobId, Sequence[Entry]] = {
+            job: tail for job, tail in view.tails.items() if job in view.jobs
+        }
+        return structs.replace(view, tails=tails)
+
+
+class LosesOutstanding(RingStore):
+    """Does not move the columns that the reaper looks at."""
+
+    async def write(self, commit: Commit) -> Committed:
+        return await super().write(structs.replace(commit, moved=()))
+
+    async def outstanding(self, before: datetime, limit: int) -> list[Job]:
+        del before, limit
+        return []
+
+
+#: Jobs that are deleted and made again, with projections that are late.
+REBORN = Profile(
+    jobs=1,
+    again=0.3,
+    faults=0.6,
+    kinds=("lost", "late", "crash"),
+    places=("project", "insert.after"),
+    intents=("create", "delete", "delete", "likely"),
+)
+#: One of two consumers of a queue stands still between looking and writing.
+TWO_CONSUMERS = Profile(kinds=("pause",), places=("look.after", "commit.before"), again=0.0)
+_ZOMBIE = Profile(kinds=("pause",), places=("insert.before", "look.after"), faults=0.6)
+
+MUTATIONS = (
+    Mutation(
+        name="acknowledges before the commit",
+        parts=Parts(manager=AcksFirst),
+        profile=Profile(in_parts=False, kinds=("crash",)),
+        found="accepted event lost",
+    ),
+    Mutation(
+        name="stops with the bus",
+        parts=Parts(manager=StopsWithTheBus),
+        profile=Profile(faults=0.1),
+        found="stuck",
+    ),
+    Mutation(
+        name="asks ids before it loads the jobs",
+        parts=Parts(store=AsksIdsFirst),
+        profile=Profile(
+            jobs=1,
+            steps=40,
+            kinds=("crash", "pause"),
+            places=("look.after",),
+            faults=0.9,
+            intents=("delete", "likely", "create"),
+        ),
+        found="in the history and in refused",
+    ),
+    Mutation(
+        name="refuses without looking the id up",
+        parts=Parts(settler=NeverAsks),
+        found="in the history and in refused",
+    ),
+    Mutation(
+        name="plans again on a stale view",
+        parts=Parts(settler=IgnoresStale),
+        found="a good event was set aside",
+    ),
+    Mutation(
+        name="forgets the projection of a stored prefix",
+        parts=Parts(settler=ForgetsStored),
+        profile=Profile(steps=8, faults=0.0, again=0.5),
+        found="the projection is not the fold",
+    ),
+    Mutation(
+        name="does not repair a projection that is behind",
+        parts=Parts(settler=NeverRepairs),
+        profile=Profile(kinds=("crash", "lost"), places=("insert.after", "project"), faults=0.6),
+        found="the projection is not the fold",
+    ),
+    Mutation(
+        name="makes a job again before its tombstone is written",
+        parts=Parts(settler=BuriesAlive),
+        profile=REBORN,
+        found="a deleted job",
+    ),
+    Mutation(
+        name="judges tokens by its own clock",
+        parts=Parts(settler=JudgesByItsClock),
+        profile=Profile(intents=("rotate", "any", "likely")),
+        found="decided on another state",
+    ),
+    Mutation(
+        name="forgets an accepted cancel",
+        parts=Parts(settler=ForgetsCancels),
+        profile=Profile(
+            jobs=1, first_job=1, faults=0.0, again=0.0, intents=(*("likely",) * 6, "cancel")
+        ),
+        found="accepted cancel forgotten",
+    ),
+    Mutation(
+        name="writes projections without a guard",
+        parts=Parts(store=WritesOver),
+        profile=Profile(kinds=("pause",), places=("project.before", "project.middle"), faults=0.6),
+        found="the projection is not the fold",
+    ),
+    Mutation(
+        name="goes on after a conflict",
+        parts=Parts(store=GoesOn),
+        profile=_ZOMBIE,
+        found="",
+    ),
+    Mutation(
+        name="acknowledges with a projection of unknown fate",
+        parts=Parts(store=SwallowsProjections),
+        profile=Profile(kinds=("lost", "late")),
+        found="the projection is not the fold",
+    ),
+    Mutation(
+        name="acknowledges with an insert of unknown fate",
+        parts=Parts(store=SwallowsInserts),
+        profile=Profile(kinds=("lost", "late")),
+        found="",
+    ),
+    Mutation(
+        name="forgets what it has refused",
+        parts=Parts(store=ForgetsRefusals),
+        found="in the history and in refused",
+    ),
+    Mutation(
+        name="writes refusals after the entries",
+        parts=Parts(store=RefusesLast),
+        profile=Profile(
+            kinds=("crash",),
+            places=("insert.after", "refuse.between", "project.before"),
+            faults=0.7,
+            intents=("create", "likely", "delete"),
+        ),
+        found="",
+    ),
+    Mutation(
+        name="takes a job without projection for unknown",
+        parts=Parts(store=LosesTails),
+        profile=Profile(kinds=("crash", "lost"), places=("insert.after", "project"), faults=0.7),
+        found="",
+    ),
+    Mutation(
+        name="leaves the reaper's columns behind",
+        parts=Parts(store=LosesOutstanding),
+        found="indexed columns are not the projection's",
+    ),
+    Mutation(
+        name="has no unique (job, seq) where two consume one queue",
+        parts=Parts(line=Lingers, sql=("DROP INDEX entries_by_seq;",)),
+        profile=TWO_CONSUMERS,
+        found="seq is not 1..n",
+    ),
+    Mutation(
+        name="has no unique (job, id)",
+        parts=Parts(sql=("DROP INDEX entries_by_id;",)),
+        found="an event is in the history twice",
+    ),
+)
