@@ -1,9 +1,10 @@
 """
-Where SQLite runs: writes on the loop up to their commit, commits and reads on threads.
+Where SQLite runs: writes on the loop, their commit too while the disk is quick; reads on threads.
 
-A statement on a page in memory takes microseconds, less than handing it to a thread and back, and
-a thread would have to win the interpreter's lock again after every row. What waits for the disk is
-the commit, so that alone leaves the loop. Callers' reads may touch many pages: they have threads.
+A statement on a page in memory takes microseconds, less than handing it to a thread and back. A
+commit waits for the disk: on a good one a fraction of a millisecond, which is less than what it
+costs the loop to lose and win back the interpreter's lock. On a slow one it goes to a thread, so
+that requests are read meanwhile. Callers' reads may touch many pages: they always have threads.
 """
 
 from __future__ import annotations
@@ -15,10 +16,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from time import perf_counter
 from typing import Concatenate, ParamSpec, TypeVar
 
 from actors.stores.sqlite.schema import PRAGMAS
 from schemas.errors import Unavailable
+
+#: Commits that take longer than this, on the average, leave the loop.
+_QUICK_S = 0.004
+#: How much of that average the newest commit is.
+_NEWEST_WEIGHS = 0.1
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -98,6 +105,8 @@ class Writer:
         self._max_pages = max_pages
         self._turn = asyncio.Lock()
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="sqlite.commit")
+        self._disk_s = 0.0
+        """How long commits take lately."""
         self._connection: sqlite3.Connection | None = None
 
     def open(self, prepare: Callable[[sqlite3.Connection], None]) -> None:
@@ -139,6 +148,14 @@ class Writer:
             return result
 
     async def _commit(self, connection: sqlite3.Connection) -> None:
+        started = perf_counter()
+        if self._disk_s < _QUICK_S:
+            connection.commit()
+        else:
+            await self._commit_on_thread(connection)
+        self._disk_s += (perf_counter() - started - self._disk_s) * _NEWEST_WEIGHS
+
+    async def _commit_on_thread(self, connection: sqlite3.Connection) -> None:
         committed = asyncio.get_running_loop().run_in_executor(self._disk, connection.commit)
         try:
             await asyncio.shield(committed)

@@ -1,0 +1,125 @@
+"""The service under test: the real command in a temporary folder, and what a bench needs of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class Service:
+    """A running `jobwire up`."""
+
+    def __init__(self, folder: Path) -> None:
+        """Start in a folder; return when it is ready."""
+        self.folder = folder
+        command = [
+            sys.executable,
+            "-m",
+            "actors.cli.main",
+            "up",
+            "--data",
+            str(folder),
+            "--port",
+            "0",
+        ]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 20
+        while not (folder / "service.json").exists():
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                raise RuntimeError("the service did not start")
+            time.sleep(0.02)
+        self.url = json.loads((folder / "service.json").read_text())["url"]
+        self.key = (folder / "api-key").read_text().strip()
+        self.host, port = self.url.removeprefix("http://").split(":")
+        self.port = int(port)
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """Send one request; give the answer's JSON."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
+    def running_jobs(self, count: int) -> list[tuple[str, str]]:
+        """Make jobs that run; give their ids and tokens."""
+        jobs = []
+        for number in range(count):
+            made = self.call("POST", "/v1/jobs", {"name": f"bench {number}", "tags": ["bench"]})
+            event = {"uuid": made["id"], "token": made["token"], "name": "run"}
+            self.call("POST", "/v1/events?wait=5", event)
+            jobs.append((made["id"], made["token"]))
+        return jobs
+
+    def entries(self) -> int:
+        """Count the entries in the store itself."""
+        connection = sqlite3.connect(f"file:{self.folder / 'jobwire.db'}?mode=ro", uri=True)
+        (count,) = connection.execute("SELECT max(position) FROM entries").fetchone()
+        connection.close()
+        return int(count)
+
+    def memory_mib(self) -> float:
+        """Give the resident memory."""
+        for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS"):
+                return int(line.split()[1]) / 1024
+        return 0.0
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Keep one subscriber on the stream of all jobs."""
+        command = [
+            "curl",
+            "-sN",
+            "-H",
+            f"Authorization: Bearer {self.key}",
+            f"{self.url}/v1/stream",
+        ]
+        reader = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            yield
+        finally:
+            reader.kill()
+            reader.wait()
+
+    def stop(self) -> None:
+        """Stop it."""
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(30)
+
+
+@contextmanager
+def service(folder: Path | None = None) -> Iterator[Service]:
+    """Run a service, in a temporary folder unless one is given."""
+    with tempfile.TemporaryDirectory(prefix="jobwire-bench-") as temporary:
+        running = Service(folder or Path(temporary))
+        try:
+            yield running
+        finally:
+            running.stop()
+
+
+@contextmanager
+def bare_handler() -> Iterator[int]:
+    """Run the bare handler; give its port."""
+    port = 20_000 + os.getpid() % 20_000
+    command = [sys.executable, str(Path(__file__).with_name("bare.py")), str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    try:
+        yield port
+    finally:
+        process.kill()
+        process.wait()
