@@ -46,7 +46,7 @@ verify: $(STAMP) ## Fail when a generated file differs from its source
 	$(BIN)/python docs/generate.py --check
 
 bench: $(STAMP) ## Measure; figures and how to read them are in benchmarks/README.md
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.run
 
 lock: $(STAMP) ## Resolve the dependencies anew into requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \

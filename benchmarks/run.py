@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from load import Plan
 from rich.console import Console
 from rich.table import Table
-from seed import fill
-from service import Service, bare_handler, service
 
-_HERE = Path(__file__).parent
+from benchmarks.load import Plan
+from benchmarks.seed import fill
+from benchmarks.service import Service, bare_handler, service
+
 _CLIENTS = 64
 _BULK_CLIENTS = 16
 #: Length of one round of a sustained figure, and of each look at its limit.
@@ -50,7 +50,7 @@ class Figure(NamedTuple):
 def load(plan: Plan) -> dict[str, Any]:
     """Run the load generator in a process of its own."""
     done = subprocess.run(
-        [sys.executable, str(_HERE / "load.py")],
+        [sys.executable, "-m", "benchmarks.load"],
         input=msgspec.json.encode(plan),
         stdout=subprocess.PIPE,
         check=True,
@@ -165,7 +165,7 @@ def _stored(
 
 
 def _sqlite_rate(seconds: float) -> float:
-    command = [sys.executable, str(_HERE / "sqlite_limit.py"), str(seconds)]
+    command = [sys.executable, "-m", "benchmarks.sqlite_limit", str(seconds)]
     return float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
 

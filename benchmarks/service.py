@@ -114,7 +114,7 @@ def service(folder: Path | None = None) -> Iterator[Service]:
 def bare_handler() -> Iterator[int]:
     """Run the bare handler; give its port."""
     port = 20_000 + os.getpid() % 20_000
-    command = [sys.executable, str(Path(__file__).with_name("bare.py")), str(port)]
+    command = [sys.executable, "-m", "benchmarks.bare", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.readline()

@@ -13,8 +13,8 @@ from pathlib import Path
 from actors.stores.sqlite.schema import upgrade
 from actors.stores.sqlite.threads import connect
 
-#: Rows of one commit: what a batch of the state manager holds at the most.
-_BATCH = 1_000
+#: Rows of one commit: as many as fill a packet, which is what the service commits under this load.
+_BATCH = 500
 _JOBS = 200
 #: Bytes of an encoded entry and of an encoded job in the load.
 _ENTRY = 260

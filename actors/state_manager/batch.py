@@ -16,6 +16,7 @@ from msgspec import Struct, field
 
 from actors.operations.tables import LifecycleTables
 from actors.state_manager.decide import Keep, Refuse, decide, entry_of
+from actors.state_manager.outcome import Fate, outcome_of, refusal_of
 from actors.stores.base import Commit, EventKey, Known, Positioned, Store, View
 from schemas.events import Event
 from schemas.identifiers import JobId
@@ -117,7 +118,7 @@ class Settler:
         view = await self._store.look([event.job], [key], fold=(), known=True)
         if key in view.known:
             return
-        refusal = _refusal(view.jobs.get(event.job), event, Reason.POISON, sender)
+        refusal = refusal_of(view.jobs.get(event.job), event, Reason.POISON, sender)
         await self._store.commit(
             Commit(refusals=[refusal], entries=[], jobs=[], created=(), moved=())
         )
@@ -168,7 +169,7 @@ class Settler:
             lifecycle = await self._tables.of(job, event)
             verdict = self._verdict(job, event, work.senders[key], lifecycle)
             if isinstance(verdict, Refuse):
-                plan.refusals.append(_refusal(job, event, verdict.reason, work.senders[key]))
+                plan.refusals.append(refusal_of(job, event, verdict.reason, work.senders[key]))
             elif lifecycle is not None:  # pragma: no branch - what is kept has a table
                 standing[key.job] = plan.jobs[key.job] = self._enter(
                     plan, job, event, verdict, lifecycle
@@ -240,7 +241,9 @@ class Settler:
             key = EventKey(event.job, event.id)
             if event.reply is None and key in work.mine and event is firsts[key]:
                 continue  # stored, and nobody asked
-            outcome = _outcome(event, firsts[key], work)
+            fate = Fate(work.mine.get(key), work.known.get(key), work.refused.get(key))
+            job = work.standing.get(event.job)
+            outcome = outcome_of(event, fate, job, is_first=event is firsts[key])
             if outcome.verdict == "conflict":
                 conflicts += 1
                 _log.warning("event_id_conflict", job_id=event.job, event_id=event.id)
@@ -255,76 +258,3 @@ class Settler:
 
 def _caused_here(cause: EventKey, work: _Work) -> bool:
     return cause in work.mine or cause in work.known
-
-
-def _refusal(job: Job | None, event: Event, reason: Reason, sender: Sender | None) -> Refusal:
-    # A caller sees what it sent; only a genuine token of the job shows its owner what was refused.
-    if sender is not None and sender.role == "caller":
-        owner = sender.principal
-    else:
-        owner = job.owner if job is not None and sender is not None else ""
-    return Refusal(
-        job=event.job,
-        event=event.id,
-        owner=owner,
-        reason=reason,
-        name=event.name,
-        data=event.data,
-        source=event.source,
-        received=event.received,
-        occurred=event.occurred,
-        digest=event.digest,
-    )
-
-
-def _outcome(event: Event, first: Event, work: _Work) -> Outcome:
-    key = EventKey(event.job, event.id)
-    entry = work.mine.get(key)
-    known = work.known.get(key)
-    refusal = work.refused.get(key)
-    job = work.standing.get(event.job)
-    duplicate = known is not None or event is not first
-    digest = (
-        entry.digest
-        if entry
-        else known.digest
-        if known
-        else refusal.digest
-        if refusal
-        else event.digest
-    )
-    if digest != event.digest:
-        return Outcome(job=event.job, event=event.id, verdict="conflict", duplicate=True)
-    if refusal is not None:
-        return Outcome(
-            job=event.job,
-            event=event.id,
-            verdict="refused",
-            reason=refusal.reason,
-            duplicate=duplicate,
-        )
-    if entry is None and known is not None:
-        entry = known.entry
-    if entry is None:
-        # The job was deleted since: of this event only the id is left.
-        return Outcome(
-            job=event.job, event=event.id, verdict="refused", reason=Reason.DELETED, duplicate=True
-        )
-    return Outcome(
-        job=event.job,
-        event=event.id,
-        verdict="applied" if entry.applied else "kept",
-        reason=entry.reason,
-        seq=entry.seq,
-        state=entry.state,
-        duplicate=duplicate,
-        generation=_generation(entry, job),
-        outstanding=job.outstanding if job else None,
-    )
-
-
-def _generation(entry: Entry, job: Job | None) -> int:
-    """Give the token generation that a `create` or a rotation began."""
-    if entry.name == CREATE and job is not None:
-        return job.generation  # of a repeated create: the token may have been rotated since
-    return entry.change.generation or 0

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from _generate.markdown import table
-from actors.dialects.native.events import refusal_of
+from actors.dialects.native.outcomes import refusal_of
 from schemas import outcomes
 from schemas.identifiers import EventId, JobId
 from schemas.outcomes import Outcome, Reason, Verdict

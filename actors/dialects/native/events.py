@@ -12,6 +12,7 @@ from msgspec import Meta, Raw, Struct
 
 from actors.dialects.base import Door, credentials
 from actors.dialects.native.answers import answer, encode, problem, problem_document
+from actors.dialects.native.outcomes import refusal_of
 from actors.dialects.native.queries import read_query
 from actors.operations import Operations
 from actors.operations.events import Posted
@@ -19,17 +20,13 @@ from actors.runtime.settings import Limits
 from schemas.codec import check_json, decode, parse_json
 from schemas.errors import (
     Conflict,
-    Forbidden,
     Invalid,
     JobwireError,
-    NotFound,
     TooLarge,
-    TooManyRequests,
     Unauthorized,
 )
 from schemas.events import Event
 from schemas.identifiers import Name, parse_job_id
-from schemas.outcomes import Outcome, Reason
 from schemas.principals import Principal
 from schemas.views import Accepted, LineResult, Settled
 
@@ -202,45 +199,6 @@ class EventRoutes:
             results[number] = _line_result(number, event, result)
         content = b"".join(encode(results[number]) + b"\n" for number in sorted(results))
         return web.Response(body=content, headers={"Content-Type": _NDJSON})
-
-
-def refusal_of(outcome: Outcome) -> JobwireError | None:  # noqa: PLR0911 - a table
-    """Give the error that an outcome is for whoever waited; None: the event was applied."""
-    if outcome.verdict == "applied":
-        return None
-    if outcome.verdict == "conflict":
-        return Invalid(
-            "this event id was used before for this job, with another payload",
-            code="event_id_reused",
-        )
-    code = str(outcome.reason)
-    match outcome.reason:
-        case Reason.UNKNOWN_JOB | Reason.DELETED:
-            return NotFound(
-                "there is no job with this id; the event is kept under /v1/refused",
-                code="unknown_job",
-            )
-        case Reason.TOKEN_REVOKED | Reason.FORGED:
-            return Forbidden(
-                "the token is no longer good; the event is kept under /v1/refused", code=code
-            )
-        case Reason.WRONG_SENDER:
-            return Forbidden(
-                "this event may not be sent by this sender; it is kept and not applied", code=code
-            )
-        case Reason.UNKNOWN_EVENT:
-            detail = "the job's lifecycle has no event of this name; it is kept and not applied"
-            return Invalid(detail, code=code, pointer="/name")
-        case Reason.INVALID_DATA:
-            detail = "the data is not what this event must carry; it is kept and not applied"
-            return Invalid(detail, code=code, pointer="/data")
-        case Reason.EVENT_LIMIT:
-            return TooManyRequests(
-                "the job's history is full; the event is kept under /v1/refused", code=code
-            )
-        case _:
-            detail = f"the event is kept and not applied: {code}; the job is {outcome.state}"
-            return Conflict(detail, code=code)
 
 
 def _line(line: bytes, limit: int) -> EventBody:

@@ -10,8 +10,8 @@ from msgspec import Meta, Struct
 
 from actors.dialects.base import Door
 from actors.dialects.native.answers import answer, page, problem, refusal_view
-from actors.dialects.native.events import refusal_of
 from actors.dialects.native.jobs import Limit, NoQuery, job_id_of
+from actors.dialects.native.outcomes import refusal_of
 from actors.dialects.native.queries import read_query
 from actors.operations import Operations
 from actors.operations.keys import KeyRequest

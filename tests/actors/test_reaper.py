@@ -1,0 +1,339 @@
+"""The reaper with a clock that the test sets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import Struct
+
+from actors.operations.tables import LIFECYCLES, LifecycleTables, table_key
+from actors.runtime.telemetry import Telemetry
+from actors.state_manager.batch import Settler
+from actors.state_manager.reaper import Reaper, stale_event_of
+from actors.stores.base import Record
+from actors.stores.sqlite import SqliteStore
+from actors.transports.base import Delivery
+from actors.transports.embedded import EmbeddedTransport
+from schemas.commands import Command
+from schemas.errors import Unavailable
+from schemas.events import Event
+from schemas.jobs import Job
+from schemas.lifecycles import EXECUTION, PIPELINE
+from tests.support.deadlines import until
+from tests.support.factories import (
+    KEYRING,
+    NOW,
+    OWNER,
+    after,
+    job_id,
+    make_birth,
+    make_create,
+    make_event,
+    make_job,
+    make_lifecycle,
+    make_plan,
+    make_signed,
+)
+
+
+class Bench(Struct):
+    """A reaper, and what it needs; `now` is its clock."""
+
+    store: SqliteStore
+    transport: EmbeddedTransport
+    telemetry: Telemetry
+    now: datetime = NOW
+    posted: list[Event] = msgspec.field(default_factory=list)
+    is_away: bool = False
+
+    def reaper(self, interval_s: float = 3600) -> Reaper:
+        """Make the reaper."""
+        return Reaper(
+            store=self.store,
+            transport=self.transport,
+            tables=LifecycleTables(self.store),
+            keyring=KEYRING,
+            post=self.post,
+            clock=lambda: self.now,
+            telemetry=self.telemetry,
+            interval_s=interval_s,
+        )
+
+    async def post(self, event: Event) -> None:
+        """Take an event in and settle it at once."""
+        if self.is_away:
+            raise Unavailable
+        self.posted.append(event)
+        await self.settle(event)
+
+    async def settle(self, *events: Event) -> None:
+        """Settle events."""
+        settler = Settler(self.store, KEYRING, LifecycleTables(self.store), 1_000)
+        await settler.settle(events, redelivered=False)
+
+    async def job(self, number: int = 1) -> Job:
+        """Give a job."""
+        job = await self.store.get(OWNER, job_id(number))
+        assert job is not None
+        return job
+
+
+@pytest.fixture
+async def bench(store: SqliteStore) -> AsyncIterator[Bench]:
+    """Give a bench with an open transport."""
+    transport = EmbeddedTransport()
+    await transport.open()
+    yield Bench(store, transport, Telemetry())
+    await transport.close()
+
+
+def _watched(**limits: float) -> Event:
+    return make_create(birth=make_birth(**limits))
+
+
+@pytest.mark.parametrize(
+    ("limits", "detail"),
+    [
+        ({"deadline_s": 60.0}, "not ended 60 s after it was made"),
+        ({"heartbeat_s": 30.5}, "no event for 30.5 s"),
+        ({"deadline_s": 20.0, "heartbeat_s": 10.0}, "not ended 20 s after it was made"),
+    ],
+)
+async def test_a_job_past_its_limit_is_ended_as_stale(
+    bench: Bench, limits: dict[str, float], detail: str
+) -> None:
+    await bench.settle(_watched(**limits), make_event("run"))
+    bench.now = after(100)
+
+    ended = await bench.reaper().reap()
+
+    job = await bench.job()
+    assert ended == 1
+    assert (job.state, job.outcome, job.cause) == ("FAILED", "failure", "stale")
+    (entry,) = await bench.store.history(OWNER, job_id(), 2, 9)
+    assert (entry.name, entry.source, entry.received) == ("fail", "reaper", after(100))
+    assert msgspec.json.decode(entry.data or b"") == {"cause": "stale", "detail": detail}
+    assert bench.telemetry.registry.get_sample_value("jobwire_stale_jobs_total") == 1
+
+
+async def test_a_job_within_its_limits_is_left_alone(bench: Bench) -> None:
+    await bench.settle(_watched(deadline_s=60.0, heartbeat_s=60.0))
+    bench.now = after(59.9)
+
+    assert await bench.reaper().reap() == 0
+    assert bench.posted == []
+
+
+async def test_an_event_postpones_the_heartbeat_and_not_the_deadline(bench: Bench) -> None:
+    await bench.settle(_watched(deadline_s=100.0, heartbeat_s=10.0))
+    await bench.settle(make_event("run", received=after(8)))
+    reaper = bench.reaper()
+
+    looks = []
+    for moment in (10.0, 17.9, 18.0):
+        bench.now = after(moment)
+        looks.append(await reaper.reap())
+
+    assert looks == [0, 0, 1]
+    assert (await bench.job()).state == "FAILED"
+
+
+async def test_a_postponed_watch_is_looked_at_again_only_when_it_runs_out(bench: Bench) -> None:
+    await bench.settle(_watched(heartbeat_s=10.0))
+    await bench.settle(make_event("run", received=after(8)))
+    bench.now = after(10)
+
+    await bench.reaper().reap()
+
+    assert await bench.store.stale(after(17.9), 9) == []
+    assert len(await bench.store.stale(after(18), 9)) == 1
+
+
+async def test_a_job_whose_state_has_no_such_exit_is_watched_no_more(bench: Bench) -> None:
+    await bench.settle(
+        _watched(deadline_s=10.0),
+        make_event("run"),
+        make_event("finish"),
+    )
+    bench.now = after(100)
+
+    assert await bench.reaper().reap() == 0
+    assert await bench.store.stale(after(10_000), 9) == []
+    assert (await bench.job()).state == "FINISHED"
+
+
+async def test_a_job_that_works_again_is_watched_again(bench: Bench) -> None:
+    await bench.settle(_watched(deadline_s=10.0), make_event("run"), make_event("finish"))
+    bench.now = after(100)
+    await bench.reaper().reap()
+    await bench.settle(make_event("index", received=after(101)))
+
+    assert await bench.reaper().reap() == 1
+    assert (await bench.job()).state == "FAILED"
+
+
+async def test_a_job_whose_lifecycle_cannot_be_found_is_watched_no_more(bench: Bench) -> None:
+    lifecycle = make_lifecycle()
+    record = Record(OWNER, table_key("small", 1), msgspec.json.encode(lifecycle))
+    await bench.store.put(LIFECYCLES, record)
+    birth = make_birth(lifecycle="small", deadline_s=10.0)
+    await bench.settle(make_create(birth=birth))
+    await bench.store.drop(LIFECYCLES, OWNER, record.key)
+    bench.now = after(100)
+
+    assert await bench.reaper().reap() == 0
+    assert await bench.store.stale(after(10_000), 9) == []
+
+
+async def test_a_registered_lifecycle_names_the_event_that_is_sent(bench: Bench) -> None:
+    lifecycle = make_lifecycle()
+    record = Record(OWNER, table_key("small", 1), msgspec.json.encode(lifecycle))
+    await bench.store.put(LIFECYCLES, record)
+    birth = make_birth(lifecycle="small", deadline_s=10.0)
+    await bench.settle(make_create(birth=birth), make_event("begin"))
+    bench.now = after(100)
+
+    await bench.reaper().reap()
+
+    assert [event.name for event in bench.posted] == ["expire"]
+    assert (await bench.job()).state == "DONE"
+
+
+async def test_a_report_that_overtakes_the_reaper_wins(bench: Bench) -> None:
+    await bench.settle(_watched(heartbeat_s=10.0))
+    bench.now = after(100)
+    (seen,) = await bench.store.stale(bench.now, 9)
+    await bench.settle(make_event("run", received=after(99)))
+
+    await bench.reaper()._look_at(seen)
+
+    job = await bench.job()
+    assert (job.state, job.seq) == ("RUNNING", 3)
+    (late,) = await bench.store.history(OWNER, job_id(), 2, 9)
+    assert (late.name, late.applied, late.reason) == ("fail", False, "overtaken")
+
+
+async def test_two_looks_at_one_stale_job_send_one_event(bench: Bench) -> None:
+    await bench.settle(_watched(heartbeat_s=10.0))
+    bench.now = after(100)
+    (seen,) = await bench.store.stale(bench.now, 9)
+    reaper = bench.reaper()
+
+    await reaper._look_at(seen)
+    bench.now = after(101)
+    await reaper._look_at(seen)
+
+    assert [event.id for event in bench.posted] == ["stale.1", "stale.1"]
+    assert bench.posted[0].digest == bench.posted[1].digest
+    assert (await bench.job()).seq == 2
+
+
+@pytest.mark.parametrize(
+    ("job", "lifecycle", "event"),
+    [
+        (make_job(state="RUNNING"), PIPELINE, "fail"),
+        (make_job(state="FAILED"), PIPELINE, None),
+        (make_job(state="RUNNING"), EXECUTION, None),
+        (make_job(state="WORK"), make_lifecycle(), "expire"),
+        (make_job(state="OPEN"), make_lifecycle(), None),
+        (
+            make_job(state="WORK"),
+            make_lifecycle(transitions={"WORK": {"expire": "WORK"}}),
+            None,
+        ),
+    ],
+)
+def test_the_event_that_ends_a_stale_job_must_lead_somewhere_else(
+    job: Job, lifecycle: Any, event: str | None
+) -> None:
+    assert stale_event_of(job, lifecycle) == event
+
+
+# --- forgotten commands ---------------------------------------------------------------------------
+
+
+async def _collect(bench: Bench) -> list[Command]:
+    commands: list[Command] = []
+
+    async def work(deliveries: object) -> None:
+        assert isinstance(deliveries, list)
+        for delivery in deliveries:
+            assert isinstance(delivery, Delivery)
+            commands.append(msgspec.msgpack.decode(delivery.body, type=Command))
+
+    await bench.transport.consume("commands.site.local", work)
+    return commands
+
+
+def _planned(number: int = 1) -> Event:
+    birth = make_birth(lifecycle="execution", plan=make_plan())
+    return make_create(job=job_id(number), birth=birth, received=after(number))
+
+
+async def test_old_commands_are_published_again_and_young_ones_are_not(bench: Bench) -> None:
+    commands = await _collect(bench)
+    await bench.settle(_planned(1), _planned(5))
+
+    count = await bench.reaper().republish(after(5))
+    await until(lambda: len(commands) == 1)
+
+    assert count == 1
+    assert commands[0].job == job_id(1)
+
+
+async def test_an_answered_command_is_not_published_again(bench: Bench) -> None:
+    await bench.settle(
+        _planned(), make_signed("submit", role="worker"), make_event("run", attempt=1)
+    )
+
+    assert await bench.reaper().republish(after(100)) == 0
+
+
+async def test_at_its_start_it_publishes_everything_that_is_awaited(bench: Bench) -> None:
+    commands = await _collect(bench)
+    await bench.settle(_planned(1), _planned(5))
+    bench.now = after(5.5)
+    reaper = bench.reaper()
+
+    await reaper.start()
+    await until(lambda: len(commands) == 2)
+    await reaper.stop()
+
+    assert {command.job for command in commands} == {job_id(1), job_id(5)}
+
+
+# --- the loop -------------------------------------------------------------------------------------
+
+
+async def test_it_looks_again_and_again_and_outlives_a_service_that_is_away(bench: Bench) -> None:
+    await bench.settle(_watched(heartbeat_s=10.0))
+    reaper = bench.reaper(interval_s=0.001)
+    bench.is_away = True
+    bench.now = after(100)
+
+    await reaper.start()
+    for _ in range(3):
+        await asyncio.wait_for(bench.store.check(), 5)
+    bench.is_away = False
+    await until(lambda: len(bench.posted) > 0)
+    missing = reaper.missing()
+    await reaper.stop()
+    await reaper.stop()
+
+    assert missing is None
+    assert (await bench.job()).state == "FAILED"
+
+
+async def test_it_says_when_its_loop_fails(bench: Bench) -> None:
+    reaper = bench.reaper(interval_s=0.001)
+    await reaper.start()
+
+    await bench.store.close()
+    await until(lambda: reaper.missing() == "reaper")
+    await reaper.stop()
+    await bench.store.open()

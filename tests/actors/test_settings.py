@@ -1,0 +1,105 @@
+"""Settings: a file, the environment over it, and a clear word about what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actors.runtime.settings import Limits, Settings, load_settings
+from schemas.errors import Misconfigured
+
+
+def _file(folder: Path, text: str | bytes) -> Path:
+    file = folder / "jobwire.toml"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return file
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    assert load_settings(None, {}) == Settings()
+
+
+def test_a_file_sets_what_it_names(tmp_path: Path) -> None:
+    file = _file(tmp_path, 'port = 99\nhost = "0.0.0.0"\n[limits]\nbody_bytes = 5\n')
+
+    settings = load_settings(file, {})
+
+    assert settings == Settings(port=99, host="0.0.0.0", limits=Limits(body_bytes=5))
+
+
+def test_the_environment_goes_over_the_file(tmp_path: Path) -> None:
+    file = _file(tmp_path, "port = 99\n[limits]\nbody_bytes = 5\ndata_bytes = 6\n")
+    environment = {
+        "JOBWIRE_PORT": "100",
+        "JOBWIRE_LIMITS__BODY_BYTES": "7",
+        "JOBWIRE_REAPER_INTERVAL_S": "0.5",
+        "HOME": "/nowhere",
+    }
+
+    settings = load_settings(file, environment)
+
+    limits = Limits(body_bytes=7, data_bytes=6)
+    assert settings == Settings(port=100, reaper_interval_s=0.5, limits=limits)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["JOBWIRE_URL", "JOBWIRE_API_KEY", "JOBWIRE_DATA", "JOBWIRE_FAILPOINTS", "JOBWIRE_CONFIG"],
+)
+def test_variables_of_the_command_line_are_no_settings(name: str) -> None:
+    assert load_settings(None, {name: "x"}) == Settings()
+
+
+_WRONG_FILES: dict[str, tuple[str | bytes, str]] = {
+    "an unknown key": ("prot = 1", "unknown setting prot; did you mean port?"),
+    "an unknown key like no other": ("zzzzzz = 1", "unknown setting zzzzzz; known: "),
+    "an unknown key in a table": (
+        "[limits]\nbody_byte = 1",
+        "unknown setting limits.body_byte; did you mean limits.body_bytes?",
+    ),
+    "a text for a number": ('port = "x"', "port"),
+    "a port out of range": ("port = 65536", "65535"),
+    "nothing where there must be something": ("shards = 0", "shards"),
+    "a value for a table": ("limits = 3", "limits"),
+    "no TOML": ("port = = 1", "is not TOML"),
+    "no UTF-8": (b"host = '\xff'", "is not TOML"),
+}
+
+
+@pytest.mark.parametrize(("text", "word"), _WRONG_FILES.values(), ids=_WRONG_FILES.keys())
+def test_a_wrong_file_is_refused_with_a_word_on_what_is_wrong(
+    tmp_path: Path, text: str | bytes, word: str
+) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        load_settings(_file(tmp_path, text), {})
+
+    assert word in caught.value.detail
+
+
+_WRONG_ENVIRONMENTS: dict[str, tuple[dict[str, str], str]] = {
+    "an unknown variable": ({"JOBWIRE_PROT": "1"}, "did you mean port?"),
+    "an unknown one in a table": ({"JOBWIRE_LIMITS__X": "1"}, "unknown setting limits.x"),
+    "a text for a number": ({"JOBWIRE_PORT": "http"}, "port"),
+    "nothing": ({"JOBWIRE_PORT": ""}, "port"),
+    "a part of a value": ({"JOBWIRE_PORT": "1", "JOBWIRE_PORT__X": "2"}, "port"),
+    "a value for a table": ({"JOBWIRE_LIMITS": "5"}, "limits"),
+    "not a number": ({"JOBWIRE_ANSWER_S": "nan"}, "answer_s"),
+}
+
+
+@pytest.mark.parametrize(
+    ("environment", "word"), _WRONG_ENVIRONMENTS.values(), ids=_WRONG_ENVIRONMENTS.keys()
+)
+def test_a_wrong_variable_is_refused_with_a_word_on_what_is_wrong(
+    environment: dict[str, str], word: str
+) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        load_settings(None, environment)
+
+    assert word in caught.value.detail
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"absent\.toml"):
+        load_settings(tmp_path / "absent.toml", {})

@@ -1,0 +1,130 @@
+"""What is peculiar to the store in one file."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from actors.stores.base import JobFilter, Record
+from actors.stores.sqlite import SqliteStore
+from actors.stores.sqlite.rows import job_id, job_key, microseconds, words
+from actors.stores.sqlite.schema import VERSION
+from actors.stores.sqlite.threads import connect
+from schemas.errors import Misconfigured, Unavailable
+from tests.support.commits import keep, make_commit
+from tests.support.factories import NOW, OWNER, after, make_entry, make_history
+from tests.support.factories import job_id as numbered
+
+
+async def test_a_full_database_refuses_writes_and_still_reads(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "small.db", max_bytes=400_000)
+    await store.open()
+    stored = 0
+
+    async def fill() -> None:
+        nonlocal stored
+        for number in range(1, 1_000):
+            await keep(store, make_entry(job=numbered(number), data=b'"' + b"x" * 20_000 + b'"'))
+            stored += 1
+
+    with pytest.raises(Unavailable) as caught:
+        await fill()
+
+    found = await store.find(OWNER, JobFilter(), None, 1_000)
+    assert len(found) == stored > 0
+    assert caught.value.code == "store_unavailable"
+    assert len(await store.history(OWNER, numbered(1), 0, 9)) == 1
+    await store.close()
+
+
+async def test_a_database_of_a_newer_release_is_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    connection.close()
+    store = SqliteStore(path)
+
+    with pytest.raises(Misconfigured, match="start the newer release"):
+        await store.open()
+
+    await store.close()
+
+
+async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "text.db"
+    path.write_text("this is no database, and long enough to be told from an empty one" * 20)
+    store = SqliteStore(path)
+
+    with pytest.raises(Unavailable):
+        await store.open()
+
+    await store.close()
+
+
+async def test_a_commit_that_returned_is_on_disk(store: SqliteStore, tmp_path: Path) -> None:
+    await keep(store, *make_history("run"))
+
+    other = sqlite3.connect(tmp_path / "jobwire.db")
+    (mode,) = other.execute("PRAGMA journal_mode").fetchone()
+    (count,) = other.execute("SELECT count(*) FROM entries").fetchone()
+    other.close()
+
+    assert (mode, count) == ("wal", 2)
+
+
+async def test_a_connection_that_writes_waits_for_the_disk(tmp_path: Path) -> None:
+    connection = connect(tmp_path / "jobwire.db")
+
+    (level,) = connection.execute("PRAGMA synchronous").fetchone()
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    connection.close()
+
+    full = 2
+    assert (level, mode) == (full, "wal")
+
+
+async def test_two_entries_of_one_batch_that_clash_are_a_mistake_of_the_plan(
+    store: SqliteStore,
+) -> None:
+    entry = make_entry()
+
+    with pytest.raises(ValueError, match="same id or seq"):
+        await store.commit(make_commit([entry, entry], jobs=[]))
+
+    assert await store.last_position() == 0
+
+
+async def test_writers_and_readers_do_not_wait_for_each_other(store: SqliteStore) -> None:
+    await store.put("kind", Record(OWNER, "k", b"1"))
+
+    async with asyncio.timeout(10):
+        results = await asyncio.gather(
+            *(store.put("kind", Record(OWNER, f"k{n}", b"")) for n in range(20)),
+            *(store.fetch("kind", OWNER, "k") for _ in range(20)),
+            *(store.check() for _ in range(5)),
+        )
+
+    assert results.count(Record(OWNER, "k", b"1")) == 20
+
+
+def test_a_job_id_is_kept_in_sixteen_bytes() -> None:
+    assert len(job_key(numbered(5))) == 16
+    assert job_id(job_key(numbered(5))) == numbered(5)
+
+
+def test_moments_are_kept_to_the_microsecond() -> None:
+    assert microseconds(after(0.000001)) - microseconds(NOW) == 1
+    assert microseconds(NOW) == 1_772_366_400_000_000
+
+
+def test_words_are_what_can_be_looked_up() -> None:
+    assert words("Align-reads v2_final", None, "ALIGN \u00dcber") == [
+        "align",
+        "reads",
+        "v2_final",
+        "\u00fcber",
+    ]
+    assert len(words(" ".join(f"w{n}" for n in range(100)))) == 64

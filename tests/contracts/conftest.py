@@ -1,0 +1,60 @@
+"""Every implementation of each family: a new one is one line here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+
+from actors.stores.base import Store
+from actors.stores.sqlite import SqliteStore
+from actors.transports.base import Transport
+from actors.transports.embedded import EmbeddedTransport
+
+
+class TransportKind(NamedTuple):
+    """A transport and the number of messages that one of its queues holds."""
+
+    make: Callable[[], Transport]
+    queue_limit: int
+
+
+TRANSPORTS: Final = {
+    "embedded": TransportKind(EmbeddedTransport, 10_000),
+}
+
+STORES: Final[dict[str, Callable[[Path], Store]]] = {
+    "sqlite": lambda folder: SqliteStore(folder / "jobwire.db"),
+}
+
+
+@pytest.fixture(params=TRANSPORTS)
+def kind(request: pytest.FixtureRequest) -> TransportKind:
+    """Give each kind of transport in turn."""
+    return TRANSPORTS[request.param]
+
+
+@pytest.fixture
+async def transport(kind: TransportKind) -> AsyncIterator[Transport]:
+    """Give an open transport of each kind."""
+    opened = kind.make()
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(params=STORES)
+def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
+    """Give each kind of store in turn; every call makes one over the same data."""
+    return lambda: STORES[request.param](tmp_path)
+
+
+@pytest.fixture
+async def store(make_store: Callable[[], Store]) -> AsyncIterator[Store]:
+    """Give an open, empty store of each kind."""
+    opened = make_store()
+    await opened.open()
+    yield opened
+    await opened.close()

@@ -1,0 +1,137 @@
+"""
+Only type-checked, never run: pins the signatures of the contracts.
+
+A change here is a change for whoever has written a store, a transport or a dialect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import assert_type
+
+from aiohttp import web
+
+from actors.dialects.base import Dialect
+from actors.dialects.native import NativeDialect
+from actors.gateway.actor import Gateway
+from actors.operations.events import Events
+from actors.runtime.actor import Actor
+from actors.state_manager.actor import StateManager
+from actors.state_manager.decide import Keep, Refuse, decide
+from actors.state_manager.reaper import Reaper
+from actors.stores.base import (
+    After,
+    Commit,
+    Committed,
+    Count,
+    EventKey,
+    JobFilter,
+    Known,
+    Positioned,
+    Record,
+    Store,
+    View,
+)
+from actors.stores.sqlite import SqliteStore
+from actors.transports.base import Delivery, Transport
+from actors.transports.embedded import EmbeddedTransport
+from schemas.codec import canonical, check_json, decode_packet, encode_packet
+from schemas.errors import JobwireError
+from schemas.events import Event, Packet
+from schemas.identifiers import EventId, JobId
+from schemas.jobs import Entry, Job, Refusal, advance
+from schemas.lifecycle import Facts, Lifecycle, check, next_state
+from schemas.outcomes import Outcome
+from schemas.tokens import Keyring, Sender, identify, mint_token
+
+store: Store = SqliteStore(Path("jobwire.db"), max_bytes=0)
+transport: Transport = EmbeddedTransport()
+
+
+def implementations(
+    gateway: Gateway, manager: StateManager, reaper: Reaper, native: NativeDialect
+) -> None:
+    """Take every actor as an `Actor`, every dialect as a `Dialect`."""
+    actors: tuple[Actor, ...] = (gateway, manager, reaper)
+    dialect: Dialect = native
+    assert_type(actors[0].missing(), str | None)
+    assert_type(dialect.routes(), Iterable[web.RouteDef])
+    assert_type(dialect.problem(JobwireError()), web.Response)
+
+
+async def stores(job: JobId, key: EventKey, moment: datetime, commit: Commit) -> None:
+    """Pin the verbs of a store."""
+    assert_type(await store.open(), None)
+    assert_type(await store.close(), None)
+    assert_type(await store.check(), None)
+    view = await store.look([job], [key], fold=(), known=True)
+    assert_type(view, View)
+    assert_type(view.jobs, Mapping[JobId, Job])
+    assert_type(view.tails, Mapping[JobId, Sequence[Entry]])
+    assert_type(view.known, Mapping[EventKey, Known])
+    assert_type(view.refused, Mapping[EventKey, Refusal])
+    assert_type(await store.commit(commit), Committed)
+    assert_type(await store.get("owner", job), Job | None)
+    after = After(moment, job)
+    assert_type(await store.find("owner", JobFilter(state="A"), after, 10), list[Job])
+    assert_type(await store.history("owner", job, 0, 10), list[Entry])
+    assert_type(await store.since("owner", 0, 10), tuple[list[Positioned], int])
+    assert_type(await store.last_position(), int)
+    assert_type(await store.count("owner"), list[Count])
+    assert_type(await store.refusals("owner", 0, 10), list[Refusal])
+    assert_type(await store.refusal("owner", key), Refusal | None)
+    assert_type(await store.mark_replayed("owner", key, EventId("x")), None)
+    assert_type(await store.outstanding(moment, 10), list[Job])
+    assert_type(await store.stale(moment, 10), list[Job])
+    assert_type(await store.put("kind", Record("owner", "key", b""), fresh=True), bool)
+    assert_type(await store.fetch("kind", None, "key"), Record | None)
+    assert_type(await store.select("kind", None, "", 10), list[Record])
+    assert_type(await store.drop("kind", "owner", "key"), bool)
+
+
+async def watching(job: Job, moment: datetime) -> None:
+    """Set a watch to a moment, or end it."""
+    assert_type(await store.watch(job, moment), None)
+    assert_type(await store.watch(job, None), None)
+
+
+async def transports() -> None:
+    """Pin the verbs of a transport."""
+
+    async def handle(deliveries: Sequence[Delivery]) -> None:
+        assert_type(deliveries[0].body, bytes)
+        assert_type(deliveries[0].redelivered, bool)
+
+    def hear(topic: str, message: bytes) -> None:
+        assert_type((topic, message), tuple[str, bytes])
+
+    assert_type(await transport.open(), None)
+    assert_type(await transport.send("events.0", [b""]), None)
+    assert_type(await transport.consume("events.0", handle), None)
+    assert_type(await transport.broadcast("entries", b""), None)
+    assert_type(await transport.listen("jobs.*", hear), None)
+    assert_type(await transport.reply("address", b""), None)
+    assert_type(await transport.close(), None)
+
+
+async def operations(events: Events, event: Event) -> None:
+    """Post, and wait for an outcome only where that is asked for."""
+    assert_type(await events.post(event), Outcome | None)
+    assert_type(await events.post(event, 5.0), Outcome | None)
+
+
+def core(
+    job: Job, entry: Entry, event: Event, sender: Sender, lifecycle: Lifecycle, keyring: Keyring
+) -> None:
+    """Pin the pure rules."""
+    assert_type(advance(None, entry), Job)
+    assert_type(decide(job, event, sender, lifecycle, 10), Refuse | Keep)
+    assert_type(next_state(lifecycle, "A", "go", Facts(may_retry=True)), str | None)
+    assert_type(check(lifecycle), Lifecycle)
+    assert_type(mint_token(keyring, job.id, 1), str)
+    assert_type(identify(keyring, event), Sender | None)
+    assert_type(check_json(b""), None)
+    assert_type(canonical(b"{}"), bytes)
+    assert_type(decode_packet(encode_packet(Packet(1, (event,)))), Packet)
