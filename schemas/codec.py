@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from schemas.errors import Invalid, JobwireError, Malformed
-from schemas.events import Packet
+from schemas.events import PACKET_VERSION, Packet
 
 #: Levels of arrays and objects.
 MAX_DEPTH: Final = 32
@@ -120,8 +120,21 @@ def encode_packet(packet: Packet) -> bytes:
 
 
 def decode_packet(body: bytes) -> Packet:
-    """Read a packet from the bus."""
-    return _packet_decoder.decode(body)
+    """
+    Read a packet from the bus.
+
+    Raises:
+        Malformed: it is none, or a newer release wrote it; then nothing in it may be guessed at.
+
+    """
+    try:
+        packet = _packet_decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"not a packet: {error}", code="invalid_packet") from error
+    if packet.version > PACKET_VERSION:
+        detail = f"a packet of version {packet.version}; this release reads up to {PACKET_VERSION}"
+        raise Malformed(detail, code="invalid_packet")
+    return packet
 
 
 def _malformed(error: Exception) -> JobwireError:

@@ -27,6 +27,10 @@ Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=_NO_CONTROL)]
 Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern=_NO_CONTROL)]
 """One line of 1 to 64 characters that groups jobs."""
 
+#: Head of the event ids that the service makes itself; nobody else may use it, or they could be
+#: taken in advance.
+RESERVED_ID = "jobwire."
+
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 

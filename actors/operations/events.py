@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from actors.operations.replies import Replies
+from actors.operations.replies import Replies, Reply
 from actors.runtime.failpoints import failpoint
 from actors.runtime.packer import Packer
 from schemas.codec import canonical
@@ -136,17 +136,17 @@ class Events:
             await self._packer.put(shard_of(event.job, self._shards), event)
             failpoint("gateway.before_answer")
             return None
-        outcome = self._replies.expect(event.job, event.id)
+        reply = self._replies.expect()
         try:
-            event = structs.replace(event, reply=self._replies.address)
+            event = structs.replace(event, reply=reply.address)
             await self._packer.put(shard_of(event.job, self._shards), event)
             failpoint("gateway.before_answer")
             async with asyncio.timeout(wait_s):
-                return await outcome
+                return await reply.outcome
         except TimeoutError:
             return None
         finally:
-            self._replies.forget(event.job, event.id, outcome)
+            self._replies.forget(reply)
 
     async def post_many(self, events: Sequence[Event], wait_s: float | None = None) -> list[Posted]:
         """
@@ -154,31 +154,34 @@ class Events:
 
         After an event that could not be stored, later ones of the same job are not sent.
         """
-        expected = (
-            [self._replies.expect(event.job, event.id) for event in events]
-            if wait_s is not None
-            else []
-        )
-        if wait_s is not None:
-            events = [structs.replace(event, reply=self._replies.address) for event in events]
-        try:
+        if wait_s is None:
             errors = await self._put_by_shard(events)
             failpoint("gateway.before_answer")
-            if expected:
-                pending = [
-                    outcome
-                    for outcome, error in zip(expected, errors, strict=True)
-                    if error is None
-                ]
-                if pending:
-                    await asyncio.wait(pending, timeout=wait_s)
-                known = [outcome.result() if outcome.done() else None for outcome in expected]
-            else:
-                known = [None] * len(events)
+            return [Posted(error, None) for error in errors]
+        replies = [self._replies.expect() for _ in events]
+        try:
+            return await self._post_and_wait(events, replies, wait_s)
         finally:
-            for event, outcome in zip(events, expected, strict=False):
-                self._replies.forget(event.job, event.id, outcome)
-        return [Posted(error, outcome) for error, outcome in zip(errors, known, strict=True)]
+            for reply in replies:
+                self._replies.forget(reply)
+
+    async def _post_and_wait(
+        self, events: Sequence[Event], replies: Sequence[Reply], wait_s: float
+    ) -> list[Posted]:
+        awaited = [
+            structs.replace(event, reply=reply.address)
+            for event, reply in zip(events, replies, strict=True)
+        ]
+        errors = await self._put_by_shard(awaited)
+        failpoint("gateway.before_answer")
+        outcomes = [reply.outcome for reply in replies]
+        pending = [each for each, error in zip(outcomes, errors, strict=True) if error is None]
+        if pending:
+            await asyncio.wait(pending, timeout=wait_s)
+        return [
+            Posted(error, each.result() if each.done() else None)
+            for error, each in zip(errors, outcomes, strict=True)
+        ]
 
     async def _put_by_shard(self, events: Sequence[Event]) -> list[JobwireError | None]:
         lanes: dict[int, list[int]] = {}

@@ -7,7 +7,7 @@ from actors.stores.base import EventKey, Store
 from schemas.cursors import Cursors
 from schemas.errors import NotFound
 from schemas.events import Event
-from schemas.identifiers import EventId, JobId
+from schemas.identifiers import RESERVED_ID, EventId, JobId
 from schemas.jobs import Refusal
 from schemas.outcomes import Outcome
 from schemas.principals import Principal
@@ -47,7 +47,9 @@ class Refusals:
         refusal = await self._store.refusal(principal.name, key)
         if refusal is None:
             raise NotFound("there is no refused event with this id", code="unknown_event")
-        replayed = refusal.replayed_as or EventId(f"replay.{refusal.position}.{event}"[:255])
+        replayed = refusal.replayed_as or EventId(
+            f"{RESERVED_ID}replay.{refusal.position}.{event}"[:255]
+        )
         if refusal.replayed_as is None:
             await self._store.mark_replayed(principal.name, key, replayed)
         return await self._events.post(self._again(principal, refusal, replayed), 5.0)

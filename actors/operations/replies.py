@@ -3,52 +3,55 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
-from collections import defaultdict
+from typing import NamedTuple
 
 import msgspec
 
 from actors.transports.base import Transport
-from schemas.identifiers import EventId, JobId
 from schemas.outcomes import Outcome
 
 _decoder = msgspec.msgpack.Decoder(Outcome)
 
 
+class Reply(NamedTuple):
+    """One outcome that is waited for, and the address that it is told at."""
+
+    address: str
+    outcome: asyncio.Future[Outcome]
+
+
 class Replies:
-    """Hears the outcomes of this process's events and hands each to whoever waits for it."""
+    """
+    Hears the outcomes of this process's events and hands each to whoever waits for it.
+
+    Each wait has an address of its own: two that send different payloads under one id at the same
+    moment get different outcomes.
+    """
 
     def __init__(self) -> None:
         """Take an address that no other process has."""
-        self.address = f"replies.{secrets.token_hex(8)}"
-        self._waiting: dict[tuple[JobId, EventId], list[asyncio.Future[Outcome]]] = defaultdict(
-            list
-        )
+        self._base = f"replies.{secrets.token_hex(8)}."
+        self._numbers = itertools.count()
+        self._waiting: dict[str, asyncio.Future[Outcome]] = {}
 
     async def start(self, transport: Transport) -> None:
         """Begin to hear."""
-        await transport.listen(self.address, self._hear)
+        await transport.listen(self._base + "*", self._hear)
 
-    def expect(self, job: JobId, event: EventId) -> asyncio.Future[Outcome]:
-        """
-        Give a future for the next outcome of an event.
-
-        Call `forget` when no longer interested.
-        """
+    def expect(self) -> Reply:
+        """Give an address and the outcome that will be told there; `forget` it in the end."""
+        address = self._base + str(next(self._numbers))
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting[job, event].append(outcome)
-        return outcome
+        self._waiting[address] = outcome
+        return Reply(address, outcome)
 
-    def forget(self, job: JobId, event: EventId, outcome: asyncio.Future[Outcome]) -> None:
-        """Wait no longer."""
-        waiting = self._waiting.get((job, event), [])
-        if outcome in waiting:
-            waiting.remove(outcome)
-        if not waiting:
-            self._waiting.pop((job, event), None)
+    def forget(self, reply: Reply) -> None:
+        """Wait no longer; may be called twice."""
+        self._waiting.pop(reply.address, None)
 
-    def _hear(self, _topic: str, message: bytes) -> None:
-        outcome = _decoder.decode(message)
-        for waiting in self._waiting.pop((outcome.job, outcome.event), ()):
-            if not waiting.done():
-                waiting.set_result(outcome)
+    def _hear(self, address: str, message: bytes) -> None:
+        waiting = self._waiting.get(address)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(_decoder.decode(message))

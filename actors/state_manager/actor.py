@@ -19,7 +19,7 @@ from actors.stores.base import Positioned
 from actors.transports.base import Delivery, Transport
 from schemas.codec import decode_packet
 from schemas.commands import Command
-from schemas.errors import JobwireError, Unavailable
+from schemas.errors import JobwireError, Malformed, Unavailable
 from schemas.events import Event
 from schemas.jobs import Job
 
@@ -198,7 +198,13 @@ def _cut(taken: Sequence[_Taken]) -> tuple[list[_Decoded], list[_Taken]]:
     for index, (deliveries, committed) in enumerate(taken):
         if count >= BATCH_EVENTS:
             return batch, list(taken[index:])
-        events = [event for each in deliveries for event in decode_packet(each.body).events]
+        try:
+            events = [event for each in deliveries for event in decode_packet(each.body).events]
+        except Malformed as error:
+            # Not acknowledged: it stays with the transport, and its neighbours go on.
+            _log.error("packet_not_read", error=error.detail)
+            committed.set_exception(Unavailable(error.detail, retry_after_s=5))
+            continue
         count += len(events)
         batch.append(_Decoded(deliveries, events, committed))
     return batch, []

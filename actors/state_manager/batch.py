@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from actors.operations.tables import LifecycleTables
 from actors.state_manager.decide import Keep, Refuse, decide, entry_of
 from actors.state_manager.outcome import Fate, outcome_of, refusal_of
+from actors.state_manager.outsiders import find_outsiders
 from actors.stores.base import Commit, EventKey, Known, Positioned, Store, View
 from schemas.events import Event
 from schemas.identifiers import JobId
@@ -48,7 +49,8 @@ class Settled(Struct, frozen=True):
 class _Work(Struct):
     """What is known while a batch is being settled."""
 
-    senders: dict[EventKey, Sender | None]
+    senders: dict[EventKey, Sender]
+    outside: list[Refusal]
     ask: bool
     stale: set[JobId] = field(default_factory=set)
     known: dict[EventKey, Known] = field(default_factory=dict)
@@ -99,15 +101,19 @@ class Settler:
             Unavailable: the store cannot; the batch is to be delivered again.
 
         """
+        identified = [identify(self._keyring, event) for event in events]
+        outside = await find_outsiders(self._store, events, identified)
         firsts: dict[EventKey, Event] = {}
-        for event in events:
-            firsts.setdefault(EventKey(event.job, event.id), event)
-        senders = {key: identify(self._keyring, event) for key, event in firsts.items()}
-        work = _Work(senders, ask=redelivered)
+        senders: dict[EventKey, Sender] = {}
+        for index, (event, sender) in enumerate(zip(events, identified, strict=True)):
+            key = EventKey(event.job, event.id)
+            if sender is not None and index not in outside and key not in firsts:
+                firsts[key], senders[key] = event, sender
+        work = _Work(senders, list(outside.values()), ask=redelivered)
         for _ in range(_MOST_PLANS):
             plan = await self._plan(firsts, work)
             if plan is not None and await self._commit(plan, work) and not plan.is_cut:
-                return self._settled(events, firsts, work)
+                return self._settled(events, firsts, outside, work)
         message = "a batch could not be committed: another writer keeps changing its jobs"
         raise RuntimeError(message)
 
@@ -136,12 +142,12 @@ class Settler:
             # Known events: their jobs are rolled forward, so look at those again with the fold.
             work.known.update(view.known)
             return None
-        work.refused.update(view.refused)
         settled = {job: standing for job, standing in work.standing.items() if job not in jobs}
         work.standing = settled | self._rolled_forward(jobs, view, work)
+        work.refused.update(_own_refusals(view, work))
         work.behind = {job for job in jobs if view.tails.get(job)}
         return await self._decide_all(
-            [key for key in todo if key not in view.refused], firsts, work
+            [key for key in todo if key not in work.refused], firsts, work
         )
 
     def _rolled_forward(self, jobs: set[JobId], view: View, work: _Work) -> dict[JobId, Job]:
@@ -181,10 +187,8 @@ class Settler:
         return plan
 
     def _verdict(
-        self, job: Job | None, event: Event, sender: Sender | None, lifecycle: Lifecycle | None
+        self, job: Job | None, event: Event, sender: Sender, lifecycle: Lifecycle | None
     ) -> Refuse | Keep:
-        if sender is None:
-            return Refuse(Reason.FORGED)
         return decide(job, event, sender, lifecycle, self._most_events)
 
     def _enter(
@@ -207,10 +211,11 @@ class Settler:
     async def _commit(self, plan: _Plan, work: _Work) -> bool:
         """Write the plan; False: it met a conflict, so the rest is planned again."""
         jobs = {**work.final, **plan.jobs}
-        if plan.refusals or plan.entries or jobs:
+        refusals = [*work.outside, *plan.refusals]
+        if refusals or plan.entries or jobs:
             committed = await self._store.commit(
                 Commit(
-                    refusals=plan.refusals,
+                    refusals=refusals,
                     entries=plan.entries,
                     jobs=list(jobs.values()),
                     created=work.created | plan.created,
@@ -223,7 +228,7 @@ class Settler:
                 work.stale |= {entry.job for entry in plan.entries}
                 return False
         work.refused.update({EventKey(r.job, r.event): r for r in plan.refusals})
-        work.final = jobs
+        work.final, work.outside = jobs, []
         return True
 
     def _remember(self, stored: Sequence[Entry], last_position: int, work: _Work) -> None:
@@ -233,12 +238,20 @@ class Settler:
             work.positions.append(Positioned(first + offset, entry))
 
     def _settled(
-        self, events: Sequence[Event], firsts: Mapping[EventKey, Event], work: _Work
+        self,
+        events: Sequence[Event],
+        firsts: Mapping[EventKey, Event],
+        outside: Mapping[int, Refusal],
+        work: _Work,
     ) -> Settled:
         outcomes: list[tuple[Event, Outcome]] = []
         conflicts = 0
-        for event in events:
+        for index, event in enumerate(events):
             key = EventKey(event.job, event.id)
+            if index in outside:
+                fate = Fate(None, None, outside[index])
+                outcomes.append((event, outcome_of(event, fate, None, is_first=True)))
+                continue
             if event.reply is None and key in work.mine and event is firsts[key]:
                 continue  # stored, and nobody asked
             fate = Fate(work.mine.get(key), work.known.get(key), work.refused.get(key))
@@ -254,6 +267,18 @@ class Settler:
             if job.outstanding and _caused_here(EventKey(job.id, job.outstanding.entry), work)
         ]
         return Settled(work.positions, outcomes, awaiting, conflicts)
+
+
+def _own_refusals(view: View, work: _Work) -> dict[EventKey, Refusal]:
+    """Of all refusals under an id, find the one that is this sender's: an id stays refused."""
+    own = {}
+    for key, refusals in view.refused.items():
+        job, sender = work.standing.get(key.job), work.senders[key]
+        owners = {job.owner if job else "", "", sender.principal}
+        mine = [refusal for refusal in refusals if refusal.owner in owners]
+        if mine:
+            own[key] = mine[0]
+    return own
 
 
 def _caused_here(cause: EventKey, work: _Work) -> bool:

@@ -11,6 +11,9 @@ from schemas.lifecycle import CREATE
 from schemas.outcomes import Outcome, Reason
 from schemas.tokens import Sender
 
+#: Owner of refused events whose authority did not verify: no principal's name, so nobody's.
+NOBODY = "\x00"
+
 
 class Fate(Struct, frozen=True):
     """All that is known of one event after its batch: at the most one of these is there."""
@@ -40,10 +43,12 @@ def refusal_of(job: Job | None, event: Event, reason: Reason, sender: Sender | N
 
     A caller sees what it sent; only a genuine token of the job shows its owner what was refused.
     """
-    if sender is not None and sender.role == "caller":
+    if sender is None:
+        owner = NOBODY
+    elif sender.role == "caller":
         owner = sender.principal
     else:
-        owner = job.owner if job is not None and sender is not None else ""
+        owner = job.owner if job is not None else ""
     return Refusal(
         job=event.job,
         event=event.id,

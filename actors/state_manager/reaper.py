@@ -22,7 +22,7 @@ from actors.stores.base import Store
 from actors.transports.base import Transport
 from schemas.errors import Unavailable
 from schemas.events import Event, payload_digest
-from schemas.identifiers import EventId
+from schemas.identifiers import RESERVED_ID, EventId
 from schemas.jobs import Job
 from schemas.lifecycle import Facts, Lifecycle, next_state
 from schemas.tokens import Keyring, sign
@@ -120,7 +120,7 @@ class Reaper:
     def _stale(self, job: Job, name: str) -> Event:
         now = self._clock()
         data = _stale_data(job, now)
-        event_id = EventId(f"stale.{job.seq}")
+        event_id = EventId(f"{RESERVED_ID}stale.{job.seq}")
         return Event(
             id=event_id,
             job=job.id,

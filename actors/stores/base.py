@@ -43,7 +43,8 @@ class View(Struct, frozen=True):
     projection.
     """
     known: Mapping[EventKey, Known]
-    refused: Mapping[EventKey, Refusal]
+    refused: Mapping[EventKey, Sequence[Refusal]]
+    """Every owner's refusals under these ids: the same id may be refused to several."""
 
 
 class Commit(Struct, frozen=True, kw_only=True):

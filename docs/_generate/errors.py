@@ -74,6 +74,8 @@ _ADVICE = {
     (429, "too_many_failures"): "Too many wrong keys or tokens from this address. Wait.",
     (429, "too_many_requests"): "A quota is used up; `limit` says which one. Wait, or free some.",
     (500, "internal"): "A fault of the service; it is in the log. Please report it.",
+    (400, "invalid_packet"): "Never answered over HTTP: a packet on the bus that cannot be read.",
+    (422, "reserved_id"): "Choose an event id that does not begin with `jobwire.`.",
     (503, "store_unavailable"): "The database cannot be used now. Send the same request again.",
     (
         503,

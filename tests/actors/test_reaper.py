@@ -228,7 +228,7 @@ async def test_two_looks_at_one_stale_job_send_one_event(bench: Bench) -> None:
     bench.now = after(101)
     await reaper._look_at(seen)
 
-    assert [event.id for event in bench.posted] == ["stale.1", "stale.1"]
+    assert [event.id for event in bench.posted] == ["jobwire.stale.1", "jobwire.stale.1"]
     assert bench.posted[0].digest == bench.posted[1].digest
     assert (await bench.job()).seq == 2
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
@@ -16,8 +15,6 @@ from schemas.outcomes import Outcome
 from tests.support.deadlines import turns
 from tests.support.factories import job_id
 
-_EVENT = EventId("run-1")
-
 
 class Line(NamedTuple):
     """Replies, and the transport on which they hear."""
@@ -25,10 +22,10 @@ class Line(NamedTuple):
     replies: Replies
     transport: EmbeddedTransport
 
-    async def tell(self, event: EventId = _EVENT, number: int = 1, address: str = "") -> Outcome:
-        """Send an outcome to the address."""
-        outcome = Outcome(job=job_id(number), event=event, verdict="applied", seq=2)
-        await self.transport.reply(address or self.replies.address, msgspec.msgpack.encode(outcome))
+    async def tell(self, address: str) -> Outcome:
+        """Send an outcome to an address."""
+        outcome = Outcome(job=job_id(), event=EventId("run-1"), verdict="applied", seq=2)
+        await self.transport.reply(address, msgspec.msgpack.encode(outcome))
         await turns()
         return outcome
 
@@ -43,60 +40,60 @@ async def line() -> AsyncIterator[Line]:
     await line.transport.close()
 
 
-async def test_who_waits_for_an_event_gets_its_outcome(line: Line) -> None:
-    waiting = line.replies.expect(job_id(), _EVENT)
+async def test_who_waits_gets_what_is_told_at_the_address(line: Line) -> None:
+    reply = line.replies.expect()
 
-    outcome = await line.tell()
+    outcome = await line.tell(reply.address)
 
-    assert await waiting == outcome
-
-
-async def test_everybody_who_waits_for_one_event_gets_its_outcome(line: Line) -> None:
-    waiting = [line.replies.expect(job_id(), _EVENT) for _ in range(2)]
-
-    outcome = await line.tell()
-
-    assert await asyncio.gather(*waiting) == [outcome, outcome]
+    assert await reply.outcome == outcome
 
 
-async def test_an_outcome_of_another_event_or_job_is_not_ones_own(line: Line) -> None:
-    waiting = line.replies.expect(job_id(), _EVENT)
+async def test_two_who_wait_are_told_apart(line: Line) -> None:
+    first, second = line.replies.expect(), line.replies.expect()
 
-    await line.tell(event=EventId("other"))
-    await line.tell(number=2)
-    await line.tell(address="replies.somebody-else")
+    await line.tell(second.address)
 
-    assert not waiting.done()
-
-
-async def test_who_no_longer_waits_is_not_told_and_others_still_are(line: Line) -> None:
-    gone, waiting = (line.replies.expect(job_id(), _EVENT) for _ in range(2))
-
-    line.replies.forget(job_id(), _EVENT, gone)
-    line.replies.forget(job_id(), _EVENT, gone)
-    outcome = await line.tell()
-
-    assert not gone.done()
-    assert await waiting == outcome
+    assert second.outcome.done()
+    assert not first.outcome.done()
 
 
-async def test_forgetting_after_the_outcome_came_does_no_harm(line: Line) -> None:
-    waiting = line.replies.expect(job_id(), _EVENT)
-    await line.tell()
+async def test_what_is_told_elsewhere_is_not_heard(line: Line) -> None:
+    reply = line.replies.expect()
 
-    line.replies.forget(job_id(), _EVENT, waiting)
+    await line.tell("replies.somebody-else.0")
+    await line.tell(reply.address + "0")
 
-    assert (await waiting).seq == 2
-
-
-async def test_a_waiter_that_was_cancelled_keeps_no_outcome_from_the_next(line: Line) -> None:
-    cancelled, waiting = (line.replies.expect(job_id(), _EVENT) for _ in range(2))
-    cancelled.cancel()
-
-    outcome = await line.tell()
-
-    assert await waiting == outcome
+    assert not reply.outcome.done()
 
 
-def test_no_two_processes_share_an_address() -> None:
-    assert Replies().address != Replies().address
+async def test_who_no_longer_waits_is_not_told(line: Line) -> None:
+    reply = line.replies.expect()
+
+    line.replies.forget(reply)
+    line.replies.forget(reply)
+    await line.tell(reply.address)
+
+    assert not reply.outcome.done()
+
+
+async def test_an_outcome_that_is_told_twice_counts_once(line: Line) -> None:
+    reply = line.replies.expect()
+
+    outcome = await line.tell(reply.address)
+    await line.tell(reply.address)
+
+    assert await reply.outcome == outcome
+
+
+async def test_a_waiter_that_was_cancelled_does_no_harm(line: Line) -> None:
+    cancelled, reply = line.replies.expect(), line.replies.expect()
+    cancelled.outcome.cancel()
+
+    await line.tell(cancelled.address)
+    await line.tell(reply.address)
+
+    assert reply.outcome.done()
+
+
+async def test_no_two_processes_share_an_address() -> None:
+    assert Replies().expect().address != Replies().expect().address

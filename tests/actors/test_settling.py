@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from actors.operations.tables import LifecycleTables
 from actors.state_manager.batch import Settled, Settler
+from actors.state_manager.outcome import NOBODY
 from actors.stores.base import Commit, Committed, EventKey, Store, View
 from actors.stores.sqlite import SqliteStore
 from schemas.events import Event, TokenAuthority
@@ -264,7 +265,7 @@ async def test_a_forged_event_is_refused_and_shown_to_nobody(store: SqliteStore)
 
     assert (outcome.verdict, outcome.reason) == ("refused", Reason.FORGED)
     assert await _refused(store) == []
-    assert await _refused(store, "") == [("run-1", Reason.FORGED)]
+    assert await _refused(store, NOBODY) == [("run-1", Reason.FORGED)]
 
 
 async def test_an_event_with_a_revoked_token_is_shown_to_the_owner_of_the_job(
@@ -642,7 +643,7 @@ async def test_an_event_that_is_in_the_history_is_not_set_aside(store: SqliteSto
     [
         (make_event("run"), ""),
         (make_signed("run", principal=STRANGER), STRANGER),
-        (make_event("run", authority=TokenAuthority("forged")), ""),
+        (make_event("run", authority=TokenAuthority("forged")), NOBODY),
     ],
     ids=["token", "caller", "forged"],
 )
@@ -657,9 +658,6 @@ async def test_an_event_of_no_job_is_set_aside_for_whoever_sent_it(
 # --- isolation (promise P16) ----------------------------------------------------------------------
 
 
-@pytest.mark.xfail(
-    reason="events are told apart by (job, id) alone: a stranger's refusal takes the id"
-)
 async def test_a_strangers_event_does_not_take_the_id_from_the_jobs_own(
     store: SqliteStore,
 ) -> None:
@@ -671,7 +669,6 @@ async def test_a_strangers_event_does_not_take_the_id_from_the_jobs_own(
     assert outcome.verdict == "applied"
 
 
-@pytest.mark.xfail(reason="events are told apart by (job, id) alone: a stranger reads the outcome")
 @pytest.mark.parametrize("data", [None, b'{"other":1}'], ids=["same", "another payload"])
 async def test_a_stranger_cannot_tell_a_known_id_of_a_foreign_job_from_an_unknown_job(
     store: SqliteStore, data: bytes | None

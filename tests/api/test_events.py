@@ -545,3 +545,43 @@ async def test_a_sender_whose_tokens_keep_failing_is_slowed_down(tmp_path: Path)
     assert answers[4].json["code"] == "too_many_failures"
     assert int(answers[4].headers["Retry-After"]) >= 1
     assert good.status == 202
+
+
+# --- ids ------------------------------------------------------------------------------------------
+
+
+async def test_of_two_payloads_that_race_under_one_id_each_gets_its_own_answer(
+    service: Service,
+) -> None:
+    job = await service.admin.make_job()
+
+    answers = await asyncio.gather(
+        *(
+            service.nobody.post(
+                "/v1/events?wait=5", json=_event(job, id="race", data={"n": number})
+            )
+            for number in range(2)
+        )
+    )
+
+    assert sorted(answer.status for answer in answers) == [200, 422]
+    kept = (await _history(service, job))[-1]["data"]
+    winner = next(number for number, answer in enumerate(answers) if answer.status == 200)
+    assert kept == {"n": winner}
+
+
+@pytest.mark.parametrize("way", ["body", "header"])
+async def test_ids_that_the_service_makes_cannot_be_taken_in_advance(
+    service: Service, way: str
+) -> None:
+    job = await service.admin.make_job()
+    taken = "jobwire.stale.1"
+
+    answer = await service.nobody.post(
+        "/v1/events",
+        json=_event(job, **({"id": taken} if way == "body" else {})),
+        headers={"Idempotency-Key": taken} if way == "header" else None,
+    )
+
+    assert (answer.status, answer.json["code"]) == (422, "reserved_id")
+    assert answer.json["pointer"] == "/id"

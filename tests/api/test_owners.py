@@ -157,7 +157,6 @@ async def test_a_token_of_one_job_reports_on_no_other(service: Service) -> None:
     assert answers[0].json["detail"] == answers[1].json["detail"]
 
 
-@pytest.mark.xfail(reason="events are told apart by (job, id) alone, whoever sends them")
 async def test_a_known_event_id_does_not_betray_anothers_job(service: Service) -> None:
     bob = await service.principal("bob")
     job = await service.admin.make_job()
@@ -170,7 +169,6 @@ async def test_a_known_event_id_does_not_betray_anothers_job(service: Service) -
     assert [answer.status for answer in answers] == [404, 404]
 
 
-@pytest.mark.xfail(reason="events are told apart by (job, id) alone, whoever sends them")
 async def test_nobody_can_use_up_an_event_id_of_anothers_job(service: Service) -> None:
     bob = await service.principal("bob")
     job = await service.admin.make_job()

@@ -246,14 +246,29 @@ async def test_a_look_tells_which_ids_are_known_when_asked(store: Store) -> None
 
 
 async def test_a_look_always_tells_which_ids_are_refused(store: Store) -> None:
-    refusal = make_refusal()
+    refusal = make_refusal(owner="")
     await store.commit(make_commit(refusals=[refusal]))
     key = EventKey(_JOB, refusal.event)
 
     view = await store.look([_JOB], [key, EventKey(_OTHER, key.event)], fold=(), known=False)
 
     assert list(view.refused) == [key]
-    assert view.refused[key].digest == refusal.digest
+    assert [each.digest for each in view.refused[key]] == [refusal.digest]
+
+
+async def test_one_id_can_be_refused_to_several_owners(store: Store) -> None:
+    await keep(store, *make_history("run"))
+    refusals = [make_refusal(owner=owner, data=owner.encode()) for owner in (STRANGER, OWNER)]
+    await store.commit(make_commit(refusals=refusals))
+    key = EventKey(_JOB, refusals[0].event)
+
+    view = await store.look([_JOB], [key], fold=(), known=False)
+
+    assert {refusal.owner for refusal in view.refused[key]} == {OWNER, STRANGER}
+    for owner in (STRANGER, OWNER):
+        kept = await store.refusal(owner, key)
+        assert kept is not None
+        assert kept.data == owner.encode()
 
 
 async def test_entries_without_a_projection_come_with_the_job_that_is_not_there(

@@ -237,6 +237,9 @@ def _outcomes(rest: Rest, replies: dict[str, list[Outcome]]) -> Iterator[str]:
 
 def _is_true(rest: Rest, key: EventKey, digest: bytes, outcome: Outcome) -> bool:
     entry, refusal = rest.entries.get(key), rest.refused.get(key)
+    if refusal is not None and refusal.owner not in ("", OWNER):
+        # An outsider learns nothing of an id, not even that its own first try said something else.
+        return (outcome.verdict, outcome.reason) == ("refused", refusal.reason)
     stored = entry.digest if entry else refusal.digest if refusal else b""
     if stored != digest:
         return outcome.verdict == "conflict"

@@ -142,7 +142,7 @@ class JudgesByItsClock(Settler):
     """Judges the overlap of tokens by the time of the commit."""
 
     def _verdict(
-        self, job: Job | None, event: Event, sender: Sender | None, lifecycle: Lifecycle | None
+        self, job: Job | None, event: Event, sender: Sender, lifecycle: Lifecycle | None
     ) -> Refuse | Keep:
         late = structs.replace(event, received=event.received + timedelta(seconds=35))
         return super()._verdict(job, late, sender, lifecycle)
@@ -152,7 +152,7 @@ class ForgetsCancels(Settler):
     """Lets a job be tried again after its cancel was accepted."""
 
     def _verdict(
-        self, job: Job | None, event: Event, sender: Sender | None, lifecycle: Lifecycle | None
+        self, job: Job | None, event: Event, sender: Sender, lifecycle: Lifecycle | None
     ) -> Refuse | Keep:
         if job is not None:
             job = structs.replace(job, cancel_applied=False)

@@ -265,3 +265,18 @@ def test_a_packet_survives_the_bus() -> None:
 def test_what_is_no_json_is_not_called_a_wrong_shape(body: bytes) -> None:
     with pytest.raises(Malformed):
         decode(msgspec.json.Decoder(_Shape), body)
+
+
+@pytest.mark.parametrize("body", [b"", b"\xc1", b"\x92\x01\xc0", b'{"version":1}'])
+def test_what_is_no_packet_is_refused(body: bytes) -> None:
+    with pytest.raises(Malformed) as refused:
+        decode_packet(body)
+
+    assert refused.value.code == "invalid_packet"
+
+
+def test_a_packet_of_a_newer_release_is_not_guessed_at() -> None:
+    newer = encode_packet(Packet(PACKET_VERSION + 1, ()))
+
+    with pytest.raises(Malformed, match=f"reads up to {PACKET_VERSION}"):
+        decode_packet(newer)

@@ -71,7 +71,7 @@ async def stores(job: JobId, key: EventKey, moment: datetime, commit: Commit) ->
     assert_type(view.jobs, Mapping[JobId, Job])
     assert_type(view.tails, Mapping[JobId, Sequence[Entry]])
     assert_type(view.known, Mapping[EventKey, Known])
-    assert_type(view.refused, Mapping[EventKey, Refusal])
+    assert_type(view.refused, Mapping[EventKey, Sequence[Refusal]])
     assert_type(await store.commit(commit), Committed)
     assert_type(await store.get("owner", job), Job | None)
     after = After(moment, job)

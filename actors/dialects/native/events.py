@@ -26,7 +26,7 @@ from schemas.errors import (
     Unauthorized,
 )
 from schemas.events import Event
-from schemas.identifiers import Name, parse_job_id
+from schemas.identifiers import RESERVED_ID, Name, parse_job_id
 from schemas.principals import Principal
 from schemas.views import Accepted, LineResult, Settled
 
@@ -138,6 +138,10 @@ class EventRoutes:
         principal: Principal | None,
         idempotency_key: str | None = None,
     ) -> Event:
+        event_id = fields.id or idempotency_key
+        if event_id is not None and event_id.startswith(RESERVED_ID):
+            detail = f"ids that begin with {RESERVED_ID!r} are the service's own; choose another"
+            raise Invalid(detail, code="reserved_id", pointer="/id")
         token = fields.token
         if token is None and principal is None:
             token = credentials(request).token
@@ -148,7 +152,7 @@ class EventRoutes:
                 token=token,
                 principal=principal,
                 data=bytes(fields.data) or None,
-                event_id=fields.id or idempotency_key,
+                event_id=event_id,
                 occurred=fields.time,
                 source=fields.source,
             )

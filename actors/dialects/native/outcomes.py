@@ -41,5 +41,8 @@ def refusal_of(outcome: Outcome) -> JobwireError | None:  # noqa: PLR0911 - a ta
                 "the job's history is full; the event is kept under /v1/refused", code=code
             )
         case _:
-            detail = f"the event is kept and not applied: {code}; the job is {outcome.state}"
+            if outcome.verdict == "refused":
+                detail = f"the event is refused: {code}; it is kept under /v1/refused"
+            else:
+                detail = f"the event is kept and not applied: {code}; the job is {outcome.state}"
             return Conflict(detail, code=code)

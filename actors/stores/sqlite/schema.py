@@ -47,7 +47,7 @@ UPGRADES: Final = (
         position INTEGER PRIMARY KEY AUTOINCREMENT,
         job BLOB NOT NULL, id TEXT NOT NULL, owner TEXT NOT NULL, body BLOB NOT NULL
     );
-    CREATE UNIQUE INDEX refused_by_id ON refused (job, id);
+    CREATE UNIQUE INDEX refused_by_id ON refused (job, id, owner);
     CREATE INDEX refused_by_owner ON refused (owner, position);
 
     CREATE TABLE records (

@@ -71,16 +71,18 @@ def _tail(connection: sqlite3.Connection, job: JobId, seq: int) -> list[Entry]:
     return [decode_entry(body) for (body,) in rows]
 
 
-def _refused(connection: sqlite3.Connection, keys: Collection[EventKey]) -> dict[EventKey, Refusal]:
+def _refused(
+    connection: sqlite3.Connection, keys: Collection[EventKey]
+) -> dict[EventKey, list[Refusal]]:
     if connection.execute("SELECT 1 FROM refused LIMIT 1").fetchone() is None:
         return {}
     found = {}
     for key in keys:
-        row = connection.execute(
+        rows = connection.execute(
             "SELECT body FROM refused WHERE job = ? AND id = ?", (job_key(key.job), key.event)
-        ).fetchone()
-        if row is not None:
-            found[key] = decode_refusal(row[0])
+        ).fetchall()
+        if rows:
+            found[key] = [decode_refusal(body) for (body,) in rows]
     return found
 
 

@@ -1,0 +1,51 @@
+"""Events of a batch whose senders have no part in the job: forged ones, and other owners'."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from actors.state_manager.outcome import refusal_of
+from actors.stores.base import Store
+from schemas.events import Event
+from schemas.identifiers import JobId
+from schemas.jobs import Refusal
+from schemas.outcomes import Reason
+from schemas.tokens import Sender
+
+
+async def find_outsiders(
+    store: Store, events: Sequence[Event], senders: Sequence[Sender | None]
+) -> dict[int, Refusal]:
+    """
+    Give the refusals of outsiders, by the index of their event.
+
+    They are refused before anything else is asked. So they share nothing with the job's own
+    events, not even the ids: nobody can use up an id of another owner's job, or learn by one that
+    the job is there. A job that is not there yet has no outsiders; its events are decided about.
+    """
+    owners = await _owners(store, events, senders)
+    outside = {}
+    for index, (event, sender) in enumerate(zip(events, senders, strict=True)):
+        if sender is None:
+            outside[index] = refusal_of(None, event, Reason.FORGED, None)
+        elif sender.role == "caller" and owners.get(event.job, sender.principal) != (
+            sender.principal
+        ):
+            outside[index] = refusal_of(None, event, Reason.UNKNOWN_JOB, sender)
+    return outside
+
+
+async def _owners(
+    store: Store, events: Sequence[Event], senders: Sequence[Sender | None]
+) -> dict[JobId, str]:
+    """Give the owners of the jobs that callers speak of; a token needs no look, it is the job's."""
+    asked = {
+        event.job
+        for event, sender in zip(events, senders, strict=True)
+        if sender is not None and sender.role == "caller" and event.birth is None
+    }
+    if not asked:
+        return {}
+    view = await store.look(asked, (), fold=(), known=False)
+    owners = {job: entries[0].owner for job, entries in view.tails.items() if entries}
+    return owners | {job.id: job.owner for job in view.jobs.values()}
