@@ -30,6 +30,15 @@ class Fate(Struct, frozen=True):
         standing = self.mine or self.known or self.refusal
         return standing.digest if standing else None
 
+    def is_hidden(self) -> bool:
+        """
+        Say whether its caller is not to know if the job is there.
+
+        Then every copy is answered alike, whatever it says: an unknown job has no known ids.
+        """
+        refusal = self.refusal
+        return refusal is not None and refusal.reason is Reason.UNKNOWN_JOB and refusal.owner != ""
+
     def entry(self) -> Entry | None:
         """Give its entry; None: it has none, or its job was deleted since."""
         if self.mine is not None:
@@ -76,7 +85,7 @@ def outcome_of(event: Event, fate: Fate, job: Job | None, *, is_first: bool) -> 
     """
     duplicate = fate.known is not None or not is_first
     entry = fate.entry()
-    if fate.digest() not in (None, event.digest):
+    if fate.digest() not in (None, event.digest) and not fate.is_hidden():
         return Outcome(job=event.job, event=event.id, verdict="conflict", duplicate=True)
     if entry is None:
         # Refused; or its job was deleted since, and of this event only the id is left.

@@ -235,9 +235,14 @@ def _outcomes(rest: Rest, replies: dict[str, list[Outcome]]) -> Iterator[str]:
             yield f"nobody was told: {sent.event.job}/{sent.event.id}"
 
 
+def _is_hidden(refusal: Refusal) -> bool:
+    unknown_to_a_caller = refusal.reason is Reason.UNKNOWN_JOB and refusal.owner != ""
+    return unknown_to_a_caller or refusal.reason is Reason.FORGED
+
+
 def _is_true(rest: Rest, key: EventKey, digest: bytes, outcome: Outcome) -> bool:
     entry, refusal = rest.entries.get(key), rest.refused.get(key)
-    if refusal is not None and refusal.owner not in ("", OWNER):
+    if refusal is not None and _is_hidden(refusal):
         # An outsider learns nothing of an id, not even that its own first try said something else.
         return (outcome.verdict, outcome.reason) == ("refused", refusal.reason)
     stored = entry.digest if entry else refusal.digest if refusal else b""
