@@ -60,7 +60,7 @@ def derived_job_id(secret: bytes, owner: str, key: str) -> JobId:
     """
     Give the one job id that belongs to an owner's idempotency key.
 
-    The same key always gives the same id, so a repeated creation meets its first one (promise P3);
+    The same key always gives the same id, so a repeated creation meets its first one (promise P7);
     the secret keeps ids of other owners unguessable.
     """
     message = f"{len(owner)}:{owner}{key}".encode()

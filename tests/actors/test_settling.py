@@ -655,7 +655,7 @@ async def test_an_event_of_no_job_is_set_aside_for_whoever_sent_it(
     assert await _refused(store, owner) == [("run-1", Reason.POISON)]
 
 
-# --- isolation (promise P16) ----------------------------------------------------------------------
+# --- isolation (promise P12) ----------------------------------------------------------------------
 
 
 async def test_a_strangers_event_does_not_take_the_id_from_the_jobs_own(

@@ -1,5 +1,5 @@
 """
-Bad input and its clear answer: the rows of part C2 that concern these routes, as one table.
+Bad input and its clear answer, as one table.
 
 All rows meet one service; after each of them it still works, and none may be a 500.
 """

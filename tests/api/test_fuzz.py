@@ -1,4 +1,4 @@
-"""Any bytes, any parameters, any headers: never a 500 (promise P19), and the service goes on."""
+"""Any bytes, any parameters, any headers: never a 500 (promise P14), and the service goes on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Isolation (promise P16): what is another's looks exactly like what is not there."""
+"""Isolation (promise P12): what is another's looks exactly like what is not there."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-A service without room: nothing is invented, reads go on, and it comes back by itself (F17).
+A service without room: nothing is invented, reads go on, and it comes back by itself.
 
 The full disk is a small file system: one that root mounts, or the one named by JOBWIRE_FAULT_DISK.
 """

@@ -1,4 +1,4 @@
-"""A service that is told to stop, or stands still, under load (promise P14)."""
+"""A service that is told to stop, or stands still, under load (promise P10)."""
 
 from __future__ import annotations
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import TypeVar
 from uuid import UUID
 
 import msgspec
 
 from schemas.identifiers import JobId
 from schemas.jobs import Entry, Job, Refusal
-
-Row = TypeVar("Row")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
