@@ -8,8 +8,8 @@ shortens the run; `--only` names figures.
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
+import socket
 import statistics
 import subprocess
 import sys
@@ -189,23 +189,39 @@ def visible_state(seconds: float) -> Figure:
 
 
 def _paced(running: Service, jobs: list[Any]) -> list[float]:
-    connection = http.client.HTTPConnection(running.host, running.port)
-    headers = {"Content-Type": "application/json"}
-    key = {"Authorization": f"Bearer {running.key}"}
     latencies = []
-    start = time.perf_counter()
-    for number, job in enumerate(jobs):
-        time.sleep(max(0.0, start + number / 100 - time.perf_counter()))
-        body = json.dumps({"uuid": job["id"], "token": job["token"], "name": "run"})
-        sent = time.perf_counter()
-        connection.request("POST", "/v1/events", body, headers)
-        connection.getresponse().read()
-        connection.request("GET", f"/v1/jobs/{job['id']}", headers=key)
-        seen = json.loads(connection.getresponse().read())["state"]
-        latencies.append(time.perf_counter() - sent)
-        if seen != "RUNNING":
-            raise RuntimeError(f"the state read back is {seen}")
+    with socket.create_connection((running.host, running.port)) as line:
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        start = time.perf_counter()
+        for number, job in enumerate(jobs):
+            time.sleep(max(0.0, start + number / 100 - time.perf_counter()))
+            body = json.dumps({"uuid": job["id"], "token": job["token"], "name": "run"})
+            sent = time.perf_counter()
+            _exchange(
+                line,
+                "POST /v1/events HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n{body}",
+            )
+            answer = _exchange(
+                line,
+                f"GET /v1/jobs/{job['id']} HTTP/1.1\r\nHost: bench\r\n"
+                f"Authorization: Bearer {running.key}\r\n\r\n",
+            )
+            latencies.append(time.perf_counter() - sent)
+            if json.loads(answer)["state"] != "RUNNING":
+                raise RuntimeError(f"the state read back is not RUNNING: {answer!r}")
     return latencies
+
+
+def _exchange(line: socket.socket, request: str) -> bytes:
+    """Send a request in one piece; give the body of the answer."""
+    line.sendall(request.encode())
+    answer = b""
+    while True:
+        answer += line.recv(65_536)
+        head, found, body = answer.partition(b"\r\n\r\n")
+        if found and len(body) == int(head.partition(b"Content-Length: ")[2].split(b"\r\n")[0]):
+            return body
 
 
 def jobs_page(_seconds: float) -> Figure:
@@ -239,8 +255,9 @@ def million_events(_seconds: float) -> Figure:
     """Send a million events: the last tenth as fast as the first, and the memory flat."""
     with service() as running, running.watched():
         jobs = running.running_jobs(_JOBS)
-        rates, memory = [], []
+        rates, limits, memory = [], [], []
         for number in range(10):
+            limits.append(_sqlite_rate(_LIMIT_S))
             plan = Plan(
                 host=running.host,
                 port=running.port,
@@ -255,12 +272,13 @@ def million_events(_seconds: float) -> Figure:
             result = load(plan)
             rates.append((running.entries() - entries) / result["seconds"])
             memory.append(running.memory_mib())
-    change = rates[-1] / rates[0] - 1
+    # Held against the limit before each: what the machine did meanwhile is not the service's.
+    change = (rates[-1] / limits[-1]) / (rates[0] / limits[0]) - 1
     return Figure(
         "1,000,000 events, first and last tenth",
         f"{rates[0]:,.0f} and {rates[-1]:,.0f} events/s, "
         f"memory {memory[0]:.0f} and {memory[-1]:.0f} MiB",
-        "",
+        f"SQLite group commit alone {limits[0]:,.0f} and {limits[-1]:,.0f}/s",
         f"{change:+.0%}",
         "within 10 %, memory flat",
         "",

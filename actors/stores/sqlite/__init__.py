@@ -93,7 +93,7 @@ class SqliteStore:
 
     async def get(self, owner: str, job: JobId) -> Job | None:
         """Give a job of this owner."""
-        return await self._readers.run(reading.get, owner, job)
+        return await self._writer.read(reading.get, owner, job)
 
     async def find(
         self, owner: str, which: JobFilter, after: After | None, limit: int
@@ -111,7 +111,7 @@ class SqliteStore:
 
     async def last_position(self) -> int:
         """Give the position of the newest entry."""
-        return await self._readers.run(reading.last_position)
+        return await self._writer.read(reading.last_position)
 
     async def count(self, owner: str) -> list[Count]:
         """Count an owner's jobs."""
@@ -123,7 +123,7 @@ class SqliteStore:
 
     async def refusal(self, owner: str, key: EventKey) -> Refusal | None:
         """Give one refused event."""
-        return await self._readers.run(reading.refusal, owner, key)
+        return await self._writer.read(reading.refusal, owner, key)
 
     async def mark_replayed(self, owner: str, key: EventKey, replayed_as: EventId) -> None:
         """Remember under which id a refused event was sent again."""
@@ -147,7 +147,7 @@ class SqliteStore:
 
     async def fetch(self, kind: str, owner: str | None, key: str) -> Record | None:
         """Give one record."""
-        return await self._readers.run(reading.fetch, kind, owner, key)
+        return await self._writer.read(reading.fetch, kind, owner, key)
 
     async def select(self, kind: str, owner: str | None, after: str, limit: int) -> list[Record]:
         """Give records in the order of keys."""

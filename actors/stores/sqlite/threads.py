@@ -4,7 +4,8 @@ Where SQLite runs: writes on the loop, their commit too while the disk is quick;
 A statement on a page in memory takes microseconds, less than handing it to a thread and back. A
 commit waits for the disk: on a good one a fraction of a millisecond, which is less than what it
 costs the loop to lose and win back the interpreter's lock. On a slow one it goes to a thread, so
-that requests are read meanwhile. Callers' reads may touch many pages: they always have threads.
+that requests are read meanwhile. Reads of one row run on the loop for the same reason; those that
+may touch many pages have threads.
 """
 
 from __future__ import annotations
