@@ -145,9 +145,7 @@ _MACHINE_WORDS: Final = (
     "/" + r"tmp/(?!\.|\w+\.)\w+/\w",
     "/" + r"Users/\w",
     r"index" + "-url",
-    r"pypi" + r"\.org/simple",
-    r"python" + "hosted",
-    r"arti" + "factory|ne" + "xus/|dev" + "pi",
+    r"https?://[^\s\"']+/" + r"(?:simple\b|packages/|\S+\.whl)",
 )
 
 
