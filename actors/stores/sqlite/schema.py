@@ -60,9 +60,8 @@ UPGRADES: Final = (
 
 VERSION: Final = len(UPGRADES)
 
-#: Half of SQLite's default: an event touches few bytes of several pages, and each touched page is
-#: logged whole.
-PAGE_BYTES: Final = 2048
+#: SQLite's default, said here because the limit of the file is counted in pages.
+PAGE_BYTES: Final = 4096
 
 #: WAL with FULL: a commit that returned survives a power cut. The checkpoint is the
 #: checkpointer's; the writer's own limit only catches what it left.
