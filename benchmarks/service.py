@@ -11,17 +11,21 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+_ROOT = Path(__file__).parent.parent
 
 
 class Service:
     """A running `jobwire up`."""
 
-    def __init__(self, folder: Path) -> None:
-        """Start in a folder; return when it is ready."""
+    def __init__(
+        self, folder: Path, settings: Mapping[str, str] | None = None, tree: Path | None = None
+    ) -> None:
+        """Start in a folder, from this source or another one; return when it is ready."""
         self.folder = folder
         command = [
             sys.executable,
@@ -33,7 +37,10 @@ class Service:
             "--port",
             "0",
         ]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        environment = {**os.environ, **(settings or {}), "PYTHONPATH": str(tree or _ROOT)}
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, env=environment, cwd=tree or _ROOT
+        )
         deadline = time.monotonic() + 20
         while not (folder / "service.json").exists():
             if time.monotonic() > deadline or self._process.poll() is not None:
@@ -69,10 +76,10 @@ class Service:
         connection.close()
         return int(count)
 
-    def memory_mib(self) -> float:
-        """Give the resident memory."""
+    def memory_mib(self, *, peak: bool = False) -> float:
+        """Give the resident memory, now or at its peak."""
         for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS"):
+            if line.startswith("VmHWM" if peak else "VmRSS"):
                 return int(line.split()[1]) / 1024
         return 0.0
 
@@ -100,10 +107,14 @@ class Service:
 
 
 @contextmanager
-def service(folder: Path | None = None) -> Iterator[Service]:
+def service(
+    folder: Path | None = None,
+    settings: Mapping[str, str] | None = None,
+    tree: Path | None = None,
+) -> Iterator[Service]:
     """Run a service, in a temporary folder unless one is given."""
     with tempfile.TemporaryDirectory(prefix="jobwire-bench-") as temporary:
-        running = Service(folder or Path(temporary))
+        running = Service(folder or Path(temporary), settings, tree)
         try:
             yield running
         finally:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from _generate.commands import commands_text
 from _generate.errors import errors_page
+from _generate.jobs import jobs_page
 from _generate.lifecycles import lifecycles_page
 from _generate.markdown import fill
 from _generate.metrics import metrics_page
@@ -44,6 +45,7 @@ def main(arguments: list[str]) -> int:
 
 def _files() -> Iterator[tuple[Path, str]]:
     yield REFERENCE / "lifecycles.md", lifecycles_page()
+    yield REFERENCE / "jobs.md", jobs_page()
     yield REFERENCE / "settings.md", settings_page()
     yield REFERENCE / "metrics.md", metrics_page()
     yield REFERENCE / "errors.md", errors_page()

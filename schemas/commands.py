@@ -9,11 +9,15 @@ from msgspec import Struct
 
 from schemas.identifiers import EventId, JobId
 
-CommandKind = Literal["StageIn", "Submit", "StageOut", "Cancel"]
+CommandKind = Literal["StageIn", "Submit", "Watch", "StageOut", "Cancel", "CleanUp"]
 
 
 class Outstanding(Struct, frozen=True, array_like=True):
-    """The command that a job awaits; whoever finds it old may publish it again."""
+    """
+    The command that a job awaits; whoever finds it old may publish it again.
+
+    One whose `since` is still to come waits until then.
+    """
 
     entry: EventId
     kind: CommandKind
@@ -31,10 +35,17 @@ class Command(Struct, frozen=True, array_like=True):
 
     job: JobId
     entry: EventId
+    """The entry that caused it."""
     kind: CommandKind
     attempt: int
+    owner: str = ""
+    site: str = "local"
+    priority: int = 0
+    cores: int = 1
 
     @property
     def queue(self) -> str:
         """The queue whose worker carries this command out."""
-        return "commands.stager" if self.kind in ("StageIn", "StageOut") else "commands.site.local"
+        if self.kind in ("StageIn", "StageOut", "CleanUp"):
+            return "commands.stager"
+        return f"commands.site.{self.site}"

@@ -11,6 +11,7 @@ JobwireError
 ├── Conflict           409  the state of the thing forbids it
 ├── TooLarge           413  a body over its limit
 ├── UnsupportedMedia   415  a content type or encoding that cannot be read here
+├── RangeNotSatisfiable 416 a part of a file that begins behind its end
 ├── Invalid            422  well-formed, but wrong; `pointer` names the field
 ├── TooManyRequests    429  a quota or rate was passed
 ├── Unavailable        503  try again: a part is away, full or stopping
@@ -122,6 +123,13 @@ class UnsupportedMedia(JobwireError):
 
     status = 415
     default_code = "unsupported_media_type"
+
+
+class RangeNotSatisfiable(JobwireError):
+    """The file ends before the bytes that were asked for."""
+
+    status = 416
+    default_code = "range_not_satisfiable"
 
 
 class Invalid(JobwireError):

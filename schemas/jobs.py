@@ -11,10 +11,17 @@ from datetime import datetime, timedelta
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
-from schemas.commands import Outstanding
+from schemas.commands import Command, Outstanding
+from schemas.deliveries import Interest
 from schemas.identifiers import EventId, JobId
 from schemas.lifecycle import JobOutcome
 from schemas.outcomes import Reason
+from schemas.specs import Spec
+
+#: Commands by which something of a job starts: those that a hold keeps back.
+STARTING_COMMANDS = frozenset({"StageIn", "Submit"})
+#: How long a command may be awaited before it is published again.
+REPUBLISH_S = 10
 
 
 class Plan(Struct, frozen=True, array_like=True):
@@ -23,6 +30,27 @@ class Plan(Struct, frozen=True, array_like=True):
     stage_in: bool = False
     stage_out: bool = False
     tries: int = 1
+    retry_on: tuple[str, ...] = ()
+    """The causes that are followed by another attempt while tries are left."""
+    backoff_s: float = 0.0
+    backoff_factor: float = 2.0
+    site: str = "local"
+    priority: int = 0
+    start_after: datetime | None = None
+    held: bool = False
+    """Whether it is held from the start."""
+    clean_when: str = "never"
+    clean_after_s: float = 0.0
+    cores: int = 1
+
+
+class Ending(Struct, frozen=True, array_like=True):
+    """How the newest attempt ended, as its worker saw it."""
+
+    exit_code: int | None = None
+    """As shells give it: 128 and the number of the signal, where one ended it."""
+    signal: str | None = None
+    detail: str | None = None
 
 
 class Birth(Struct, frozen=True, kw_only=True, array_like=True):
@@ -37,6 +65,9 @@ class Birth(Struct, frozen=True, kw_only=True, array_like=True):
     deadline_s: float | None = None
     heartbeat_s: float | None = None
     plan: Plan | None = None
+    interests: tuple[Interest, ...] = ()
+    retry_of: JobId | None = None
+    spec: Spec | None = None
 
 
 class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -52,6 +83,8 @@ class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cancel_applied: bool | UnsetType = UNSET
     suspected: int | UnsetType = UNSET
     deleted: bool | UnsetType = UNSET
+    held: bool | UnsetType = UNSET
+    ending: Ending | UnsetType | None = UNSET
 
 
 #: The change of an entry that changed nothing: most entries share it.
@@ -77,6 +110,8 @@ class Entry(Struct, frozen=True, kw_only=True, array_like=True):
     occurred: datetime | None
     digest: bytes
     change: Change
+    due: tuple[str, ...] = ()
+    """The subscriptions that must be told of it."""
 
 
 class Job(Struct, frozen=True, kw_only=True, array_like=True):
@@ -109,6 +144,55 @@ class Job(Struct, frozen=True, kw_only=True, array_like=True):
     cancel_applied: bool
     suspected: int
     deleted: bool
+    held: bool = False
+    ending: Ending | None = None
+    interests: tuple[Interest, ...] = ()
+    retry_of: JobId | None = None
+
+    def command(self) -> Command | None:
+        """Give the command that is awaited, as its worker gets it; None: none is, or it is held."""
+        awaited = self.outstanding
+        if awaited is None or self.is_withheld():
+            return None
+        plan = self.plan or Plan()
+        return Command(
+            self.id,
+            awaited.entry,
+            awaited.kind,
+            awaited.attempt,
+            owner=self.owner,
+            site=plan.site,
+            priority=plan.priority,
+            cores=plan.cores,
+        )
+
+    def is_withheld(self) -> bool:
+        """Say whether a hold keeps the awaited command back: one by which something would start."""
+        return (
+            self.held
+            and self.outstanding is not None
+            and self.outstanding.kind in STARTING_COMMANDS
+        )
+
+    def awaits(self, command: Command) -> bool:
+        """Say whether a command is the one that is awaited; if not, its worker drops it."""
+        awaited = self.outstanding
+        return (
+            awaited is not None
+            and not self.is_withheld()
+            and (awaited.entry, awaited.attempt) == (command.entry, command.attempt)
+        )
+
+    def publish_at(self) -> datetime | None:
+        """
+        Give the moment when its command is published unless somebody has answered it before.
+
+        A command for later is published when its time has come, one for now again after a while.
+        """
+        if self.outstanding is None or self.is_withheld():
+            return None
+        since = self.outstanding.since
+        return since if since > self.updated else since + timedelta(seconds=REPUBLISH_S)
 
     def stale_at(self) -> datetime | None:
         """Give the moment when this job counts as stale unless another event comes first."""
@@ -204,4 +288,8 @@ def _born(entry: Entry) -> Job:
         cancel_applied=False,
         suspected=0,
         deleted=False,
+        held=birth.plan is not None and birth.plan.held,
+        ending=None,
+        interests=birth.interests,
+        retry_of=birth.retry_of,
     )

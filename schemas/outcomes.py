@@ -20,6 +20,7 @@ class Reason(StrEnum):
     STALE_ATTEMPT = "stale_attempt"  # kept: it speaks for another attempt than the present one
     OVERTAKEN = "overtaken"  # kept: the job has moved on since its sender looked
     INVALID_DATA = "invalid_data"  # kept: its data is not what this event must carry
+    HELD = "held"  # kept: nothing of a held job starts
     EXISTS = "exists"  # kept: a `create` for a job that is there
     STILL_RUNNING = "still_running"  # kept: a delete without force of a job that has not ended
     UNKNOWN_JOB = "unknown_job"  # refused: no such job, or someone else's

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from msgspec import Raw, Struct
 
+from schemas.deliveries import DeliveryStatus, GaveUp
 from schemas.identifiers import EventId, JobId
 from schemas.lifecycle import JobOutcome
 from schemas.outcomes import Reason
 from schemas.principals import Scope
+from schemas.specs import Spec
 
 
 class Problem(Struct, frozen=True, omit_defaults=True):
@@ -61,12 +64,63 @@ class JobView(Struct, frozen=True, kw_only=True):
     updated: datetime
     deadline_s: float | None
     heartbeat_s: float | None
+    attempt: int
+    held: bool
+    exit_code: int | None
+    """Of the newest attempt that ended; 128 and the signal's number, where one ended it."""
+    signal: str | None
+    detail: str | None
+    """What its worker has to say of its end."""
+    retry_of: JobId | None
+
+
+class CallbackView(Struct, frozen=True, kw_only=True):
+    """Whom a job tells of what."""
+
+    id: str
+    url: str
+    states: tuple[str, ...]
+    outcomes: tuple[JobOutcome, ...]
+    events: tuple[str, ...]
+
+
+class NewCallbackView(CallbackView, frozen=True, kw_only=True):
+    """A callback just made, with the secret to verify it by."""
+
+    secret: str
 
 
 class FullJobView(JobView, frozen=True, kw_only=True):
-    """One job with the data that it was made with."""
+    """One job with what it was made with."""
 
     data: Raw
+    spec: Spec | None
+    callbacks: tuple[CallbackView, ...]
+
+
+class ControlledView(Struct, frozen=True, kw_only=True):
+    """A job after it was cancelled, held or released."""
+
+    id: JobId
+    state: str | None
+    outcome: JobOutcome | None
+
+
+class NotDoneView(Struct, frozen=True):
+    """One job of a selection that did not do what was asked."""
+
+    id: JobId
+    code: str
+    detail: str
+
+
+class SelectedView(Struct, frozen=True):
+    """What became of a selection of jobs."""
+
+    matched: int
+    done: int
+    refused: int
+    examples: tuple[NotDoneView, ...]
 
 
 class CreatedView(Struct, frozen=True, kw_only=True):
@@ -79,6 +133,7 @@ class CreatedView(Struct, frozen=True, kw_only=True):
     job: str
     history: str
     stream: str
+    callbacks: tuple[NewCallbackView, ...] = ()
 
 
 class Accepted(Struct, frozen=True):
@@ -177,3 +232,56 @@ class Readiness(Struct, frozen=True):
 
     status: str
     missing: tuple[str, ...]
+
+
+class AttemptView(Struct, frozen=True, kw_only=True):
+    """One try to deliver."""
+
+    at: datetime
+    duration_s: float
+    status: int | None
+    """The HTTP status of the answer; None: there was none."""
+    error: str | None
+    """Why it did not count as delivered."""
+
+
+class DeliveryView(Struct, frozen=True, kw_only=True):
+    """One message to one receiver, and every try to deliver it."""
+
+    id: str
+    """What the receiver sees as `webhook-id`, the same with every try."""
+    job: JobId
+    seq: int
+    """Of the entry that it tells of."""
+    event: str
+    state: str
+    subscription: str
+    """The callback of the job."""
+    url: str
+    status: DeliveryStatus
+    gave_up: GaveUp | None
+    created: datetime
+    next_at: datetime | None
+    """When the next try is due; None: there will be none unless somebody asks for it."""
+    attempts: tuple[AttemptView, ...]
+    """Oldest first, at most the newest 50."""
+
+
+class RecoveredView(Struct, frozen=True):
+    """How many deliveries are sent again; more are left when it is cut."""
+
+    deliveries: int
+    cut: bool
+
+
+class FileView(Struct, frozen=True):
+    """One file or directory of a job."""
+
+    path: str
+    """Where it is in the job's directory."""
+    kind: Literal["file", "directory", "other"]
+    """`other`: a link, FIFO, device or the like, which is not served."""
+    size: int
+    modified: datetime
+    mode: int
+    """Permission bits."""

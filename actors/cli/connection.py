@@ -99,12 +99,23 @@ def find_target(folder: DataFolder, environment: Mapping[str, str], *, token: bo
     return Target(url, None if token else api_key)
 
 
-def talks(*, data: bool = True) -> Callable[[Talk], Callable[..., None]]:
+class Failed(click.ClickException):
+    """A failure of a command whose exit code otherwise means something else."""
+
+    def show(self, file: Any = None) -> None:  # a stream, as click has it
+        """Say it as every command does."""
+        label = click.style("jobwire:", fg="red", bold=True)
+        click.echo(f"{label} {self.message}", file, err=True)
+
+
+def talks(
+    *, data: bool = True, failed: type[Failed] | None = None
+) -> Callable[[Talk], Callable[..., None]]:
     """
     Make a command of a coroutine that takes a client, an output and its own arguments.
 
     `data=False` where the command's own `--data` means something else; the data folder is then
-    named before the command.
+    named before the command. `failed` is what every failure becomes, with an exit code of its own.
     """
 
     def decorate(talk: Talk) -> Callable[..., None]:
@@ -112,15 +123,28 @@ def talks(*, data: bool = True) -> Callable[[Talk], Callable[..., None]]:
         def command(
             ctx: click.Context, /, *, as_json: bool, folder: Path | None = None, **arguments: Any
         ) -> None:
-            target = find_target(
-                folder_of(ctx, folder), os.environ, token=bool(arguments.get("token"))
-            )
-            ctx.exit(asyncio.run(_talk(talk, target, Output(as_json=as_json), arguments)) or 0)
+            try:
+                target = find_target(
+                    folder_of(ctx, folder), os.environ, token=bool(arguments.get("token"))
+                )
+                code = asyncio.run(_talk(talk, target, Output(as_json=as_json), arguments))
+            except (JobwireError, ExceptionGroup) as error:
+                if failed is None or (found := _own(error)) is None:
+                    raise
+                raise failed(found.detail) from error
+            ctx.exit(code or 0)
 
         named = functools.update_wrapper(command, talk)
         return json_option(data_option(named) if data else named)
 
     return decorate
+
+
+def _own(error: Exception) -> JobwireError | None:
+    """Give the error of Jobwire in an error, if it is one."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error if isinstance(error, JobwireError) else None
 
 
 async def _talk(

@@ -13,10 +13,13 @@ import msgspec
 from rich.json import JSON
 from rich.text import Text
 
+from actors.cli.callbacks import callback_option, show_secrets
 from actors.cli.connection import JOB_ID, talks
+from actors.cli.facts import callback_fact, run_facts
 from actors.cli.marks import Marks
 from actors.cli.output import Output, ago, clean, clock, duration, fields, table
 from actors.client import Client
+from schemas.specs import Cause
 from schemas.views import FullJobView, JobView
 
 #: From so many columns on, lists show more.
@@ -73,6 +76,7 @@ class MomentType(click.ParamType[datetime]):
 @click.option("--deadline-s", type=float, help="Fails when not ended so long after its creation.")
 @click.option("--heartbeat-s", type=float, help="Fails after so long without any event.")
 @click.option("--parent", type=JOB_ID, help="The job that this one belongs to.")
+@callback_option
 @click.option("--idempotency-key", help="The same key gives the same job again.")
 @talks(data=False)
 async def create(jobwire: Client, output: Output, **asked: Any) -> None:
@@ -98,6 +102,7 @@ async def create(jobwire: Client, output: Output, **asked: Any) -> None:
         Text("or from anywhere, with no key but this URL:", "dim"),
     )
     output.line(f"  curl -X POST '{made.webhook}&name=run'")
+    show_secrets(output, made.callbacks)
 
 
 @click.command()
@@ -147,11 +152,22 @@ async def _show_list(jobwire: Client, output: Output, jobs: list[JobView]) -> No
 
 def _row(job: JobView, marks: Marks, *, wide: bool) -> list[Text]:
     state = marks.text(job.lifecycle, job.state, job.outcome)
+    if (code := _code(job)) is not None:
+        state.append(f" {code}", "dim")
+    elif job.held and job.outcome is None:
+        state.append(" held", "yellow")
     row = [Text(job.id), state, Text(clean(job.name or "-"))]
     if wide:
         tags = Text(clean(" ".join(job.tags)), "dim")
         row += [tags, Text(clean(job.last_event)), Text(ago(job.created), "dim")]
     return [*row, Text(ago(job.updated), "dim")]
+
+
+def _code(job: JobView) -> str | None:
+    """Give the exit code of a job that failed by itself, else the cause, in the room of a list."""
+    if job.outcome != "failure":
+        return None
+    return str(job.exit_code) if job.cause == Cause.EXIT_CODE else job.signal or job.cause
 
 
 @click.command()
@@ -176,12 +192,15 @@ def clean_json(data: msgspec.Raw) -> str:
 
 
 def _facts(job: FullJobView, marks: Marks) -> list[tuple[str, str | Text | None]]:
+    state = marks.text(job.lifecycle, job.state, job.outcome)
+    if job.held and job.outcome is None:
+        state.append(f"  held  (jobwire release {job.id})", "yellow")
     return [
         ("id", Text(job.id, style="bold")),
         ("name", job.name),
-        ("state", marks.text(job.lifecycle, job.state, job.outcome)),
+        ("state", state),
         ("outcome", job.outcome),
-        ("cause", job.cause),
+        *run_facts(job),
         ("lifecycle", f"{job.lifecycle}, version {job.lifecycle_version}"),
         ("tags", ", ".join(job.tags) or None),
         ("parent", job.parent),
@@ -191,6 +210,7 @@ def _facts(job: FullJobView, marks: Marks) -> list[tuple[str, str | Text | None]
         ("entries", f"{job.seq}  (jobwire history {job.id})"),
         ("deadline", duration(job.deadline_s) if job.deadline_s else None),
         ("heartbeat", duration(job.heartbeat_s) if job.heartbeat_s else None),
+        *((("callback"), callback_fact(each)) for each in job.callbacks),
     ]
 
 

@@ -26,6 +26,13 @@ COMMANDS: Final = {
     "doctor": ("Service", "doctor", "Check this installation and say what to do."),
     "backup": ("Service", "backup", "Save everything in one file, also while the service runs."),
     "restore": ("Service", "backup", "Put a backup back, also while the service runs."),
+    "run": ("Jobs", "run", "Run a command and wait for it, as if it ran here."),
+    "submit": ("Jobs", "submit", "Hand in jobs that the service runs, and do not wait."),
+    "logs": ("Jobs", "logs", "Show what a job writes."),
+    "cancel": ("Jobs", "controls", "End jobs, running or not."),
+    "hold": ("Jobs", "controls", "Let nothing of jobs start for now."),
+    "release": ("Jobs", "controls", "Let held jobs go on."),
+    "retry": ("Jobs", "controls", "Make ended jobs again."),
     "create": ("Jobs", "jobs", "Make a job and get its token."),
     "event": ("Jobs", "events", "Report what happened to a job."),
     "ls": ("Jobs", "jobs", "List jobs, newest first."),
@@ -34,6 +41,8 @@ COMMANDS: Final = {
     "watch": ("Jobs", "watch", "Follow one job, or all, as it happens."),
     "rm": ("Jobs", "jobs", "Delete a job."),
     "token": ("Jobs", "tokens", "Rotate or revoke a job's token."),
+    "deliveries": ("Records", "deliveries", "Show what callbacks were told, and each try."),
+    "redeliver": ("Records", "deliveries", "Tell callbacks again."),
     "stats": ("Records", "stats", "Count jobs by lifecycle and state."),
     "lifecycle": ("Records", "lifecycle", "List, draw or register lifecycles."),
     "refused": ("Records", "refused", "Show events that fit no history; send them again."),
@@ -120,21 +129,29 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:
+    except Exception as error:  # noqa: BLE001 - a person at a prompt gets a sentence, no traceback
+        return _give_up(_first(error))
+    return code if isinstance(code, int) else 0
+
+
+def _give_up(error: Exception) -> int:
+    if isinstance(error, BrokenPipeError):
         # Nobody reads any more; the interpreter's own flush at the end must not say so.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except Exception as error:  # noqa: BLE001 - a person at a prompt gets a sentence, no traceback
-        return fail(_sentence(error))
-    return code if isinstance(code, int) else 0
+    return fail(_sentence(error))
+
+
+def _first(error: Exception) -> Exception:
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _sentence(error: Exception) -> str:
     match error:
         case JobwireError(detail=detail):
             return detail
-        case ExceptionGroup(exceptions=(first, *_)):
-            return _sentence(first)
         case OSError(strerror=str(reason)):
             return f"{reason}: {error.filename}" if error.filename else reason
         case _:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -29,9 +29,11 @@ class Output:
 
     def __init__(self, *, as_json: bool) -> None:
         """Write JSON lines when asked to, or when standard output is not a terminal."""
+        self.wants_json = as_json
         self.is_json = as_json or not sys.stdout.isatty()
         self.console = Console(highlight=False, soft_wrap=False)
         self._notes = Console(stderr=True, highlight=False)
+        self._divert: Callable[[str], None] | None = None
 
     @property
     def width(self) -> int:
@@ -65,7 +67,14 @@ class Output:
 
     def note(self, text: str) -> None:
         """Say something aside on standard error."""
+        if self._divert is not None:
+            self._divert(text)
+            return
         self._notes.print(Text(text, style="dim"), soft_wrap=True)
+
+    def divert(self, notes: Callable[[str], None] | None) -> None:
+        """Hand notes to somebody who draws on the terminal meanwhile; None: no more."""
+        self._divert = notes
 
 
 def table(

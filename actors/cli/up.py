@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from ipaddress import ip_address
+from getpass import getuser
 from pathlib import Path
 from shlex import quote
 
@@ -78,6 +78,7 @@ def _announce(folder: DataFolder, settings: Settings, url: str) -> None:
         ("data", str(folder.path)),
         ("API key", str(folder.api_key_file)),
         ("mode", "development: one process, this machine, plain HTTP"),
+        ("jobs", _who_runs_jobs(settings)),
         ("stop", "Ctrl-C"),
     ):
         output.say(Text.assemble((f"  {name:<10}", "dim"), value))
@@ -88,21 +89,21 @@ def _announce(folder: DataFolder, settings: Settings, url: str) -> None:
     output.line("")
     # A log file is no terminal: without this it would stay empty until the end.
     sys.stdout.flush()
-    if not _is_loopback(settings.host):
+    if not settings.is_on_loopback:
         output.warn(
             f"listening on {settings.host}: others can reach this service over plain HTTP; "
             "put a proxy with TLS before it"
         )
 
 
+def _who_runs_jobs(settings: Settings) -> str:
+    if not settings.runs_jobs:
+        return "none run here; the setting local.enabled allows it"
+    slots = settings.local.slots or os.cpu_count() or 1
+    return f"run here as {getuser()}, on {slots} cores"
+
+
 def _first_job(folder: DataFolder, url: str) -> str:
     key = f"$(cat {quote(str(folder.api_key_file))})"
     body = """-H 'Content-Type: application/json' -d '{"name": "hello"}'"""
     return f'curl -sS {url}/v1/jobs -H "Authorization: Bearer {key}" {body}'
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

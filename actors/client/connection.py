@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 import aiohttp
@@ -27,6 +28,8 @@ _ANSWER_S = 30.0
 #: The service gives a sign of life every 15 s on a quiet stream; after so long it has gone.
 _SILENCE_S = 45.0
 _LOWEST_FAILURE = 400
+#: A part of a file, as asked for; and that the file ends before it.
+_PARTIAL, _NOTHING_THERE = 206, 416
 #: Longest line of a stream: an entry with all its data.
 _LINE_BYTES = 4 * 1_048_576
 
@@ -49,6 +52,7 @@ class Reply(NamedTuple):
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def read(self, shape: type[Answer]) -> Answer:
         """Read the body; what a newer service added is left out."""
@@ -113,9 +117,11 @@ class Connection:
         limits = aiohttp.ClientTimeout(total=_ANSWER_S + call.waits_s)
         async with self._answer(call, limits) as response:
             body = await response.read()
+        if response.status == _NOTHING_THERE:
+            return Reply(response.status, b"")
         if response.status >= _LOWEST_FAILURE:
             raise error_of(response.status, body, response.headers.get("Retry-After"))
-        return Reply(response.status, body)
+        return Reply(response.status, body, response.headers)
 
     async def insist(self, call: Call) -> Reply:
         """Send a request that may be repeated, until it is answered or the patience has ended."""
@@ -152,6 +158,29 @@ class Connection:
             while line := await response.content.readline(max_line_length=_LINE_BYTES):
                 yield line
 
+    async def part(self, call: Call, start: int) -> AsyncIterator[bytes]:
+        """
+        Give the bytes of an answer from `start` on, as they come; none where it ends before.
+
+        Raises:
+            JobwireError: as `call`; with the code `silent` where nothing came for long.
+
+        """
+        headers = {**(call.headers or {}), "Accept-Encoding": "identity"}
+        if start:
+            headers["Range"] = f"bytes={start}-"
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=_ANSWER_S, sock_read=_SILENCE_S)
+        async with self._answer(call._replace(headers=headers), limits) as response:
+            if response.status == _NOTHING_THERE:
+                return
+            if response.status >= _LOWEST_FAILURE:
+                body = await response.read()
+                raise error_of(response.status, body, response.headers.get("Retry-After"))
+            before = 0 if response.status == _PARTIAL else start
+            async for chunk in response.content.iter_any():
+                yield chunk[before:]
+                before = max(before - len(chunk), 0)
+
     @asynccontextmanager
     async def _answer(
         self, call: Call, limits: aiohttp.ClientTimeout
@@ -179,6 +208,8 @@ class Connection:
             raise Unavailable(detail, code="no_service") from error
         except aiohttp.InvalidURL as error:
             raise JobwireError(f"{self.url!r} is no URL of a service", code="wrong_url") from error
+        except aiohttp.SocketTimeoutError as error:
+            raise Unavailable(f"{self.url} has been silent for long", code="silent") from error
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             detail = f"the connection to {self.url} was lost before the answer; try again"
             raise Unavailable(detail, code="connection_lost") from error

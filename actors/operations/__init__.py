@@ -1,14 +1,18 @@
 """
 What a client may ask. Every dialect calls this and nothing else.
 
-One group for each noun: `events`, `jobs`, `streams`, `lifecycles`, `refusals`, `keys`.
+One group for each noun: `events`, `jobs`, `controls`, `files`, `deliveries`, `streams`,
+`lifecycles`, `refusals`, `keys`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from actors.operations.controls import Controls
+from actors.operations.deliveries import Deliveries
 from actors.operations.events import Events
+from actors.operations.files import Files
 from actors.operations.jobs import Jobs
 from actors.operations.keys import Keys
 from actors.operations.lifecycles import Lifecycles
@@ -24,6 +28,9 @@ class Operations:
 
     events: Events
     jobs: Jobs
+    controls: Controls
+    files: Files
+    deliveries: Deliveries
     streams: Streams
     lifecycles: Lifecycles
     refusals: Refusals

@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 import secrets
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import msgspec
-from msgspec import Meta, Raw, Struct, structs
+from msgspec import structs
 
+from actors.operations.births import Births, JobRequest
+from actors.operations.deliveries import Deliveries
 from actors.operations.events import Events
-from actors.operations.lifecycles import Lifecycles
+from actors.operations.files import Files
 from actors.runtime.quota import Quota
 from actors.stores.base import After, Count, JobFilter, Store
 from schemas.cursors import Cursors
+from schemas.deliveries import Subscription
 from schemas.errors import Conflict, Invalid, NotFound, TooManyRequests, Unavailable
 from schemas.events import payload_digest
-from schemas.identifiers import JobId, Name, Tag, derived_job_id, parse_job_id, random_job_id
+from schemas.identifiers import JobId, derived_job_id, random_job_id
 from schemas.jobs import Birth, Entry, Job
 from schemas.lifecycle import CREATE, DELETE, ROTATE
 from schemas.outcomes import Outcome, Reason
 from schemas.principals import Principal
+from schemas.specs import Spec
 from schemas.tokens import Keyring, mint_token
 
 #: How long a creation, a deletion or a rotation waits for its commit.
 _COMMIT_S = 5.0
-
-Period = Annotated[float, Meta(gt=0, le=10 * 365 * 86_400)]
-
-
-class JobRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a client asks for when it makes a job that runs elsewhere."""
-
-    lifecycle: str = "pipeline"
-    name: Name | None = None
-    tags: tuple[Tag, ...] = ()
-    data: Raw = Raw()
-    deadline_s: Period | None = None
-    heartbeat_s: Period | None = None
-    parent: str | None = None
 
 
 class NewJob(NamedTuple):
@@ -47,6 +37,14 @@ class NewJob(NamedTuple):
     token: str
     state: str
     is_repeat: bool
+    subscriptions: tuple[Subscription, ...]
+
+
+class Origin(NamedTuple):
+    """What a job was made with, beside what it is found by."""
+
+    data: bytes | None
+    spec: Spec | None
 
 
 class Page(NamedTuple):
@@ -64,21 +62,23 @@ class Jobs:
         *,
         store: Store,
         events: Events,
-        lifecycles: Lifecycles,
+        births: Births,
+        deliveries: Deliveries,
+        files: Files,
         keyring: Keyring,
         identity: bytes,
         quota: Quota,
-        most_tags: int,
     ) -> None:
         """Read from a store; change by events only."""
         self._store = store
         self._events = events
-        self._lifecycles = lifecycles
+        self._births = births
+        self._deliveries = deliveries
+        self._files = files
         self._keyring = keyring
         self._identity = identity
         self._cursors = Cursors(identity)
         self._quota = quota
-        self._most_tags = most_tags
 
     async def create(
         self, principal: Principal, request: JobRequest, idempotency_key: str | None
@@ -95,7 +95,17 @@ class Jobs:
             TooManyRequests: the owner makes jobs too fast.
 
         """
-        birth = await self._birth(principal, request)
+        birth = await self._births.of(principal, request)
+        return await self.make(principal, birth, request, idempotency_key)
+
+    async def make(
+        self,
+        principal: Principal,
+        birth: Birth,
+        request: JobRequest,
+        idempotency_key: str | None,
+    ) -> NewJob:
+        """Make a job of a birth that has been checked; see `create`."""
         if not self._quota.admit(principal.name):
             raise TooManyRequests(
                 "this owner makes jobs too fast",
@@ -119,14 +129,22 @@ class Jobs:
         )
         # The whole request is the payload: the same key with another one is an error, not a
         # repetition.
-        asked = msgspec.json.encode(
-            structs.replace(birth, lifecycle_version=0), order="deterministic"
+        asked = structs.replace(birth, lifecycle_version=0), request.callbacks
+        payload = msgspec.json.encode(asked, order="deterministic") + event.digest
+        digest = payload_digest(CREATE, payload)
+        subscriptions = await self._deliveries.subscribe(
+            principal.name, job, request.callbacks, digest
         )
-        digest = payload_digest(CREATE, asked + event.digest)
-        outcome = await self._events.post(structs.replace(event, digest=digest), _COMMIT_S)
-        return self._new_job(job, outcome)
+        interests = tuple(each.interest for each in subscriptions)
+        event = structs.replace(
+            event, digest=digest, birth=structs.replace(birth, interests=interests)
+        )
+        outcome = await self._events.post(event, _COMMIT_S)
+        return self._new_job(job, outcome, subscriptions)
 
-    def _new_job(self, job: JobId, outcome: Outcome | None) -> NewJob:
+    def _new_job(
+        self, job: JobId, outcome: Outcome | None, subscriptions: tuple[Subscription, ...]
+    ) -> NewJob:
         if outcome is None:
             raise Unavailable(
                 "the job is stored, but its state is not known "
@@ -142,53 +160,7 @@ class Jobs:
         if outcome.verdict == "refused" or outcome.state is None:
             raise Conflict(f"the job could not be made: {outcome.reason}", code=str(outcome.reason))
         token = mint_token(self._keyring, job, outcome.generation)
-        return NewJob(job, token, outcome.state, outcome.duplicate)
-
-    async def _birth(self, principal: Principal, request: JobRequest) -> Birth:
-        lifecycle = await self._lifecycles.newest(principal.name, request.lifecycle)
-        if lifecycle is None:
-            raise Invalid(
-                f"there is no lifecycle {request.lifecycle!r}",
-                pointer="/lifecycle",
-                code="unknown_lifecycle",
-            )
-        if lifecycle.name == "execution":
-            detail = "lifecycle 'execution' is for jobs that this service runs itself; it runs none"
-            raise Invalid(detail, pointer="/lifecycle", code="not_runnable")
-        watched = (
-            "deadline_s" if request.deadline_s else "heartbeat_s" if request.heartbeat_s else None
-        )
-        if watched and lifecycle.stale_event is None:
-            detail = (
-                f"the lifecycle {lifecycle.name!r} names no "
-                f"stale_event, so {watched} would do nothing"
-            )
-            raise Invalid(detail, pointer=f"/{watched}")
-        tags = tuple(dict.fromkeys(request.tags))
-        if len(tags) > self._most_tags:
-            raise Invalid(
-                f"a job has at most {self._most_tags} tags", pointer="/tags", limit=self._most_tags
-            )
-        return Birth(
-            owner=principal.name,
-            lifecycle=lifecycle.name,
-            lifecycle_version=lifecycle.version,
-            name=request.name,
-            tags=tags,
-            parent=await self._parent(principal, request.parent),
-            deadline_s=request.deadline_s,
-            heartbeat_s=request.heartbeat_s,
-        )
-
-    async def _parent(self, principal: Principal, parent: str | None) -> JobId | None:
-        if parent is None:
-            return None
-        try:
-            return (await self.get(principal, parse_job_id(parent, "/parent"))).id
-        except NotFound as error:
-            raise Invalid(
-                "there is no job with the id in parent", pointer="/parent", code="unknown_parent"
-            ) from error
+        return NewJob(job, token, outcome.state, outcome.duplicate, subscriptions)
 
     async def get(self, principal: Principal, job_id: JobId) -> Job:
         """
@@ -203,10 +175,12 @@ class Jobs:
             raise NotFound("there is no job with this id", code="unknown_job")
         return job
 
-    async def data(self, principal: Principal, job: Job) -> bytes | None:
-        """Give the data that the job was made with."""
+    async def origin(self, principal: Principal, job: Job) -> Origin:
+        """Give what the job was made with."""
         entries = await self._store.history(principal.name, job.id, job.born - 1, 1)
-        return entries[0].data if entries else None
+        birth = entries[0].change.birth if entries else None
+        spec = birth.spec if isinstance(birth, Birth) else None
+        return Origin(entries[0].data if entries else None, spec)
 
     async def find(
         self, principal: Principal, which: JobFilter, cursor: str | None, limit: int
@@ -249,7 +223,9 @@ class Jobs:
             Conflict: it has not ended, and `force` was not given.
 
         """
-        await self.get(principal, job_id)
+        job = await self.get(principal, job_id)
+        if job.plan is not None and job.outcome is not None:
+            await self._files.remove(job)
         data = msgspec.json.encode({"force": force})
         await self._change(principal, job_id, DELETE, data)
 

@@ -116,6 +116,11 @@ class Streams:
                 subscription.close()
 
     @property
+    def is_closed(self) -> bool:
+        """Whether the service is stopping; whoever follows anything ends."""
+        return self._closed
+
+    @property
     def open_streams(self) -> int:
         """How many streams are open."""
         return sum(map(len, self._by_owner.values()))

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -41,6 +42,12 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Largest NDJSON body; over it: 413."""
     ndjson_lines: Positive = 10_000
     """Most lines of one NDJSON request; over it: 413."""
+    spec_bytes: Positive = 524_288
+    """Largest `spec` of one job; over it: 413."""
+    callbacks_per_job: Positive = 16
+    """Most callbacks of one job; over it: 422."""
+    selection: Positive = 100_000
+    """Most jobs that one request cancels, holds or releases; the rest needs another one."""
     data_bytes: Positive = 65_536
     """Largest `data` of one event or job; over it: 413."""
     events_per_job: Positive = 100_000
@@ -63,6 +70,65 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long an idle connection stays open."""
     database_bytes: Annotated[int, Meta(ge=0)] = 0
     """Largest database file of the embedded store, 0 for no limit; over it: 503."""
+
+
+class LocalSite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The site `local`: jobs that run on this machine."""
+
+    enabled: Literal["auto", "yes", "no"] = "auto"
+    """Whether jobs run here as this service's user; `auto`: only while it listens on loopback."""
+    slots: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    """Cores that run jobs at a time; 0: as many as the machine has."""
+    folder: str | None = None
+    """Where jobs have their sandboxes; default: `sandboxes` in the data folder."""
+    grace_s: Seconds = 10
+    """How long a job that is to end may take before it is killed."""
+    lost_after_s: Seconds = 60
+    """How long a job of which nothing is found stays UNKNOWN before it is LOST."""
+    file_bytes: Annotated[int, Meta(ge=0)] = 0
+    """Largest file that a job may write, 0 for no limit."""
+    open_files: Annotated[int, Meta(ge=16)] = 4_096
+    """Most files that a process of a job may have open."""
+
+
+class Staging(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Files that are brought in and out."""
+
+    roots: tuple[str, ...] = ()
+    """
+    Directories that files are brought from and to, beside each owner's own folder; `{owner}`
+    stands for the owner.
+    """
+    file_bytes: Positive = 1_099_511_627_776
+    """Largest single file that is copied; over it: the job fails with the cause `staging`."""
+    job_bytes: Positive = 4_398_046_511_104
+    """Most bytes that are copied for one job, in or out."""
+    job_files: Positive = 100_000
+    """Most files that are copied for one job, in or out."""
+    parallel: Positive = 4
+    """Jobs that files are copied for at a time."""
+
+
+class Callbacks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How receivers are told."""
+
+    schedule_s: tuple[float, ...] = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 36_000)
+    """Pauses before each try, the first one included; after the last try a delivery gives up."""
+    timeout_s: Annotated[float, Meta(gt=0)] = 15
+    """Longest time of one try."""
+    disable_after_s: Seconds = 432_000
+    """A receiver that failed for so long, and never succeeded meanwhile, gets no further tries."""
+    allow: tuple[str, ...] | None = None
+    """
+    Networks (CIDR) that may be called beside public addresses; default: 127.0.0.0/8 while the
+    service listens on loopback, else none.
+    """
+    parallel: Positive = 64
+    """Tries at a time, of all receivers together."""
+    parallel_per_endpoint: Positive = 4
+    """Tries at a time to one receiver."""
+    keep_s: Seconds = 2_592_000
+    """How long deliveries stay listed after their last try."""
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,7 +155,36 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How often the reaper looks for stale jobs."""
     log_level: str = "warning"
     """Least important level that is logged: debug, info, warning or error."""
+    secrets_folder: str | None = None
+    """
+    Where the secrets of jobs are, one file each: `<owner>/<name>`; default: `secrets` in the data
+    folder.
+    """
     limits: Limits = field(default_factory=Limits)
+    local: LocalSite = field(default_factory=LocalSite)
+    staging: Staging = field(default_factory=Staging)
+    callbacks: Callbacks = field(default_factory=Callbacks)
+
+    @property
+    def is_on_loopback(self) -> bool:
+        """Whether only this machine can reach the service: the development mode."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def runs_jobs(self) -> bool:
+        """Whether jobs run on this machine, as the user of the service."""
+        enabled = self.local.enabled
+        return enabled == "yes" or (enabled == "auto" and self.is_on_loopback)
+
+    @property
+    def may_call(self) -> tuple[str, ...]:
+        """The networks that callbacks may go to beside public addresses."""
+        if self.callbacks.allow is not None:
+            return self.callbacks.allow
+        return ("127.0.0.0/8",) if self.is_on_loopback else ()
 
 
 def load_settings(file: Path | None, environment: Mapping[str, str]) -> Settings:
@@ -105,6 +200,7 @@ def load_settings(file: Path | None, environment: Mapping[str, str]) -> Settings
         if variable.startswith(_PREFIX) and variable not in _NOT_SETTINGS:
             _place(values, variable.removeprefix(_PREFIX).lower().split("__"), text)
     _check_keys(values, Settings, "")
+    _split_lists(values, Settings)
     try:
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
@@ -144,3 +240,17 @@ def _check_keys(values: Mapping[str, Any], record: type[Struct], prefix: str) ->
         nested = known[key]
         if isinstance(value, dict) and isinstance(nested, type) and issubclass(nested, Struct):
             _check_keys(value, nested, f"{prefix}{key}.")
+
+
+def _split_lists(values: dict[str, Any], record: type[Struct]) -> None:
+    """Read lists as the environment writes them: `a,b`."""
+    for each in msgspec.structs.fields(record):
+        value = values.get(each.name)
+        if isinstance(value, dict) and isinstance(each.type, type):
+            _split_lists(value, each.type)
+        elif isinstance(value, str) and _is_list(each.type):
+            values[each.name] = [item.strip() for item in value.split(",") if item.strip()]
+
+
+def _is_list(kind: object) -> bool:
+    return get_origin(kind) is tuple or any(get_origin(part) is tuple for part in get_args(kind))

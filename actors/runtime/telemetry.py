@@ -37,6 +37,21 @@ class Telemetry:
         self.commands_sent = self._counter(
             "jobwire_commands_sent", "Commands published to workers", "kind"
         )
+        self.callbacks_attempted = self._counter(
+            "jobwire_callbacks_attempted", "Tries to deliver a callback", "result"
+        )
+        self.callbacks_gave_up = self._counter(
+            "jobwire_callbacks_gave_up", "Callbacks that get no further try", "reason"
+        )
+        self.callbacks_seconds = Histogram(
+            "jobwire_callbacks_seconds",
+            "Time of one try to deliver a callback",
+            registry=self.registry,
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 15),
+        )
+        self.callbacks_in_hand = Gauge(
+            "jobwire_callbacks_in_hand", "Callbacks that are being tried", registry=self.registry
+        )
         self.batch_events = Histogram(
             "jobwire_batch_events",
             "Events of one commit",

@@ -18,7 +18,6 @@ from actors.state_manager.batch import Settled, Settler
 from actors.stores.base import Positioned
 from actors.transports.base import Delivery, Transport
 from schemas.codec import decode_packet
-from schemas.commands import Command
 from schemas.errors import JobwireError, Malformed, Unavailable
 from schemas.events import Event
 from schemas.jobs import Job
@@ -184,11 +183,10 @@ class StateManager:
 
 async def publish_awaited(transport: Transport, telemetry: Telemetry, job: Job) -> None:
     """Publish the command that a job awaits; its worker drops what is not awaited any more."""
-    awaited = job.outstanding
-    if awaited is not None:
-        command = Command(job.id, awaited.entry, awaited.kind, awaited.attempt)
+    command = job.command()
+    if command is not None:
         await transport.send(command.queue, [_encode(command)])
-        telemetry.commands_sent.labels(awaited.kind).inc()
+        telemetry.commands_sent.labels(command.kind).inc()
 
 
 def _cut(taken: Sequence[_Taken]) -> tuple[list[_Decoded], list[_Taken]]:

@@ -41,7 +41,7 @@ class Settled(Struct, frozen=True):
     awaiting: Sequence[Job]
     """
     Jobs whose outstanding command was caused, now or in an earlier delivery, by an event of
-    this batch.
+    this batch, and is not for later.
     """
     conflicts: int
 
@@ -204,6 +204,7 @@ class Settler:
             or entry.state != job.state
             or after.deleted != job.deleted
             or after.outstanding != job.outstanding
+            or after.held != job.held
         ):
             plan.moved.add(event.job)
         return after
@@ -264,7 +265,9 @@ class Settler:
         awaiting = [
             job
             for job in work.standing.values()
-            if job.outstanding and _caused_here(EventKey(job.id, job.outstanding.entry), work)
+            if job.outstanding
+            and job.outstanding.since <= job.updated
+            and _caused_here(EventKey(job.id, job.outstanding.entry), work)
         ]
         return Settled(work.positions, outcomes, awaiting, conflicts)
 

@@ -6,7 +6,7 @@ Consequences hang on transitions, never on states: an `update` must not give a c
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 
 from schemas.commands import CommandKind, Outstanding
@@ -18,17 +18,22 @@ from schemas.lifecycle import State
 #: says `suspect`.
 REAPER_MAY_FAIL = frozenset({"CREATED", "STAGING", "STAGED", "RETRYING", "COLLECTING"})
 
+#: Events by which something of a job starts; a held job's are kept, not applied.
+STARTING = frozenset({"stage", "submit"})
+
+#: Longest pause before another attempt.
+_LONGEST_BACKOFF_S = 86_400.0
+
 
 def at_birth(event: Event, plan: Plan, attempt: int) -> dict[str, Any]:
     """Give the changes that a `create` brings: the first attempt and its first command."""
-    return {
-        "attempt": attempt,
-        "first_attempt": attempt,
-        "outstanding": _command(event, first_command(plan), attempt),
-    }
+    first = _command(event, first_command(plan), attempt)
+    if plan.start_after is not None and plan.start_after > first.since:
+        first = Outstanding(first.entry, first.kind, attempt, plan.start_after)
+    return {"attempt": attempt, "first_attempt": attempt, "outstanding": first}
 
 
-def consequences(  # noqa: PLR0911 - a table
+def consequences(  # noqa: C901, PLR0911 - a table
     job: Job, event: Event, target: State, target_name: str
 ) -> dict[str, Any]:
     """Give the changes, beside the state, that an applied event brings to a job with a plan."""
@@ -36,36 +41,36 @@ def consequences(  # noqa: PLR0911 - a table
     if plan is None:
         return {}
     if target.final:
-        return {"outstanding": None}
+        return {"outstanding": None if event.name == "cleaned" else _clean_up(job, event, target)}
     match event.name, target_name:
         case "staged", "STAGED":
             return {"outstanding": _command(event, "Submit", job.attempt)}
         case (("queued" | "run"), _) if job.outstanding and job.outstanding.kind == "Submit":
-            return {"outstanding": None}
+            return {"outstanding": _command(event, "Watch", job.attempt)}
         case "exit", _:
             return {"outstanding": _command(event, "StageOut", job.attempt)}
         case _, "RETRYING":
-            attempt = job.attempt + 1
-            return {
-                "attempt": attempt,
-                "outstanding": _command(event, first_command(plan), attempt),
-            }
+            return _next_attempt(job, event, plan)
         case "cancel", "CANCELLING":
             return {"cancel_applied": True, "outstanding": _command(event, "Cancel", job.attempt)}
         case "suspect", "UNKNOWN":
             return {"suspected": job.seq + 1}
+        case "hold", _:
+            return {"held": True}
+        case "release", _:
+            return {"held": False, "outstanding": _again(job, event)}
         case _:
             return {}
 
 
-def may_retry(job: Job) -> bool:
+def may_retry(job: Job, cause: str | None) -> bool:
     """
     Say whether a failure leads to another attempt.
 
-    Attempts are left and no cancel was applied.
+    Attempts are left, its cause is worth one, and no cancel was applied.
     """
     plan = job.plan
-    if plan is None or job.cancel_applied:
+    if plan is None or job.cancel_applied or cause not in plan.retry_on:
         return False
     return job.attempt - job.first_attempt + 1 < plan.tries
 
@@ -75,6 +80,36 @@ def first_command(plan: Plan) -> CommandKind:
     return "StageIn" if plan.stage_in else "Submit"
 
 
+def _next_attempt(job: Job, event: Event, plan: Plan) -> dict[str, Any]:
+    """Begin another attempt after a pause that grows with each."""
+    pause_s = plan.backoff_s * plan.backoff_factor ** (job.attempt - job.first_attempt)
+    since = event.received + timedelta(seconds=min(pause_s, _LONGEST_BACKOFF_S))
+    attempt = job.attempt + 1
+    command = Outstanding(event.id, first_command(plan), attempt, since)
+    return {"attempt": attempt, "outstanding": command}
+
+
+def _clean_up(job: Job, event: Event, target: State) -> Outstanding | None:
+    """Have the directory of an ended job removed in time; one that may still run keeps it."""
+    plan = job.plan
+    if plan is None or plan.clean_when == "never":
+        return None
+    if job.state == "CREATED" or target.outcome == "lost":
+        return None
+    if plan.clean_when == "on_success" and target.outcome != "success":
+        return None
+    since = event.received + timedelta(seconds=plan.clean_after_s)
+    return Outstanding(event.id, "CleanUp", job.attempt, since)
+
+
+def _again(job: Job, event: Event) -> Outstanding | None:
+    """Give the awaited command anew, so that it is published with this event."""
+    awaited = job.outstanding
+    if awaited is None:
+        return None
+    since = max(awaited.since, event.received)
+    return Outstanding(event.id, awaited.kind, awaited.attempt, since)
+
+
 def _command(event: Event, kind: CommandKind, attempt: int) -> Outstanding:
-    since: datetime = event.received
-    return Outstanding(event.id, kind, attempt, since)
+    return Outstanding(event.id, kind, attempt, event.received)

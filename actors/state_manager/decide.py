@@ -8,16 +8,33 @@ the gateway's time stamp inside the event.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
-from actors.state_manager.consequences import REAPER_MAY_FAIL, at_birth, consequences, may_retry
+from actors.state_manager.consequences import (
+    REAPER_MAY_FAIL,
+    STARTING,
+    at_birth,
+    consequences,
+    may_retry,
+)
+from schemas.deliveries import Interest
 from schemas.events import Event
-from schemas.jobs import NO_CHANGE, Change, Entry, Job
-from schemas.lifecycle import CREATE, DELETE, ROTATE, Facts, Lifecycle, next_state
+from schemas.jobs import NO_CHANGE, Change, Ending, Entry, Job
+from schemas.lifecycle import (
+    CREATE,
+    DELETE,
+    ROTATE,
+    Facts,
+    JobOutcome,
+    Lifecycle,
+    State,
+    next_state,
+)
 from schemas.outcomes import Reason
+from schemas.specs import Cause
 from schemas.tokens import Sender
 
 Shape = TypeVar("Shape")
@@ -49,8 +66,18 @@ class RotateRequest(Struct, frozen=True):
     overlap_s: Annotated[float, Meta(ge=0, le=30 * 86_400)] = 0.0
 
 
-class _Failure(Struct, frozen=True):
+class _Report(Struct, frozen=True):
+    """What the data of a report about an end may say."""
+
     cause: Annotated[str, Meta(max_length=255)] | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    detail: Annotated[str, Meta(max_length=4096)] | None = None
+
+
+_NO_REPORT = _Report()
+#: Events of a worker that say how an attempt ended.
+_ENDING = frozenset({"exit", "finish", "fail", "cancelled"})
 
 
 def decide(
@@ -83,6 +110,8 @@ def entry_of(job: Job | None, event: Event, keep: Keep, lifecycle: Lifecycle) ->
     """Write down what was decided; the entry says everything that its job must know."""
     birth = keep.change.birth
     owner = birth.owner if isinstance(birth, Struct) else job.owner if job else ""
+    interests = birth.interests if isinstance(birth, Struct) else job.interests if job else ()
+    outcome = lifecycle.states[keep.state].outcome
     return Entry(
         job=event.job,
         owner=owner,
@@ -90,7 +119,7 @@ def entry_of(job: Job | None, event: Event, keep: Keep, lifecycle: Lifecycle) ->
         id=event.id,
         name=event.name,
         state=keep.state,
-        outcome=lifecycle.states[keep.state].outcome,
+        outcome=outcome,
         applied=keep.reason is None,
         reason=keep.reason,
         data=event.data,
@@ -99,6 +128,25 @@ def entry_of(job: Job | None, event: Event, keep: Keep, lifecycle: Lifecycle) ->
         occurred=event.occurred,
         digest=event.digest,
         change=keep.change,
+        due=_due(job, event, keep, interests, outcome) if interests else (),
+    )
+
+
+def _due(
+    job: Job | None,
+    event: Event,
+    keep: Keep,
+    interests: tuple[Interest, ...],
+    outcome: JobOutcome | None,
+) -> tuple[str, ...]:
+    """Name the subscriptions that must be told of an entry."""
+    if keep.reason is not None:
+        return ()
+    entered = keep.state if job is None or job.deleted or keep.state != job.state else None
+    return tuple(
+        each.subscription
+        for each in interests
+        if each.wants(event.name, entered=entered, outcome=outcome)
     )
 
 
@@ -181,7 +229,9 @@ def _decide_rotation(job: Job, event: Event) -> Keep:
 
 
 def _decide_transition(job: Job, event: Event, sender: Sender, lifecycle: Lifecycle) -> Keep:
-    facts = Facts(may_retry=may_retry(job), cancel_applied=job.cancel_applied)
+    ends = job.plan is not None and event.name in _ENDING
+    report = (_read(event, _Report) if ends else None) or _NO_REPORT
+    facts = Facts(may_retry=may_retry(job, report.cause), cancel_applied=job.cancel_applied)
     target = next_state(lifecycle, job.state, event.name, facts)
     reaper_may_not = (
         sender.role == "reaper"
@@ -191,14 +241,28 @@ def _decide_transition(job: Job, event: Event, sender: Sender, lifecycle: Lifecy
     )
     if target is None or reaper_may_not:
         return Keep(job.state, Reason.WRONG_STATE)
+    if job.held and event.name in STARTING:
+        return Keep(job.state, Reason.HELD)
     reached = lifecycle.states[target]
     changes = consequences(job, event, reached, target)
     if target != job.state:
-        failure = _read(event, _Failure) if reached.outcome in ("failure", "lost") else None
-        cause = failure.cause if failure else None
-        if cause != job.cause:
-            changes["cause"] = cause
+        changes |= _cause(job, event, report, reached)
+    if ends and sender.role == "worker":
+        changes["ending"] = Ending(report.exit_code, report.signal, report.detail)
     return Keep(target, change=Change(**changes) if changes else NO_CHANGE)
+
+
+def _cause(job: Job, event: Event, report: _Report, reached: State) -> dict[str, Any]:
+    """Say why a job is where it is now, where that is a failure or on the way to one."""
+    if report is not _NO_REPORT:
+        cause = report.cause
+    elif reached.outcome in ("failure", "lost"):
+        cause = (_read(event, _Report) or _NO_REPORT).cause
+    elif reached.outcome == "cancelled" and job.plan is not None:
+        cause = Cause.CANCELLED
+    else:
+        cause = None
+    return {"cause": cause} if cause != job.cause else {}
 
 
 def _read(event: Event, shape: type[Shape]) -> Shape | None:

@@ -18,21 +18,21 @@ from actors.operations.tables import LifecycleTables
 from actors.runtime.tasks import Loop
 from actors.runtime.telemetry import Telemetry
 from actors.state_manager.actor import publish_awaited
-from actors.stores.base import Store
+from actors.stores.base import Awaited, Store
 from actors.transports.base import Transport
 from schemas.errors import Unavailable
 from schemas.events import Event, payload_digest
 from schemas.identifiers import RESERVED_ID, EventId
-from schemas.jobs import Job
+from schemas.jobs import REPUBLISH_S, Job
 from schemas.lifecycle import Facts, Lifecycle, next_state
 from schemas.tokens import Keyring, sign
 
 _log = structlog.get_logger()
 
-#: How long a command may be awaited before it is published again.
-OUTSTANDING_S = 10
 #: Jobs of one look.
 _PAGE = 500
+#: Longest pause between two publications of the same command; a start looks that far ahead.
+_LONGEST_PAUSE_S = 600.0
 
 Post = Callable[[Event], Awaitable[None]]
 Clock = Callable[[], datetime]
@@ -68,7 +68,7 @@ class Reaper:
 
     async def start(self) -> None:
         """Publish what was awaited when the process last ended, then keep looking."""
-        await self.republish(self._clock())
+        await self.republish(everything=True)
         self._loop.start()
 
     async def stop(self) -> None:
@@ -86,19 +86,39 @@ class Reaper:
             ended += await self._look_at(job)
         return ended
 
-    async def republish(self, before: datetime) -> int:
-        """Publish again every command awaited since before a moment; give their number."""
-        jobs = await self._store.outstanding(before, _PAGE)
-        for job in jobs:
-            await publish_awaited(self._transport, self._telemetry, job)
-        return len(jobs)
+    async def republish(self, *, everything: bool = False) -> int:
+        """
+        Publish the commands whose moment has come; give their number.
+
+        A command that stays unanswered is published again after pauses that grow with its age, so
+        ten thousand jobs that wait for a slot cost next to nothing.
+
+        Args:
+            everything: publish all that is awaited now, however lately it was published: what the
+                bus held before the start of this process is gone.
+
+        """
+        now, published = self._clock(), 0
+        until = now + timedelta(seconds=_LONGEST_PAUSE_S) if everything else now
+        after: Awaited | None = None
+        while True:
+            page = await self._store.outstanding(until, after, _PAGE)
+            ready = [each.job for each in page if _since(each.job) <= now]
+            for job in ready:
+                await publish_awaited(self._transport, self._telemetry, job)
+            if not everything:  # else the walk would meet again what it has put off
+                await self._store.postpone([(job, _again_at(job, now)) for job in ready])
+            published += len(ready)
+            if len(page) < _PAGE:
+                return published
+            after = page[-1]
 
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._interval_s)
             try:
                 await self.reap()
-                await self.republish(self._clock() - timedelta(seconds=OUTSTANDING_S))
+                await self.republish()
             except Unavailable as error:
                 _log.warning("reaper_waits", error=error.detail)
 
@@ -132,6 +152,16 @@ class Reaper:
             source="reaper",
             expects=job.seq,
         )
+
+
+def _since(job: Job) -> datetime:
+    return job.outstanding.since if job.outstanding else job.updated
+
+
+def _again_at(job: Job, now: datetime) -> datetime:
+    """Give the moment of the next publication: as long from now as the command has waited."""
+    waited_s = (now - _since(job)).total_seconds()
+    return now + timedelta(seconds=min(max(waited_s, REPUBLISH_S), _LONGEST_PAUSE_S))
 
 
 def stale_event_of(job: Job, lifecycle: Lifecycle) -> str | None:

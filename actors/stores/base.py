@@ -13,16 +13,27 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
+from actors.stores.outbox import AfterDelivery, DeliveryFilter, EventKey, Outbox
 from schemas.identifiers import EventId, JobId
 from schemas.jobs import Entry, Job, Refusal
 from schemas.lifecycle import JobOutcome
 
-
-class EventKey(NamedTuple):
-    """What makes an event the same event: its job and its id."""
-
-    job: JobId
-    event: EventId
+__all__ = [
+    "After",
+    "AfterDelivery",
+    "Awaited",
+    "Commit",
+    "Committed",
+    "Count",
+    "DeliveryFilter",
+    "EventKey",
+    "JobFilter",
+    "Known",
+    "Positioned",
+    "Record",
+    "Store",
+    "View",
+]
 
 
 class Known(Struct, frozen=True):
@@ -118,6 +129,13 @@ class Count(Struct, frozen=True):
     jobs: int
 
 
+class Awaited(NamedTuple):
+    """A job that awaits a command, and the moment at which that is to be published."""
+
+    at: datetime
+    job: Job
+
+
 class Record(Struct, frozen=True):
     """A stored document of another kind than jobs: its owner, its key and its text."""
 
@@ -126,7 +144,7 @@ class Record(Struct, frozen=True):
     body: bytes
 
 
-class Store(Protocol):
+class Store(Outbox, Protocol):
     """Keeps everything; a write that returned is on disk."""
 
     async def open(self) -> None:
@@ -200,8 +218,21 @@ class Store(Protocol):
     async def mark_replayed(self, owner: str, key: EventKey, replayed_as: EventId) -> None:
         """Remember under which id a refused event was sent again."""
 
-    async def outstanding(self, before: datetime, limit: int) -> list[Job]:
-        """Give jobs that have awaited the answer to a command since before a moment."""
+    async def outstanding(
+        self, until: datetime, after: Awaited | None, limit: int
+    ) -> list[Awaited]:
+        """
+        Give jobs whose awaited command is to be published by a moment, in the order of that.
+
+        `after` is the last one of the page before.
+        """
+
+    async def postpone(self, jobs: Sequence[tuple[Job, datetime]]) -> None:
+        """
+        Publish the command of each job again at that moment.
+
+        Nothing happens to one that has moved on since.
+        """
 
     async def stale(self, now: datetime, limit: int) -> list[Job]:
         """Give jobs whose watch has run out, the longest overdue first."""

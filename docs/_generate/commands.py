@@ -37,9 +37,16 @@ def _section(command: click.Command, context: click.Context) -> str:
 
 
 def _sentences(text: str) -> str:
-    """Put one sentence on a line."""
-    paragraphs = [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
-    return "\n\n".join(re.sub(r"(?<=[.;]) (?=[A-Z])", "\n", each) for each in paragraphs)
+    """Put one sentence on a line; lines that are to stay as they are become an example."""
+    return "\n\n".join(filter(None, map(_paragraph, text.split("\n\n"))))
+
+
+def _paragraph(text: str) -> str:
+    prose, is_kept, lines = text.partition("\b\n")
+    said = re.sub(r"(?<=[.;]) (?=[A-Z])", "\n", " ".join(prose.split()))
+    if not is_kept:
+        return said
+    return f"{said}\n\n```text\n{lines}\n```".lstrip()
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[list[str]]:

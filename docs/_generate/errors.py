@@ -14,10 +14,14 @@ from schemas.outcomes import Reason
 
 _ROOT = Path(__file__).parent.parent.parent
 _FOLDERS = ("schemas", "actors")
-#: What these raise is no problem document: it never travels over HTTP, or has just done so.
+#: What these raise is no problem document: it never travels over HTTP, or has just done so. What
+#: workers meet becomes the cause and the detail of a job.
 _NOT_HTTP = {
     _ROOT / "actors" / "cli",
     _ROOT / "actors" / "client",
+    *(_ROOT / "actors" / name for name in ("hosts", "batch_systems", "submitter", "stager")),
+    _ROOT / "actors" / "notifier",
+    _ROOT / "actors" / "runtime" / "secrets.py",
     _ROOT / "actors" / "stores" / "sqlite" / "backup.py",
     _ROOT / "schemas" / "problems.py",
 }
@@ -33,6 +37,48 @@ _KINDS: dict[str, type[JobwireError]] = {
 
 #: What a client can do. A code that is missing here stops `make generate`.
 _ADVICE = {
+    (503, "file_system"): "The disk did not do what it was asked. Try again later.",
+    (
+        422,
+        "unknown_secret",
+    ): "You have no secret of this name. An administrator puts it in its file.",
+    (422, "unknown_scheme"): "Name files by `file:///path` or by a relative path.",
+    (422, "too_many_files"): "There are too many files to be listed or copied at once.",
+    (
+        422,
+        "outside_roots",
+    ): "The file is not below a directory that you may use; the detail lists them.",
+    (422, "nothing_selected"): 'Say which jobs: `ids`, a filter, or `"all": true`.',
+    (422, "not_a_file"): "It is a directory, a link, a FIFO or a device: nothing that can be read.",
+    (422, "no_permission"): "The service may not read this file. Have the job change its mode.",
+    (
+        422,
+        "forbidden_address",
+    ): "Callbacks do not go to this address. "
+    "An administrator can open its network: `callbacks.allow`.",
+    (422, "bad_url"): "Send an `http` or `https` URL without user, password or blanks.",
+    (422, "bad_secret"): "Send `whsec_` and 24 to 64 bytes in base-64, or leave the secret out.",
+    (
+        422,
+        "bad_path",
+    ): "The path can never be meant: empty, absolute, with `..`, or a pattern "
+    "where one name is needed.",
+    (416, "range_not_satisfiable"): "The file ends before that byte; `limit` is its size.",
+    (
+        409,
+        "wrong_state",
+    ): "The job has started, so it cannot be held or released. Cancel it, if you must.",
+    (
+        409,
+        "runs_elsewhere",
+    ): "Only jobs with a `spec` can do that. Send the event that says what became of this one.",
+    (409, "not_ended"): "Wait for the end of the job, or cancel it; then retry it.",
+    (409, "already_ended"): "The job has ended; its state says how. Nothing is left to do.",
+    (404, "unknown_delivery"): "No such delivery, or someone else's, or it ended long ago.",
+    (404, "runs_elsewhere"): "Only jobs with a `spec` have files here.",
+    (404, "no_site"): "The site that the files are on is switched off. Ask an administrator.",
+    (404, "no_file"): "There is no such file: it has not been written yet, or was cleaned up.",
+    (404, "no_attempt"): "The job has had no attempt of that number.",
     (400, "bad_request"): "The request line or a header cannot be read. Mend the client.",
     (400, "invalid_json"): "The body is not JSON in plain UTF-8. The detail names the place.",
     (400, "json_limits"): "Too deep, too many elements, too long a string, or a number beyond "
@@ -64,7 +110,7 @@ _ADVICE = {
     "The first one stands. Use a new id.",
     (422, "idempotency_key_reused"): "The key was used with another request. Use a new one.",
     (422, "invalid"): "A field is missing, unknown or wrong; `pointer` names it.",
-    (422, "not_runnable"): "The service runs no jobs itself. Use `pipeline` or your own lifecycle.",
+    (422, "not_runnable"): "There is no such site, or it is switched off: `local.enabled`.",
     (422, "reserved_name"): "A built-in lifecycle has this name. Choose another.",
     (422, "unknown_field"): "The URL parameter does not exist; the detail names the nearest.",
     (422, "unknown_lifecycle"): "The job names a lifecycle that you have not registered.",

@@ -29,9 +29,10 @@ It is the lifecycle of a job that names none.
 `FINISHED` and `VALIDATED` are successes that can still be validated, indexed or finalized.
 The service never starts, stops or looks for such a job: it believes what is reported.""",
     "execution": """\
-It is the table of jobs that the service itself will run.
-**Release 0.1.0 has no workers, so it refuses to make a job with this lifecycle** (`not_runnable`).
-It is shown because the state manager, the reaper and the tests use it already.""",
+It is the lifecycle of every job with a [`spec`](jobs.md), and of no other.
+Its states are told by the service's own workers; the job itself may send `run` and `update`.
+What each state [means for you](jobs.md#states) is told with the fields of such jobs.
+An `update` changes no state; `hold`, `release`, `cancel` are asked by their own routes.""",
 }
 
 _INTRODUCTION = """\

@@ -7,25 +7,33 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from actors.dialects.native.deliveries import DeliveriesQuery, JobDeliveriesQuery, RecoverBody
 from actors.dialects.native.events import EventBody, EventParameters
+from actors.dialects.native.files import FileQuery, FilesQuery
 from actors.dialects.native.jobs import DeleteQuery, HistoryQuery, JobsQuery, RotateBody
 from actors.dialects.native.records import ListQuery, VersionQuery
 from actors.dialects.native.streams import StreamQuery
-from actors.operations.jobs import JobRequest
+from actors.operations.births import JobRequest
+from actors.operations.controls import Selection
 from actors.operations.keys import KeyRequest
 from schemas.lifecycle import Lifecycle
 from schemas.principals import Scope
 from schemas.views import (
     Accepted,
+    ControlledView,
     CreatedView,
+    DeliveryView,
     EntryView,
+    FileView,
     FullJobView,
     JobView,
     KeyView,
     LineResult,
     NewKeyView,
+    RecoveredView,
     RefusalView,
     RotatedView,
+    SelectedView,
     Settled,
     StatsView,
 )
@@ -80,6 +88,9 @@ class Ready(Struct):
 HEADERS: Mapping[str, str] = {
     "Idempotency-Key": "Makes a repetition harmless: the same key gives the same job or event.",
     "Prefer": "`wait=N` waits up to N seconds (at most 60) for the event's outcome.",
+    "Range": "Which bytes: one range, such as `bytes=0-99`, `bytes=100-` or `bytes=-100`.",
+    "If-Range": "The range is meant for this version only; of another one give the whole file.",
+    "If-None-Match": "Answer 304 when the file still has this `ETag`.",
     "Last-Event-ID": "Where the stream goes on; `0` is before the first entry.",
 }
 
@@ -89,6 +100,38 @@ def _json(shape: type[Struct] | Page) -> Content:
 
 
 _STREAM = Content("text/event-stream")
+_BYTES = Content("application/octet-stream")
+
+
+def _controls() -> tuple[Route, ...]:
+    """Give the routes that change the course of one job, and of many."""
+    said = {"cancel": "Cancel", "hold": "Hold", "release": "Release"}
+    one = [
+        Route(
+            "POST",
+            f"/v1/jobs/{{id}}/{name}",
+            f"{word} a job that runs here",
+            "jobs",
+            {200: _json(ControlledView)} | ({202: _json(ControlledView)} if is_long else {}),
+            errors=(401, 403, 404, 409, 422, 429, 503),
+        )
+        for name, word in said.items()
+        for is_long in (name == "cancel",)
+    ]
+    many = [
+        Route(
+            "POST",
+            f"/v1/jobs/{name}",
+            f"{word} many jobs that run here",
+            "jobs",
+            {200: _json(SelectedView)},
+            bodies=(_json(Selection),),
+            errors=(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
+        )
+        for name, word in said.items()
+    ]
+    return (*one, *many)
+
 
 ROUTES: tuple[Route, ...] = (
     Route(
@@ -147,6 +190,78 @@ ROUTES: tuple[Route, ...] = (
         {200: _json(Page(EntryView))},
         query=HistoryQuery,
         errors=(400, 401, 403, 404, 422, 429, 503),
+    ),
+    *_controls(),
+    Route(
+        "POST",
+        "/v1/jobs/{id}/retry",
+        "Make a new job that is asked the same as an ended one",
+        "jobs",
+        {201: _json(CreatedView)},
+        headers=("Idempotency-Key",),
+        errors=(401, 403, 404, 409, 422, 429, 503),
+    ),
+    Route(
+        "GET",
+        "/v1/jobs/{id}/files",
+        "List the files of a job",
+        "read",
+        {200: _json(Page(FileView))},
+        query=FilesQuery,
+        errors=(400, 401, 403, 404, 422, 429, 503),
+    ),
+    Route(
+        "GET",
+        "/v1/jobs/{id}/files/{path}",
+        "Read a file of a job, or follow it while it grows",
+        "read",
+        {200: _BYTES, 206: _BYTES, 304: None},
+        query=FileQuery,
+        headers=("Range", "If-Range", "If-None-Match"),
+        errors=(400, 401, 403, 404, 416, 422, 429, 503),
+    ),
+    Route(
+        "GET",
+        "/v1/jobs/{id}/deliveries",
+        "List the deliveries of one job, newest first",
+        "read",
+        {200: _json(Page(DeliveryView))},
+        query=JobDeliveriesQuery,
+        errors=(400, 401, 403, 404, 422, 429, 503),
+    ),
+    Route(
+        "GET",
+        "/v1/deliveries",
+        "List deliveries, newest first",
+        "read",
+        {200: _json(Page(DeliveryView))},
+        query=DeliveriesQuery,
+        errors=(400, 401, 403, 422, 429, 503),
+    ),
+    Route(
+        "GET",
+        "/v1/deliveries/{id}",
+        "Read one delivery with its tries",
+        "read",
+        {200: _json(DeliveryView)},
+        errors=(401, 403, 404, 422, 429, 503),
+    ),
+    Route(
+        "POST",
+        "/v1/deliveries/{id}/redeliver",
+        "Send a delivery again under its id",
+        "jobs",
+        {202: _json(DeliveryView)},
+        errors=(401, 403, 404, 422, 429, 503),
+    ),
+    Route(
+        "POST",
+        "/v1/deliveries/recover",
+        "Send all deliveries again that gave up since a moment",
+        "jobs",
+        {202: _json(RecoveredView)},
+        bodies=(_json(RecoverBody),),
+        errors=(400, 401, 403, 408, 413, 415, 422, 429, 503),
     ),
     Route(
         "GET",

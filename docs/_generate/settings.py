@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 from collections.abc import Iterator
 
-import msgspec
-from msgspec import NODEFAULT, Struct
-from msgspec.inspect import FloatType, IntType, NoneType, StrType, StructType, Type, UnionType
+from msgspec import Struct
+from msgspec.inspect import Field, StructType
 
+from _generate.fields import default, fields, kind, meanings
 from _generate.markdown import note, table
-from actors.runtime.settings import Limits, Settings
+from actors.runtime.settings import Settings
 
 _INTRODUCTION = """\
 # Settings
@@ -27,10 +25,14 @@ public_url = "https://jobs.example.org"
 
 [limits]
 body_bytes = 2_000_000
+
+[staging]
+roots = ["/data/shared", "/home/{owner}"]
 ```
 
 The same in the environment is `JOBWIRE_PORT=8080`, `JOBWIRE_PUBLIC_URL=https://jobs.example.org`
 and `JOBWIRE_LIMITS__BODY_BYTES=2000000`, with two underscores between table and name.
+A list is written with commas: `JOBWIRE_STAGING__ROOTS=/data/shared,/home/{owner}`.
 
 """
 
@@ -48,67 +50,65 @@ These are no settings of the service: commands read them to find it.
 """
 
 
+#: What stands above the table of each group of settings.
+_GROUPS = {
+    "limits": (
+        "Limits",
+        "Every limit has a clear answer when it is passed; see [errors](errors.md).",
+    ),
+    "local": (
+        "Jobs on this machine",
+        """\
+These bound the [jobs that the service runs](jobs.md) on its own machine.
+With `auto` they run only while the service listens on loopback, because they run as the same user
+as the service.""",
+    ),
+    "staging": (
+        "Files of jobs",
+        "[Files in and out](../how-to/stage-files.md) come from these directories and no others.",
+    ),
+    "callbacks": (
+        "Callbacks",
+        "How [callbacks](../how-to/receive-callbacks.md) are sent, and where they may go.",
+    ),
+}
+
+
 def settings_page() -> str:
     """Write the page."""
-    return (
-        note("actors/runtime/settings.py")
-        + "\n"
-        + _INTRODUCTION
-        + "## The service\n\n"
-        + _table(Settings, "")
-        + "\n## Limits (table `[limits]`)\n\n"
-        + "Every limit has a clear answer when it is passed; see [errors](errors.md).\n\n"
-        + _table(Limits, "limits.")
-        + "\n"
-        + _COMMAND_LINE
+    groups = [_group(field) for field in fields(Settings) if isinstance(field.type, StructType)]
+    return "\n".join(
+        [
+            note("actors/runtime/settings.py"),
+            _INTRODUCTION + "## The service\n\n" + _table(Settings, ""),
+            *groups,
+            _COMMAND_LINE,
+        ]
     )
 
 
+def _group(field: Field) -> str:
+    assert isinstance(field.type, StructType)
+    title, text = _GROUPS[field.name]
+    rows = _table(field.type.cls, f"{field.name}.")
+    return f"## {title} (table `[{field.name}]`)\n\n{text}\n\n{rows}"
+
+
 def _table(record: type[Struct], prefix: str) -> str:
-    meanings = dict(_meanings(record))
-    info = msgspec.inspect.type_info(record)
-    assert isinstance(info, StructType)
-    rows = []
-    for field in info.fields:
-        if isinstance(field.type, StructType):
-            continue
-        variable = "JOBWIRE_" + (prefix + field.name).upper().replace(".", "__")
-        rows.append(
-            [
-                f"`{prefix}{field.name}`",
-                f"`{variable}`",
-                _kind(field.type),
-                "" if field.default in (None, NODEFAULT) else f"`{field.default}`",
-                meanings[field.name],
-            ]
-        )
+    rows = list(_rows(record, prefix))
     return table(["setting", "environment", "type", "default", "meaning"], rows)
 
 
-def _meanings(record: type[Struct]) -> Iterator[tuple[str, str]]:
-    """Give the text that stands below each field."""
-    body = ast.parse(inspect.getsource(record)).body[0]
-    assert isinstance(body, ast.ClassDef)
-    for field, text in zip(body.body, body.body[1:], strict=False):
-        match field, text:
-            case ast.AnnAssign(target=ast.Name(name)), ast.Expr(value=ast.Constant(str(words))):
-                yield name, " ".join(words.split())
-
-
-def _kind(kind: Type) -> str:
-    match kind:
-        case IntType(ge=int(least), le=int(most)):
-            return f"integer, {least} to {most}"
-        case IntType(ge=int(least)):
-            return f"integer, at least {least}"
-        case FloatType(ge=float() | int() as least):
-            return f"number, at least {least:g}"
-        case FloatType(gt=float() | int() as bound):
-            return f"number, over {bound:g}"
-        case StrType():
-            return "text"
-        case UnionType(types):
-            return _kind(next(each for each in types if not isinstance(each, NoneType)))
-        case _:
-            message = f"the page does not know how to write the type {kind!r}"
-            raise TypeError(message)
+def _rows(record: type[Struct], prefix: str) -> Iterator[list[str]]:
+    texts = dict(meanings(record))
+    for field in fields(record):
+        if isinstance(field.type, StructType):
+            continue
+        variable = "JOBWIRE_" + (prefix + field.name).upper().replace(".", "__")
+        yield [
+            f"`{prefix}{field.name}`",
+            f"`{variable}`",
+            kind(field.type),
+            default(field),
+            texts[field.name],
+        ]

@@ -42,6 +42,10 @@ class Api:
         """Read."""
         return self._call("GET", path, None, self._authorization)
 
+    def post(self, path: str) -> Answer:
+        """Ask for something that needs no words."""
+        return self._call("POST", path, None, self._authorization)
+
     def make_job(self, wanted: Mapping[str, object]) -> Any:
         """Make a job; give its id, token and webhook."""
         body = json.dumps(wanted).encode()

@@ -1,5 +1,5 @@
 """
-Shows Jobwire at work: three platforms report, the service is killed, nothing is lost.
+Shows Jobwire at work: platforms report, jobs run, the service is killed, nothing is lost.
 
 Exits 0 only if every check held. Run it with `make demo`.
 """
@@ -19,6 +19,7 @@ from typing import Any
 
 from api import Api, Follower
 from bulk import Collector
+from runs import Runs
 from screen import Failed, Screen
 from service import Service
 from terminal import run_on_terminal
@@ -34,11 +35,13 @@ _KILL_AT = 800
 class Demo:
     """The steps, in their order."""
 
-    def __init__(self, screen: Screen, service: Service) -> None:
-        """Show on a screen."""
+    def __init__(self, screen: Screen, service: Service, folder: Path) -> None:
+        """Show on a screen; jobs have their files in a folder."""
         self._screen = screen
         self._service = service
+        self._folder = folder
         self._names: dict[str, str] = {}
+        self._runs = Runs(screen, service, self._names)
         self._api: Api
         self._follower: Follower
 
@@ -50,6 +53,7 @@ class Demo:
         self._script()
         self._webhook()
         self._stale(silent["id"])
+        self._runs.run(self._api, self._folder)
         self._bulk()
         self._stop()
 
@@ -236,9 +240,9 @@ def main() -> int:
     screen = Screen()
     screen.title("Jobwire: any platform reports a job's state with one small event.")
     folder = Path(tempfile.mkdtemp(prefix="jobwire-demo-"))
-    service = Service(folder / "data")
+    service = Service(folder / "data", roots=folder / "files")
     try:
-        Demo(screen, service).run()
+        Demo(screen, service, folder / "files").run()
     except (Failed, RuntimeError, OSError) as error:
         screen.failure(str(error))
         return 1

@@ -70,7 +70,7 @@ class Screen:
             Text.assemble(
                 (f"   │ {entry['received'][11:23]}  ", "dim"),
                 f"{name:<{_NAME_WIDTH}} {entry['name']:<8} ",
-                (f"{entry['state']:<9}", _colour(entry)),
+                (f"{entry['state']:<10}", _colour(entry)),
                 (f"{_brief(entry['data'])}{applied}", "dim"),
             )
         )

@@ -18,9 +18,10 @@ _PATIENCE_S = 10.0
 class Service:
     """`jobwire up` on a data folder and a free port."""
 
-    def __init__(self, folder: Path) -> None:
-        """Choose a port; nothing runs yet."""
+    def __init__(self, folder: Path, roots: Path) -> None:
+        """Choose a port; nothing runs yet. Jobs may have files below `roots`."""
         self.folder = folder
+        self.roots = roots
         self.port = _free_port()
         self.log = folder.with_name("service.log")
         self._process: subprocess.Popen[bytes] | None = None
@@ -40,7 +41,8 @@ class Service:
     def environment(self) -> dict[str, str]:
         """What the service and its command line see: no setting of the person who looks on."""
         kept = {key: text for key, text in os.environ.items() if not key.startswith("JOBWIRE_")}
-        return {**kept, "JOBWIRE_DATA": str(self.folder)}
+        settings = {"JOBWIRE_STAGING__ROOTS": str(self.roots), "JOBWIRE_LOCAL__GRACE_S": "0.5"}
+        return {**kept, **settings, "JOBWIRE_DATA": str(self.folder)}
 
     def start(self) -> float:
         """Start the service; give the seconds until it was ready."""

@@ -19,18 +19,21 @@ _GUARDED = {
 }
 
 _TABLE = """
-           | stage   staged submit     queued            run                update exit       finish   fail                   cancel     cancelled suspect lose found
-CREATED    | STAGING -      SUBMITTING -                 -                  same   -          -        FAILED                 CANCELLED  -         -       -    -
-STAGING    | same    STAGED -          -                 -                  same   -          -        retry/FAILED           CANCELLING -         -       -    -
-STAGED     | -       -      SUBMITTING -                 -                  same   -          -        retry/FAILED           CANCELLED  -         -       -    -
-SUBMITTING | -       -      same       QUEUED            RUNNING            same   COLLECTING FINISHED retry/FAILED           CANCELLING -         UNKNOWN -    -
-QUEUED     | -       -      -          same              RUNNING            same   COLLECTING FINISHED retry/FAILED           CANCELLING CANCELLED UNKNOWN -    -
-RUNNING    | -       -      -          -                 same               same   COLLECTING FINISHED retry/FAILED           CANCELLING CANCELLED UNKNOWN -    -
-COLLECTING | -       -      -          -                 -                  same   -          FINISHED retry/FAILED           -          -         -       -    -
-CANCELLING | -       same   -          same              same               same   COLLECTING FINISHED CANCELLED              same       CANCELLED UNKNOWN -    -
-RETRYING   | STAGING -      SUBMITTING -                 -                  same   -          -        FAILED                 CANCELLED  -         -       -    -
-UNKNOWN    | -       -      -          CANCELLING/QUEUED CANCELLING/RUNNING same   COLLECTING FINISHED retry/CANCELLED/FAILED CANCELLING CANCELLED same    LOST -
-LOST       | -       -      -          -                 -                  -      -          -        -                      -          -         -       -    UNKNOWN
+           | stage   staged submit     queued            run                update exit       finish   fail                   cancel     cancelled suspect lose found   hold release cleaned
+CREATED    | STAGING -      SUBMITTING -                 -                  same   -          -        FAILED                 CANCELLED  -         -       -    -       same same    -
+STAGING    | same    STAGED -          -                 -                  same   -          -        retry/FAILED           CANCELLING -         -       -    -       same same    -
+STAGED     | -       -      SUBMITTING -                 -                  same   -          -        retry/FAILED           CANCELLED  -         -       -    -       same same    -
+SUBMITTING | -       -      same       QUEUED            RUNNING            same   COLLECTING FINISHED retry/FAILED           CANCELLING -         UNKNOWN -    -       -    -       -
+QUEUED     | -       -      -          same              RUNNING            same   COLLECTING FINISHED retry/FAILED           CANCELLING CANCELLED UNKNOWN -    -       -    -       -
+RUNNING    | -       -      -          -                 same               same   COLLECTING FINISHED retry/FAILED           CANCELLING CANCELLED UNKNOWN -    -       -    -       -
+COLLECTING | -       -      -          -                 -                  same   -          FINISHED retry/FAILED           -          -         -       -    -       -    -       -
+CANCELLING | -       same   -          same              same               same   COLLECTING FINISHED CANCELLED              same       CANCELLED UNKNOWN -    -       -    -       -
+RETRYING   | STAGING -      SUBMITTING -                 -                  same   -          -        FAILED                 CANCELLED  -         -       -    -       same same    -
+UNKNOWN    | -       -      -          CANCELLING/QUEUED CANCELLING/RUNNING same   COLLECTING FINISHED retry/CANCELLED/FAILED CANCELLING CANCELLED same    LOST -       -    -       -
+LOST       | -       -      -          -                 -                  -      -          -        -                      -          -         -       -    UNKNOWN -    -       -
+FINISHED   | -       -      -          -                 -                  -      -          -        -                      -          -         -       -    -       -    -       same
+FAILED     | -       -      -          -                 -                  -      -          -        -                      -          -         -       -    -       -    -       same
+CANCELLED  | -       -      -          -                 -                  -      -          -        -                      -          -         -       -    -       -    -       same
 """  # noqa: E501 - the table is the documentation
 
 EXECUTION = Lifecycle(
@@ -80,6 +83,9 @@ EXECUTION = Lifecycle(
         "fail": EventKind(senders=("worker", "reaper"), meaning="did not succeed"),
         "cancel": EventKind(senders=("caller",), meaning="end it"),
         "cancelled": EventKind(senders=("worker",), meaning="nothing of it is alive"),
+        "hold": EventKind(senders=("caller",), meaning="let nothing of it start"),
+        "release": EventKind(senders=("caller",), meaning="let a held one go on"),
+        "cleaned": EventKind(senders=("worker",), meaning="its directory was cleaned up"),
         "suspect": EventKind(senders=("reaper",), meaning="no report for too long"),
         "lose": EventKind(senders=("reaper",), meaning="given up"),
         "found": EventKind(

@@ -11,14 +11,16 @@ from msgspec.structs import replace
 
 from actors.state_manager.decide import Keep, Refuse, decide, entry_of
 from schemas.commands import Outstanding
+from schemas.deliveries import Interest
 from schemas.events import Event
 from schemas.identifiers import EventId
-from schemas.jobs import NO_CHANGE, Change, Job, advance
+from schemas.jobs import NO_CHANGE, Change, Ending, Job, advance
 from schemas.lifecycle import Lifecycle
 from schemas.lifecycles import EXECUTION, PIPELINE
 from schemas.outcomes import Reason
 from schemas.tokens import Sender, identify
 from tests.support.factories import (
+    FAILED_WITH_CODE,
     KEYRING,
     OWNER,
     STRANGER,
@@ -464,17 +466,17 @@ _STAGE_AND_RUN = make_plan(stage_in=True, stage_out=True, tries=2)
             _planned(
                 "SUBMITTING", outstanding=Outstanding(EventId("staged-1"), "Submit", 1, after(0))
             ),
-            _worker("queued"),
+            _worker("queued", received=after(2)),
             "QUEUED",
-            {"outstanding": None},
+            {"outstanding": Outstanding(EventId("queued-1"), "Watch", 1, after(2))},
         ),
         (
             _planned(
                 "SUBMITTING", outstanding=Outstanding(EventId("staged-1"), "Submit", 1, after(0))
             ),
-            make_event("run", attempt=1),
+            make_event("run", attempt=1, received=after(2)),
             "RUNNING",
-            {"outstanding": None},
+            {"outstanding": Outstanding(EventId("run-1"), "Watch", 1, after(2))},
         ),
         (
             _planned(
@@ -490,9 +492,17 @@ _STAGE_AND_RUN = make_plan(stage_in=True, stage_out=True, tries=2)
             _planned("RUNNING"),
             _worker("exit", received=after(4)),
             "COLLECTING",
-            {"outstanding": Outstanding(EventId("exit-1"), "StageOut", 1, after(4))},
+            {
+                "outstanding": Outstanding(EventId("exit-1"), "StageOut", 1, after(4)),
+                "ending": Ending(),
+            },
         ),
-        (_planned("COLLECTING"), _worker("finish"), "FINISHED", {"outstanding": None}),
+        (
+            _planned("COLLECTING"),
+            _worker("finish", data=b'{"exit_code":0}'),
+            "FINISHED",
+            {"outstanding": None, "ending": Ending(0)},
+        ),
         (
             _planned("RUNNING"),
             make_signed("cancel", received=after(4)),
@@ -503,12 +513,17 @@ _STAGE_AND_RUN = make_plan(stage_in=True, stage_out=True, tries=2)
             },
         ),
         (_planned("CANCELLING", cancel_applied=True), make_signed("cancel"), "CANCELLING", None),
-        (_planned("STAGED"), make_signed("cancel"), "CANCELLED", {"outstanding": None}),
+        (
+            _planned("STAGED"),
+            make_signed("cancel"),
+            "CANCELLED",
+            {"outstanding": None, "cause": "cancelled"},
+        ),
         (
             _planned("CANCELLING", cancel_applied=True),
-            _worker("cancelled"),
+            _worker("cancelled", data=b'{"cause":"cancelled","exit_code":143,"signal":"TERM"}'),
             "CANCELLED",
-            {"outstanding": None},
+            {"outstanding": None, "cause": "cancelled", "ending": Ending(143, "TERM")},
         ),
     ],
     ids=lambda value: f"{value.state}-" if isinstance(value, Job) else None,
@@ -538,17 +553,147 @@ def test_a_failure_is_tried_again_while_tries_are_left_and_no_cancel_was_applied
 ) -> None:
     job = _planned("RUNNING", plan=make_plan(tries=2), **fields)
 
-    assert _kept(_decide(job, _worker("fail"), lifecycle=EXECUTION)).state == state
+    fail = _worker("fail", data=FAILED_WITH_CODE)
+
+    assert _kept(_decide(job, fail, lifecycle=EXECUTION)).state == state
 
 
 @pytest.mark.parametrize(("stage_in", "command"), [(True, "StageIn"), (False, "Submit")])
 def test_another_attempt_begins_with_its_first_command(stage_in: bool, command: str) -> None:
     job = _planned("RUNNING", plan=make_plan(stage_in=stage_in, tries=3))
 
-    verdict = _kept(_decide(job, _worker("fail", received=after(9)), lifecycle=EXECUTION))
+    fail = _worker("fail", received=after(9), data=FAILED_WITH_CODE)
+    verdict = _kept(_decide(job, fail, lifecycle=EXECUTION))
 
     outstanding = Outstanding(EventId("fail-1"), command, 2, after(9))  # type: ignore[arg-type]
-    assert changes(verdict.change) == {"attempt": 2, "outstanding": outstanding}
+    assert changes(verdict.change) == {
+        "attempt": 2,
+        "outstanding": outstanding,
+        "cause": "exit_code",
+        "ending": Ending(3),
+    }
+
+
+@pytest.mark.parametrize("data", [b'{"cause":"walltime"}', b"{}", b"7"])
+def test_a_cause_that_is_not_named_is_not_tried_again(data: bytes) -> None:
+    job = _planned("RUNNING", plan=make_plan(tries=5))
+
+    assert _kept(_decide(job, _worker("fail", data=data), lifecycle=EXECUTION)).state == "FAILED"
+
+
+@pytest.mark.parametrize(("attempt", "pause_s"), [(1, 2), (2, 6), (3, 18), (20, 86_400)])
+def test_each_pause_before_another_attempt_is_longer(attempt: int, pause_s: float) -> None:
+    plan = make_plan(tries=50, backoff_s=2.0, backoff_factor=3.0)
+    fail = _worker("fail", attempt=attempt, received=after(9), data=FAILED_WITH_CODE)
+
+    verdict = _kept(_decide(_planned(plan=plan, attempt=attempt), fail, lifecycle=EXECUTION))
+
+    awaited = verdict.change.outstanding
+    assert isinstance(awaited, Outstanding)
+    assert awaited.since == after(9 + pause_s)
+
+
+def test_a_job_for_later_awaits_its_first_command_then() -> None:
+    birth = make_birth(lifecycle="execution", plan=make_plan(start_after=after(60)))
+
+    verdict = _kept(_decide(None, make_create(birth=birth), lifecycle=EXECUTION))
+
+    assert isinstance(verdict.change.outstanding, Outstanding)
+    assert verdict.change.outstanding.since == after(60)
+
+
+@pytest.mark.parametrize("name", ["stage", "submit"])
+@pytest.mark.parametrize("state", ["CREATED", "RETRYING"])
+def test_nothing_of_a_held_job_starts(name: str, state: str) -> None:
+    verdict = _kept(_decide(_planned(state, held=True), _worker(name), lifecycle=EXECUTION))
+
+    assert (verdict.state, verdict.reason) == (state, Reason.HELD)
+
+
+def test_a_released_job_awaits_its_command_anew() -> None:
+    awaited = Outstanding(EventId("create"), "StageIn", 1, after(0))
+    job = _planned("CREATED", held=True, outstanding=awaited)
+
+    held = _kept(_decide(job, make_signed("hold"), lifecycle=EXECUTION))
+    released = _kept(_decide(job, make_signed("release", received=after(7)), lifecycle=EXECUTION))
+
+    assert changes(held.change) == {"held": True}
+    again = Outstanding(EventId("release-1"), "StageIn", 1, after(7))
+    assert changes(released.change) == {"held": False, "outstanding": again}
+
+
+def test_a_job_that_runs_cannot_be_held() -> None:
+    verdict = _kept(_decide(_planned("RUNNING"), make_signed("hold"), lifecycle=EXECUTION))
+
+    assert verdict.reason is Reason.WRONG_STATE
+
+
+@pytest.mark.parametrize(
+    ("when", "state", "event", "expected"),
+    [
+        ("always", "RUNNING", "finish", after(65)),
+        ("always", "RUNNING", "fail", after(65)),
+        ("on_success", "RUNNING", "finish", after(65)),
+        ("on_success", "RUNNING", "fail", None),
+        ("never", "RUNNING", "finish", None),
+        ("always", "CREATED", "fail", None),
+    ],
+)
+def test_the_directory_of_an_ended_job_is_cleaned_up_as_it_was_asked(
+    when: str, state: str, event: str, expected: object
+) -> None:
+    plan = make_plan(clean_when=when, clean_after_s=60.0)
+
+    ended = _worker(event, received=after(5))
+    verdict = _kept(_decide(_planned(state, plan=plan), ended, lifecycle=EXECUTION))
+
+    awaited = verdict.change.outstanding
+    assert awaited == (expected and Outstanding(EventId(f"{event}-1"), "CleanUp", 1, after(65)))
+
+
+def test_a_cleaned_job_awaits_nothing() -> None:
+    awaited = Outstanding(EventId("finish-1"), "CleanUp", 1, after(0))
+    job = _planned("FINISHED", outstanding=awaited)
+
+    verdict = _kept(_decide(job, _worker("cleaned"), lifecycle=EXECUTION))
+
+    assert (verdict.state, changes(verdict.change)) == ("FINISHED", {"outstanding": None})
+
+
+_TOLD = Interest("sub_1")
+
+
+@pytest.mark.parametrize(
+    ("interest", "name", "told"),
+    [
+        (_TOLD, "run", True),
+        (_TOLD, "update", False),
+        (_TOLD, "no-such-event", False),
+        (Interest("sub_1", states=("RUNNING",)), "run", True),
+        (Interest("sub_1", states=("FINISHED",)), "run", False),
+        (Interest("sub_1", outcomes=("success",)), "finish", True),
+        (Interest("sub_1", outcomes=("failure",)), "finish", False),
+        (Interest("sub_1", events=("update",)), "update", True),
+        (Interest("sub_1", events=("update",)), "run", False),
+        (Interest("sub_1", ("FAILED",), ("success",), ("update",)), "finish", True),
+    ],
+)
+def test_an_entry_names_the_subscriptions_that_must_be_told(
+    interest: Interest, name: str, told: bool
+) -> None:
+    job = make_job(state="CREATED" if name == "run" else "RUNNING", interests=(interest,))
+    event = make_event(name)
+
+    entry = entry_of(job, event, _kept(_decide(job, event)), PIPELINE)
+
+    assert entry.due == (("sub_1",) if told else ())
+
+
+def test_a_creation_is_told_too() -> None:
+    birth = make_birth(interests=(_TOLD,))
+    event = make_create(birth=birth)
+
+    assert entry_of(None, event, _kept(_decide(None, event)), PIPELINE).due == ("sub_1",)
 
 
 def test_an_unknown_job_that_was_to_be_cancelled_ends_cancelled() -> None:

@@ -270,28 +270,83 @@ async def _collect(bench: Bench) -> list[Command]:
     return commands
 
 
-def _planned(number: int = 1) -> Event:
-    birth = make_birth(lifecycle="execution", plan=make_plan())
+def _planned(number: int = 1, **plan: Any) -> Event:
+    birth = make_birth(lifecycle="execution", plan=make_plan(**plan))
     return make_create(job=job_id(number), birth=birth, received=after(number))
 
 
 async def test_old_commands_are_published_again_and_young_ones_are_not(bench: Bench) -> None:
     commands = await _collect(bench)
     await bench.settle(_planned(1), _planned(5))
+    bench.now = after(11)
 
-    count = await bench.reaper().republish(after(5))
+    count = await bench.reaper().republish()
     await until(lambda: len(commands) == 1)
 
     assert count == 1
     assert commands[0].job == job_id(1)
 
 
+async def test_a_command_that_stays_unanswered_is_published_less_and_less_often(
+    bench: Bench,
+) -> None:
+    await _collect(bench)
+    await bench.settle(_planned(0))
+    reaper, moments = bench.reaper(), []
+
+    for second in range(2_000):
+        bench.now = after(second)
+        moments += [second] * await reaper.republish()
+
+    assert moments == [10, 20, 40, 80, 160, 320, 640, 1240, 1840]
+
+
+async def test_a_command_for_later_is_published_when_its_time_has_come(bench: Bench) -> None:
+    commands = await _collect(bench)
+    await bench.settle(_planned(0, start_after=after(60)))
+    reaper = bench.reaper()
+    await reaper.republish(everything=True)
+
+    bench.now = after(59)
+    early = await reaper.republish()
+    bench.now = after(60)
+    late = await reaper.republish()
+    await until(lambda: len(commands) == 1)
+
+    assert (early, late) == (0, 1)
+
+
+async def test_a_held_job_starts_when_it_is_released(bench: Bench) -> None:
+    commands = await _collect(bench)
+    await bench.settle(_planned(0, held=True))
+    bench.now = after(100)
+
+    held = await bench.reaper().republish(everything=True)
+    await bench.settle(make_signed("release", job=job_id(0), received=after(100)))
+    released = await bench.reaper().republish(everything=True)
+    await until(lambda: len(commands) == 1)
+
+    assert (held, released) == (0, 1)
+    assert commands[0].entry == "release-1"
+
+
+async def test_more_commands_than_one_page_are_all_published(bench: Bench) -> None:
+    commands = await _collect(bench)
+    await bench.settle(*(_planned(number) for number in range(1_203)))
+    bench.now = after(5_000)
+
+    count = await bench.reaper().republish(everything=True)
+    await until(lambda: len(commands) == 1_203)
+
+    assert count == 1_203
+
+
 async def test_an_answered_command_is_not_published_again(bench: Bench) -> None:
     await bench.settle(
-        _planned(), make_signed("submit", role="worker"), make_event("run", attempt=1)
+        _planned(), make_signed("submit", role="worker"), make_signed("finish", role="worker")
     )
 
-    assert await bench.reaper().republish(after(100)) == 0
+    assert await bench.reaper().republish() == 0
 
 
 async def test_at_its_start_it_publishes_everything_that_is_awaited(bench: Bench) -> None:

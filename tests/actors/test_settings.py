@@ -103,3 +103,57 @@ def test_a_wrong_variable_is_refused_with_a_word_on_what_is_wrong(
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match=r"absent\.toml"):
         load_settings(tmp_path / "absent.toml", {})
+
+
+def test_a_list_is_written_with_commas_in_the_environment() -> None:
+    settings = load_settings(
+        None,
+        {
+            "JOBWIRE_STAGING__ROOTS": "/data/{owner}, /scratch",
+            "JOBWIRE_CALLBACKS__SCHEDULE_S": "0,1.5",
+            "JOBWIRE_CALLBACKS__ALLOW": "",
+        },
+    )
+
+    assert settings.staging.roots == ("/data/{owner}", "/scratch")
+    assert settings.callbacks.schedule_s == (0, 1.5)
+    assert settings.callbacks.allow == ()
+
+
+@pytest.mark.parametrize(
+    ("host", "enabled", "runs"),
+    [
+        ("127.0.0.1", "auto", True),
+        ("localhost", "auto", True),
+        ("::1", "auto", True),
+        ("0.0.0.0", "auto", False),
+        ("jobs.example.org", "auto", False),
+        ("127.0.0.1", "no", False),
+        ("0.0.0.0", "yes", True),
+    ],
+)
+def test_jobs_run_here_only_while_nobody_else_can_reach_the_service(
+    host: str, enabled: str, runs: bool
+) -> None:
+    variables = {"JOBWIRE_HOST": host, "JOBWIRE_LOCAL__ENABLED": enabled}
+
+    assert load_settings(None, variables).runs_jobs is runs
+
+
+@pytest.mark.parametrize(
+    ("host", "allow", "networks"),
+    [
+        ("127.0.0.1", None, ("127.0.0.0/8",)),
+        ("0.0.0.0", None, ()),
+        ("127.0.0.1", "10.0.0.0/8", ("10.0.0.0/8",)),
+        ("127.0.0.1", "", ()),
+    ],
+)
+def test_callbacks_reach_this_machine_only_while_nobody_else_reaches_the_service(
+    host: str, allow: str | None, networks: tuple[str, ...]
+) -> None:
+    variables = {"JOBWIRE_HOST": host}
+    if allow is not None:
+        variables["JOBWIRE_CALLBACKS__ALLOW"] = allow
+
+    assert load_settings(None, variables).may_call == networks

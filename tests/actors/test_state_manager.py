@@ -217,7 +217,7 @@ async def test_an_awaited_command_is_published_after_the_commit(ring: Ring) -> N
     await until(lambda: len(commands) == 1)
 
     command = msgspec.msgpack.decode(commands[0], type=Command)
-    assert command == Command(job_id(), create.id, "Submit", 1)
+    assert command == Command(job_id(), create.id, "Submit", 1, owner=OWNER)
     assert ring.metric("commands_sent_total", kind="Submit") == 1
 
 
@@ -344,4 +344,4 @@ async def test_a_bus_that_takes_no_command_stops_no_commit(ring: Ring) -> None:
     await until(lambda: any(topic == "replies.a" for topic, _ in ring.heard))
 
     assert await ring.history() == ["create"]
-    assert [job.id for job in await ring.store.outstanding(after(60), 9)] == [job_id()]
+    assert [each.job.id for each in await ring.store.outstanding(after(60), None, 9)] == [job_id()]

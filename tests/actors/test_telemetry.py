@@ -47,4 +47,4 @@ def test_no_metric_is_labelled_by_a_job() -> None:
         for label in getattr(metric, "_labelnames", ())
     }
 
-    assert labels == {"applied", "reason", "code", "kind"}
+    assert labels == {"applied", "reason", "code", "kind", "result"}

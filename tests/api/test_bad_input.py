@@ -25,6 +25,7 @@ _UNKNOWN = "2f1c6c1e-7f43-4c0e-9a51-0d6a3c1f5a10"
 _JSON = {"Content-Type": "application/json"}
 _LIMITS = Limits(
     body_bytes=100_000,
+    spec_bytes=20_000,
     ndjson_bytes=200_000,
     data_bytes=20_000,
     tags_per_job=3,
@@ -70,6 +71,15 @@ def _post(path: str, body: Any, status: int, code: str, pointer: str | None = No
 
 def _get(path: str, status: int, code: str, pointer: str | None = None) -> Row:
     return Row("GET", path, None, status, code, pointer)
+
+
+#: A job that could run.
+_TRUE = {"argv": ["true"]}
+
+
+def _spec(fields: dict[str, Any], pointer: str, code: str = "invalid") -> Row:
+    """Ask for a job whose spec has one thing wrong in it."""
+    return _post("/v1/jobs", {"spec": {**_TRUE, **fields}}, 422, code, f"/spec{pointer}")
 
 
 _EVENT = {"uuid": "{job}", "name": "update"}
@@ -218,9 +228,95 @@ _ROWS: dict[str, Row] = {
     "job: unknown lifecycle": _post(
         "/v1/jobs", {"lifecycle": "none"}, 422, "unknown_lifecycle", "/lifecycle"
     ),
-    "job: lifecycle that cannot run": _post(
-        "/v1/jobs", {"lifecycle": "execution"}, 422, "not_runnable", "/lifecycle"
+    "job: no spec to run": _post("/v1/jobs", {"lifecycle": "execution"}, 422, "invalid", "/spec"),
+    "job: a spec to run elsewhere": _post(
+        "/v1/jobs", {"lifecycle": "pipeline", "spec": _TRUE}, 422, "invalid", "/lifecycle"
     ),
+    "job: hold of a job elsewhere": _post("/v1/jobs", {"hold": True}, 422, "invalid", "/hold"),
+    "job: priority of a job elsewhere": _post(
+        "/v1/jobs", {"priority": 3}, 422, "invalid", "/priority"
+    ),
+    "job: start of a job elsewhere": _post(
+        "/v1/jobs", {"start_after": "2030-01-01T00:00:00Z"}, 422, "invalid", "/start_after"
+    ),
+    "job: priority too high": _post(
+        "/v1/jobs", {"spec": _TRUE, "priority": 101}, 422, "invalid", "/priority"
+    ),
+    "job: start that is no time": _post(
+        "/v1/jobs", {"spec": _TRUE, "start_after": "soon"}, 422, "invalid", "/start_after"
+    ),
+    "spec: no command": _spec({"argv": []}, "/argv"),
+    "spec: no program": _spec({"argv": [""]}, "/argv/0"),
+    "spec: argument with NUL": _spec({"argv": ["echo", "a\0b"]}, "/argv/1"),
+    "spec: argument that is no text": _spec({"argv": ["echo", 1]}, "/argv/1"),
+    "spec: a shell string": _spec({"argv": "echo hello"}, "/argv"),
+    "spec: unknown field": _spec({"argv": ["true"], "args": []}, "/args"),
+    "spec: variable with a bad name": _spec({"env": {"A-B": "1"}}, "/env/A-B"),
+    "spec: variable with NUL": _spec({"env": {"A": "\0"}}, "/env/A"),
+    "spec: variable of the service": _spec({"env": {"JOBWIRE_TOKEN": "x"}}, "/env/JOBWIRE_TOKEN"),
+    "spec: secret that is a path": _spec({"env": {"A": {"secret": "../x"}}}, "/env/A/secret"),
+    "spec: unknown secret": _spec(
+        {"env": {"A": {"secret": "x"}}}, "/env/A/secret", "unknown_secret"
+    ),
+    "spec: unknown site": _spec({"site": "moon"}, "/site", "not_runnable"),
+    "spec: too many cores": _spec({"resources": {"cores": 5_000}}, "/resources/cores"),
+    "spec: no time at all": _spec({"resources": {"walltime_s": 0}}, "/resources/walltime_s"),
+    "spec: unknown cause": _spec({"retries": {"on": ["bad luck"]}}, "/retries/on/0"),
+    "spec: stdout elsewhere": _spec({"stdout": "../x"}, "/stdout", "bad_path"),
+    "spec: stdout absolute": _spec({"stdout": "/etc/x"}, "/stdout", "bad_path"),
+    "spec: stdout with a home": _spec({"stdout": "~root"}, "/stdout", "bad_path"),
+    "spec: stdout like an option": _spec({"stdout": "-rf"}, "/stdout", "bad_path"),
+    "spec: stderr with a newline": _spec({"stderr": "a\nb"}, "/stderr", "bad_path"),
+    "spec: stderr with a backslash": _spec({"stderr": "a\\b"}, "/stderr", "bad_path"),
+    "spec: stderr too long": _spec({"stderr": "x" * 256}, "/stderr", "bad_path"),
+    "spec: stderr that is a pattern": _spec({"stderr": "*"}, "/stderr", "bad_path"),
+    "spec: directory outside of the roots": _spec(
+        {"directory": "file:///etc"}, "/directory", "outside_roots"
+    ),
+    "spec: relative directory": _spec({"directory": "data"}, "/directory", "bad_path"),
+    "spec: input outside of the roots": _spec(
+        {"stage_in": [{"from": "file:///etc/passwd"}]}, "/stage_in/0/from", "outside_roots"
+    ),
+    "spec: input by another scheme": _spec(
+        {"stage_in": [{"from": "http://127.0.0.1/x"}]}, "/stage_in/0/from", "unknown_scheme"
+    ),
+    "spec: input from a host": _spec(
+        {"stage_in": [{"from": "file://host/x"}]}, "/stage_in/0/from", "bad_path"
+    ),
+    "spec: input with dots": _spec(
+        {"stage_in": [{"from": "file:///data/../etc/passwd"}]}, "/stage_in/0/from", "bad_path"
+    ),
+    "spec: input with escaped dots": _spec(
+        {"stage_in": [{"from": "file:///data/%2e%2e/x"}]}, "/stage_in/0/from", "bad_path"
+    ),
+    "spec: input to outside": _spec(
+        {"stage_in": [{"from": "x", "to": "a/../../b"}]}, "/stage_in/0/to", "bad_path"
+    ),
+    "spec: digest of a pattern": _spec(
+        {"stage_in": [{"from": "*.txt", "sha256": "0" * 64}]}, "/stage_in/0/sha256"
+    ),
+    "spec: output from outside": _spec(
+        {"stage_out": [{"from": "/etc/shadow", "to": "x"}]}, "/stage_out/0/from", "bad_path"
+    ),
+    "spec: output outside of the roots": _spec(
+        {"stage_out": [{"from": "x", "to": "file:///etc/x"}]}, "/stage_out/0/to", "outside_roots"
+    ),
+    "spec: kept files outside": _spec(
+        {"clean_up": {"keep": ["../*"]}}, "/clean_up/keep/0", "bad_path"
+    ),
+    "spec: too large": _post(
+        "/v1/jobs",
+        {"spec": {"argv": ["echo", "x" * 30_000]}},
+        413,
+        "too_large",
+        "/spec",
+    ),
+    "select: nothing": _post("/v1/jobs/cancel", {}, 422, "nothing_selected"),
+    "select: not an id": _post("/v1/jobs/cancel", {"ids": ["x"]}, 422, "invalid", "/ids"),
+    "select: an unknown id": _post(
+        "/v1/jobs/hold", {"ids": [_UNKNOWN]}, 404, "unknown_job", "/ids"
+    ),
+    "select: unknown field": _post("/v1/jobs/release", {"tags": ["x"]}, 422, "invalid", "/tags"),
     "job: unknown parent": _post(
         "/v1/jobs", {"parent": _UNKNOWN}, 422, "unknown_parent", "/parent"
     ),

@@ -30,6 +30,12 @@ _JOB_KEYS = {
     "updated",
     "deadline_s",
     "heartbeat_s",
+    "attempt",
+    "held",
+    "exit_code",
+    "signal",
+    "detail",
+    "retry_of",
 }
 
 
@@ -53,6 +59,7 @@ async def test_a_new_job_is_answered_with_everything_needed_to_report_on_it(
         "job": base,
         "history": f"{base}/history",
         "stream": f"{base}/stream",
+        "callbacks": [],
     }
 
 
@@ -80,7 +87,7 @@ async def test_a_job_is_shown_with_everything_it_was_made_with(service: Service)
 
     job = (await service.admin.get(made["job"])).json
 
-    assert set(job) == _JOB_KEYS | {"data"}
+    assert set(job) == _JOB_KEYS | {"data", "spec", "callbacks"}
     assert _MOMENT.fullmatch(job.pop("created"))
     assert _MOMENT.fullmatch(job.pop("updated"))
     assert job == {
@@ -99,6 +106,14 @@ async def test_a_job_is_shown_with_everything_it_was_made_with(service: Service)
         "deadline_s": 60.0,
         "heartbeat_s": 0.5,
         "data": {"x": [1, 2.5, None]},
+        "attempt": 1,
+        "held": False,
+        "exit_code": None,
+        "signal": None,
+        "detail": None,
+        "retry_of": None,
+        "spec": None,
+        "callbacks": [],
     }
 
 

@@ -7,24 +7,44 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from msgspec import structs
+from msgspec import Struct, structs
 
+from actors.operations.births import JobRequest
 from actors.runtime.folder import DataFolder
-from actors.runtime.settings import Limits, Settings
+from actors.runtime.settings import Settings
 from actors.runtime.telemetry import Telemetry
 from actors.system import System
-from schemas import errors
+from schemas import errors, specs
+from schemas.deliveries import Callback
 from schemas.errors import JobwireError
 from schemas.lifecycle import CREATE, RESERVED
 from schemas.lifecycles import BUILT_IN
 from schemas.outcomes import Reason
+from schemas.specs import Cause
 from tests.architecture.sources import ROOT, modules
 
 _REFERENCE: Final = ROOT / "docs" / "reference"
 
-_SETTINGS = [
-    *(field.name for field in structs.fields(Settings)),
-    *(field.name for field in structs.fields(Limits)),
+
+def _settings(record: type[Struct], prefix: str = "") -> list[str]:
+    """Give the names of all settings; one in a table has its table's name before it."""
+    return [
+        name
+        for field in structs.fields(record)
+        for name in (
+            _settings(field.type, f"{field.name}.")
+            if isinstance(field.type, type) and issubclass(field.type, Struct)
+            else [f"{prefix}{field.name}"]
+        )
+    ]
+
+
+_SETTINGS = _settings(Settings)
+#: Records that say what a job is asked to be.
+_ASKED = [
+    JobRequest,
+    Callback,
+    *(each for each in vars(specs).values() if isinstance(each, type) and issubclass(each, Struct)),
 ]
 _METRICS = sorted(Telemetry().registry._names_to_collectors)
 _EVENTS = sorted({CREATE, *RESERVED, *(e for table in BUILT_IN.values() for e in table.events)})
@@ -38,10 +58,17 @@ _DEFAULT_CODES = {
 }
 
 
-#: What these raise never travels over HTTP, or has just done so.
+#: What these raise never travels over HTTP, or has just done so; what workers meet becomes a job's
+#: cause and detail.
 _NOT_HTTP = (
+    "actors/batch_systems/",
     "actors/cli/",
     "actors/client/",
+    "actors/hosts/",
+    "actors/notifier/",
+    "actors/runtime/secrets.py",
+    "actors/stager/",
+    "actors/submitter/",
     "actors/stores/sqlite/backup.py",
     "schemas/errors.py",
     "schemas/problems.py",
@@ -76,19 +103,20 @@ def _page(name: str) -> str:
     return (_REFERENCE / f"{name}.md").read_text()
 
 
-@pytest.mark.parametrize("setting", [name for name in _SETTINGS if name != "limits"])
+@pytest.mark.parametrize("setting", _SETTINGS)
 def test_a_setting_is_in_the_reference(setting: str) -> None:
-    assert f"`{setting}`" in _page("settings") or f".{setting}`" in _page("settings")
+    variable = "JOBWIRE_" + setting.upper().replace(".", "__")
+
+    assert f"| `{setting}` | `{variable}` |" in _page("settings")
 
 
-@pytest.mark.parametrize("setting", [name for name in _SETTINGS if name != "limits"])
+@pytest.mark.parametrize("setting", _SETTINGS)
 def test_a_setting_is_looked_at_by_something(setting: str) -> None:
     users = [
         module.path
         for module in modules("actors")
-        if module.path != "actors/runtime/settings.py"
         for node in ast.walk(module.tree)
-        if isinstance(node, ast.Attribute) and node.attr == setting
+        if isinstance(node, ast.Attribute) and node.attr == setting.rpartition(".")[2]
     ]
 
     assert users
@@ -112,9 +140,34 @@ def test_a_reason_is_in_the_reference(reason: str) -> None:
     assert f"`{reason}`" in _page("events")
 
 
+@pytest.mark.parametrize(
+    "field",
+    sorted({field.encode_name for record in _ASKED for field in structs.fields(record)}),
+)
+def test_a_field_of_what_a_job_is_asked_to_be_is_in_the_reference(field: str) -> None:
+    assert f"| `{field}` |" in _page("jobs")
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+def test_a_cause_is_in_the_reference_and_explained(cause: str) -> None:
+    explained = (ROOT / "docs" / "explanation" / "retries-and-causes.md").read_text()
+
+    assert f"| `{cause}` |" in _page("jobs")
+    assert f"`{cause}`" in explained
+
+
+@pytest.mark.parametrize("state", list(BUILT_IN["execution"].states))
+def test_a_state_of_a_job_that_runs_here_is_explained(state: str) -> None:
+    assert f"| **{state}** |" in _page("jobs")
+
+
 @pytest.mark.parametrize("event", _EVENTS)
 def test_an_event_of_a_built_in_lifecycle_is_in_the_reference(event: str) -> None:
     assert f"`{event}`" in _page("events") + _page("lifecycles")
+
+
+def test_the_records_of_a_spec_are_found() -> None:
+    assert {specs.Spec, specs.StageIn, specs.Retries} <= set(_ASKED)
 
 
 def test_every_route_is_in_the_reference(tmp_path: Path) -> None:

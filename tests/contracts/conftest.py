@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 
 import pytest
 
+from actors.filesystems.base import FileSystem
+from actors.filesystems.file import FileTree
 from actors.stores.base import Store
 from actors.stores.sqlite import SqliteStore
 from actors.transports.base import Transport
@@ -28,6 +30,16 @@ TRANSPORTS: Final = {
 STORES: Final[dict[str, Callable[[Path], Store]]] = {
     "sqlite": lambda folder: SqliteStore(folder / "jobwire.db"),
 }
+
+FILE_SYSTEMS: Final[dict[str, Callable[[Path], FileSystem]]] = {
+    "file": FileTree,
+}
+
+
+@pytest.fixture(params=FILE_SYSTEMS)
+def files(request: pytest.FixtureRequest, tmp_path: Path) -> FileSystem:
+    """Give each kind of file system in turn, of the directory `tree`."""
+    return FILE_SYSTEMS[request.param](tmp_path / "tree")
 
 
 @pytest.fixture(params=TRANSPORTS)

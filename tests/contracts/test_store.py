@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 import pytest
 from msgspec import UNSET
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 
 from actors.stores.base import Commit, Count, EventKey, JobFilter, Known, Record, Store
 from schemas.commands import Outstanding
-from schemas.identifiers import EventId
+from schemas.identifiers import EventId, JobId
 from schemas.jobs import Change, Entry, Job
 from schemas.outcomes import Reason
 from tests.support.commits import keep, make_commit
@@ -605,32 +606,76 @@ async def test_a_deleted_job_is_not_watched(store: Store) -> None:
     assert await store.stale(after(10_000), 9) == []
 
 
-async def test_jobs_with_an_old_command_are_outstanding_oldest_first(store: Store) -> None:
-    jobs = {}
-    for number, seconds in ((1, 20), (2, 10)):
-        job = job_id(number)
-        awaited = Outstanding(EventId("create-1"), "Submit", 1, after(seconds))
+async def _await_commands(store: Store, **seconds: float) -> list[Entry]:
+    """Make jobs 1, 2, ... that await a command since so many seconds after the beginning."""
+    creates = []
+    for number, since in enumerate(seconds.values(), 1):
+        awaited = Outstanding(EventId("create-1"), "Submit", 1, after(since))
         change = Change(birth=make_birth(), generation=1, outstanding=awaited)
-        jobs[number] = [make_entry(job=job, change=change)]
-        await keep(store, *jobs[number])
-    await keep(store, *make_history(job=job_id(3)))
+        create = make_entry(job=job_id(number), received=after(0), change=change)
+        await keep(store, create)
+        creates.append(create)
+    return creates
 
-    found = [[job.id for job in await store.outstanding(after(s), 9)] for s in (10, 11, 21)]
 
-    assert found == [[], [job_id(2)], [job_id(2), job_id(1)]]
-    assert [job.id for job in await store.outstanding(after(99), 1)] == [job_id(2)]
+async def _awaited(store: Store, until: datetime) -> list[JobId]:
+    return [each.job.id for each in await store.outstanding(until, None, 9)]
+
+
+async def test_a_command_for_now_is_published_again_after_a_while_one_for_later_then(
+    store: Store,
+) -> None:
+    await _await_commands(store, now=0, later=5, much_later=60)
+    await keep(store, *make_history(job=job_id(4)))
+
+    found = [await _awaited(store, after(s)) for s in (4, 5, 10, 60)]
+
+    assert found == [[], [job_id(2)], [job_id(2), job_id(1)], [job_id(2), job_id(1), job_id(3)]]
+    assert await _awaited(store, after(9_999)) == found[-1]
+
+
+async def test_jobs_that_await_a_command_come_in_pages(store: Store) -> None:
+    await _await_commands(store, one=7, two=7, three=3)
+
+    pages, last = [], None
+    while page := await store.outstanding(after(99), last, 1):
+        pages.append((page[0].at, page[0].job.id))
+        last = page[-1]
+
+    assert pages == [(after(3), job_id(3)), (after(7), job_id(1)), (after(7), job_id(2))]
+
+
+async def test_a_postponed_command_waits_unless_its_job_has_moved_on(store: Store) -> None:
+    first, second = await _await_commands(store, first=5, second=5)
+    jobs = [fold([first]), fold([second])]
+    run = make_entry(job=job_id(2), seq=2, name="run", received=after(6), change=Change(held=False))
+    await keep(store, run, before=[jobs[1]])
+
+    await store.postpone([(job, after(300)) for job in jobs])
+    await store.postpone([])
+
+    assert await _awaited(store, after(299)) == [job_id(2)]
+    assert len(await _awaited(store, after(300))) == 2
+
+
+async def test_a_held_job_is_not_outstanding_until_it_is_released(store: Store) -> None:
+    (create,) = await _await_commands(store, one=5)
+    hold = make_entry(seq=2, name="hold", received=after(1), change=Change(held=True))
+    await keep(store, hold, before=[fold([create])])
+    held = await _awaited(store, after(9_999))
+    release = make_entry(seq=3, name="release", received=after(2), change=Change(held=False))
+    await keep(store, release, before=[fold([create, hold])])
+
+    assert (held, await _awaited(store, after(9_999))) == ([], [job_id(1)])
 
 
 async def test_an_answered_command_is_not_outstanding(store: Store) -> None:
-    awaited = Outstanding(EventId("create-1"), "Submit", 1, after(0))
-    change = Change(birth=make_birth(), generation=1, outstanding=awaited)
-    create = make_entry(change=change)
-    await keep(store, create)
+    (create,) = await _await_commands(store, one=0)
     run = make_entry(seq=2, name="run", change=Change(outstanding=None))
 
     await keep(store, run, before=[fold([create])])
 
-    assert await store.outstanding(after(99), 9) == []
+    assert await _awaited(store, after(9_999)) == []
 
 
 # --- records --------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct, structs
 from ring_script import Again, Intent
 
+from schemas.deliveries import Interest
 from schemas.events import Event, SignedAuthority, TokenAuthority, payload_digest
 from schemas.identifiers import EventId, JobId
 from schemas.jobs import Birth, Job, Plan
@@ -41,8 +42,23 @@ def job_id(index: int) -> JobId:
 def birth_of(index: int, pick: int) -> Birth:
     """Give every second job to the lifecycle of jobs that run here."""
     if index % 2:
-        plan = Plan(bool(pick & 1), bool(pick & 2), 1 + pick % 3)
-        return Birth(owner=OWNER, lifecycle="execution", lifecycle_version=1, plan=plan)
+        plan = Plan(
+            bool(pick & 1),
+            bool(pick & 2),
+            1 + pick % 3,
+            retry_on=("exit_code",),
+            backoff_s=(0.0, 5.0, 1e6)[pick % 3],
+            held=bool(pick & 4),
+            clean_when=("always", "on_success", "never")[pick % 3],
+            clean_after_s=float(pick & 8),
+        )
+        return Birth(
+            owner=OWNER,
+            lifecycle="execution",
+            lifecycle_version=1,
+            plan=plan,
+            interests=(Interest("sub_1"), Interest("sub_2", events=("update",))),
+        )
     heartbeat = (None, 30.0, 300.0)[pick % 3]
     deadline = 120.0 if pick & 8 else None
     return Birth(
@@ -142,13 +158,13 @@ class EventMaker:
             return self._by_caller(target, name, caller)
         if role == "token":
             of_hook = attempt if what.pick & 16 else None
-            authority = TokenAuthority(mint_token(KEYRING, target, generation), of_hook)
-            return self._event(target, name, caller, authority)
+            token = TokenAuthority(mint_token(KEYRING, target, generation), of_hook)
+            return self._event(target, name, caller, token)
         event_id = EventId(f"{role}.{attempt}.{name}.{what.pick // 8 % 2}")
         number = attempt if role == "worker" else None
-        return self._event(
-            target, name, event_id, sign(KEYRING, target, event_id, role, "", number)
-        )
+        authority = sign(KEYRING, target, event_id, role, "", number)
+        data = b'{"cause":"exit_code","exit_code":3}' if name in ("exit", "fail") else None
+        return self._event(target, name, event_id, authority, data)
 
     def _by_caller(
         self,

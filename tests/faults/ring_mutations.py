@@ -21,7 +21,7 @@ from ring_world import Parts
 from actors.state_manager.actor import StateManager
 from actors.state_manager.batch import Settled, Settler
 from actors.state_manager.decide import Keep, Refuse
-from actors.stores.base import Commit, Committed, EventKey, View
+from actors.stores.base import Awaited, Commit, Committed, EventKey, View
 from actors.stores.sqlite.rows import job_key
 from actors.transports.base import Delivery
 from schemas.errors import Unavailable
@@ -256,8 +256,10 @@ class LosesOutstanding(RingStore):
     async def write(self, commit: Commit) -> Committed:
         return await super().write(structs.replace(commit, moved=()))
 
-    async def outstanding(self, before: datetime, limit: int) -> list[Job]:
-        del before, limit
+    async def outstanding(
+        self, until: datetime, after: Awaited | None, limit: int
+    ) -> list[Awaited]:
+        del until, after, limit
         return []
 
 

@@ -206,7 +206,7 @@ class World:
         if name not in self._processes:
             process = self._processes[name] = Process(self, name)
             await process.start()
-            await self.reaper.republish(self.events.now)
+            await self.reaper.republish()
         return self._processes[name]
 
     async def _run(self, take: int, fault: Fault | None) -> None:
@@ -291,7 +291,7 @@ class World:
             await self._run(8, None)
         else:
             raise Stuck(f"{self._active} comes to no end")
-        await self.reaper.republish(self.events.now)
+        await self.reaper.republish()
 
     def _note(self, text: str) -> None:
         self.trace.append(text)

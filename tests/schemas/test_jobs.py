@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 from msgspec.structs import asdict, replace
 
-from schemas.commands import Command, Outstanding
+from schemas.commands import Command, CommandKind, Outstanding
 from schemas.identifiers import EventId
 from schemas.jobs import Change, Entry, advance
 from schemas.lifecycle import CREATE
@@ -195,3 +195,32 @@ def test_an_unset_change_is_told_from_none() -> None:
 
     assert change.outstanding is None
     assert change.cause is UNSET
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_kept_back"),
+    [("StageIn", True), ("Submit", True), ("Cancel", False), ("CleanUp", False), ("Watch", False)],
+)
+def test_a_hold_keeps_back_what_would_start_and_nothing_else(
+    kind: CommandKind, is_kept_back: bool
+) -> None:
+    awaited = Outstanding(EventId("e-1"), kind, 1, after(0))
+    held = make_job(held=True, outstanding=awaited)
+    free = make_job(held=False, outstanding=awaited)
+    command = free.command()
+
+    assert command is not None
+    assert (command.kind, command.owner) == (kind, OWNER)
+    assert free.awaits(command)
+    assert (held.command() is None) is is_kept_back
+    assert held.awaits(command) is not is_kept_back
+    assert (held.publish_at() is None) is is_kept_back
+
+
+@pytest.mark.parametrize(("since", "at"), [(0, 10), (5, 5), (100, 100)])
+def test_a_command_for_later_is_published_then_and_another_one_again_after_a_while(
+    since: float, at: float
+) -> None:
+    awaited = Outstanding(EventId("e-1"), "Submit", 1, after(since))
+
+    assert make_job(updated=after(0), outstanding=awaited).publish_at() == after(at)

@@ -111,6 +111,9 @@ _EXECUTION: Final = {
         "RETRYING": "CANCELLED",
         "UNKNOWN": "CANCELLING",
     },
+    "hold": {state: state for state in ("CREATED", "STAGING", "STAGED", "RETRYING")},
+    "release": {state: state for state in ("CREATED", "STAGING", "STAGED", "RETRYING")},
+    "cleaned": {state: state for state in ("FINISHED", "FAILED", "CANCELLED")},
     "cancelled": dict.fromkeys(("QUEUED", "RUNNING", "CANCELLING", "UNKNOWN"), "CANCELLED"),
     "suspect": dict.fromkeys(
         ("SUBMITTING", "QUEUED", "RUNNING", "CANCELLING", "UNKNOWN"), "UNKNOWN"
@@ -150,6 +153,9 @@ _SENDERS: Final = {
     "fail": {_W, _R},
     "cancel": {_C},
     "cancelled": {_W},
+    "hold": {_C},
+    "release": {_C},
+    "cleaned": {_W},
     "suspect": {_R},
     "lose": {_R},
     "found": {_R},

@@ -38,9 +38,15 @@ def make_birth(**fields: Any) -> Birth:
     return replace(birth, **fields)
 
 
-def make_plan(*, stage_in: bool = False, stage_out: bool = False, tries: int = 1) -> Plan:
-    """Make a plan of a job that the service runs itself."""
-    return Plan(stage_in, stage_out, tries)
+#: The data of a failure that the plans made here try again.
+FAILED_WITH_CODE = b'{"cause":"exit_code","exit_code":3}'
+
+
+def make_plan(
+    *, stage_in: bool = False, stage_out: bool = False, tries: int = 1, **fields: Any
+) -> Plan:
+    """Make a plan of a job that the service runs itself; what fails is tried again at once."""
+    return Plan(stage_in, stage_out, tries, retry_on=("exit_code",), **fields)
 
 
 def make_event(

@@ -23,6 +23,7 @@ from actors.state_manager.decide import Keep, Refuse, decide
 from actors.state_manager.reaper import Reaper
 from actors.stores.base import (
     After,
+    Awaited,
     Commit,
     Committed,
     Count,
@@ -83,7 +84,7 @@ async def stores(job: JobId, key: EventKey, moment: datetime, commit: Commit) ->
     assert_type(await store.refusals("owner", 0, 10), list[Refusal])
     assert_type(await store.refusal("owner", key), Refusal | None)
     assert_type(await store.mark_replayed("owner", key, EventId("x")), None)
-    assert_type(await store.outstanding(moment, 10), list[Job])
+    assert_type(await store.outstanding(moment, None, 10), list[Awaited])
     assert_type(await store.stale(moment, 10), list[Job])
     assert_type(await store.put("kind", Record("owner", "key", b""), fresh=True), bool)
     assert_type(await store.fetch("kind", None, "key"), Record | None)

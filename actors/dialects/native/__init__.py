@@ -8,7 +8,10 @@ from aiohttp import web
 
 from actors.dialects.base import Door
 from actors.dialects.native.answers import problem
+from actors.dialects.native.controls import ControlRoutes
+from actors.dialects.native.deliveries import DeliveryRoutes
 from actors.dialects.native.events import EventRoutes
+from actors.dialects.native.files import FileRoutes
 from actors.dialects.native.jobs import JobRoutes
 from actors.dialects.native.records import KeyRoutes, LifecycleRoutes, RefusedRoutes
 from actors.dialects.native.streams import StreamRoutes
@@ -37,6 +40,9 @@ class NativeDialect:
         self._groups = (
             EventRoutes(operations, door, limits),
             JobRoutes(operations, door, limits, settings.token_overlap_s),
+            ControlRoutes(operations, door, limits),
+            DeliveryRoutes(operations, door, limits),
+            FileRoutes(operations, door, limits, cursors),
             StreamRoutes(operations, door, cursors, telemetry),
             LifecycleRoutes(operations, door, limits),
             KeyRoutes(operations, door, limits),

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from aiohttp import web
 from msgspec import Raw
 
+from actors.operations.jobs import Origin
+from schemas.deliveries import Subscription
 from schemas.errors import JobwireError, Unauthorized
-from schemas.jobs import Entry, Job, Refusal
-from schemas.views import EntryView, FullJobView, JobView, Problem, RefusalView
+from schemas.jobs import Ending, Entry, Job, Refusal
+from schemas.views import (
+    CallbackView,
+    EntryView,
+    FullJobView,
+    JobView,
+    NewCallbackView,
+    Problem,
+    RefusalView,
+)
 
 encode = msgspec.json.Encoder().encode
 
 _JSON = {"Content-Type": "application/json"}
 _NULL = Raw(b"null")
+_NO_ENDING = Ending()
+_OF_ENDING = Ending.__struct_fields__
+_OF_JOB = [name for name in JobView.__struct_fields__ if name not in _OF_ENDING]
 
 
 def entry_view(entry: Entry) -> EntryView:
@@ -39,14 +53,40 @@ def entry_view(entry: Entry) -> EntryView:
 
 def job_view(job: Job) -> JobView:
     """Show a job in a list."""
-    return JobView(**{name: getattr(job, name) for name in JobView.__struct_fields__})
+    return JobView(**_shown(job))
 
 
-def full_job_view(job: Job, data: bytes | None) -> FullJobView:
-    """Show one job with its data."""
+def full_job_view(job: Job, origin: Origin, callbacks: Sequence[Subscription]) -> FullJobView:
+    """Show one job with what it was made with."""
     return FullJobView(
-        **{name: getattr(job, name) for name in JobView.__struct_fields__}, data=raw(data)
+        **_shown(job),
+        data=raw(origin.data),
+        spec=origin.spec,
+        callbacks=tuple(CallbackView(**_callback(each)) for each in callbacks),
     )
+
+
+def new_callback_view(subscription: Subscription) -> NewCallbackView:
+    """Show a callback to whoever has just made it."""
+    return NewCallbackView(**_callback(subscription), secret=subscription.secret)
+
+
+def _shown(job: Job) -> dict[str, Any]:
+    ending = job.ending or _NO_ENDING
+    of_job = {name: getattr(job, name) for name in _OF_JOB}
+    of_ending = {name: getattr(ending, name) for name in _OF_ENDING}
+    return of_job | of_ending
+
+
+def _callback(subscription: Subscription) -> dict[str, Any]:
+    interest = subscription.interest
+    return {
+        "id": subscription.id,
+        "url": subscription.url,
+        "states": interest.states,
+        "outcomes": interest.outcomes,
+        "events": interest.events,
+    }
 
 
 def refusal_view(refusal: Refusal) -> RefusalView:

@@ -11,11 +11,19 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from actors.dialects.base import Door
-from actors.dialects.native.answers import answer, entry_view, full_job_view, job_view, page
+from actors.dialects.native.answers import (
+    answer,
+    entry_view,
+    full_job_view,
+    job_view,
+    new_callback_view,
+    page,
+)
 from actors.dialects.native.events import Moment, read_idempotency_key
 from actors.dialects.native.queries import read_query
 from actors.operations import Operations
-from actors.operations.jobs import JobRequest
+from actors.operations.births import JobRequest
+from actors.operations.jobs import NewJob
 from actors.runtime.settings import Limits
 from actors.stores.base import JobFilter
 from schemas.codec import decode
@@ -84,6 +92,7 @@ class JobRoutes:
     ) -> None:
         """Call the operations."""
         self._jobs = operations.jobs
+        self._deliveries = operations.deliveries
         self._door = door
         self._limits = limits
         self._token_overlap_s = token_overlap_s
@@ -107,24 +116,8 @@ class JobRoutes:
         principal = await self._door.caller(request, "jobs")
         wanted = decode(_request_decoder, await self._door.json(request, self._limits.body_bytes))
         base = base_url(request)
-        key = request.headers.get("Idempotency-Key")
-        made = await self._jobs.create(
-            principal, wanted, None if key is None else read_idempotency_key(key)
-        )
-        url = f"{base}/v1/jobs/{made.id}"
-        view = CreatedView(
-            id=made.id,
-            token=made.token,
-            state=made.state,
-            webhook=webhook_url(base, made.id, made.token),
-            job=url,
-            history=f"{url}/history",
-            stream=f"{url}/stream",
-        )
-        headers = {"Location": f"/v1/jobs/{made.id}"}
-        if made.is_repeat:
-            headers["Idempotent-Replayed"] = "true"
-        return answer(view, 201, headers)
+        made = await self._jobs.create(principal, wanted, idempotency_key_of(request))
+        return created(base, made)
 
     async def find(self, request: web.Request) -> web.Response:
         """List jobs, newest first."""
@@ -148,7 +141,8 @@ class JobRoutes:
         read_query(request, NoQuery)
         principal = await self._door.caller(request, "read")
         job = await self._jobs.get(principal, job_id_of(request))
-        return answer(full_job_view(job, await self._jobs.data(principal, job)))
+        origin = await self._jobs.origin(principal, job)
+        return answer(full_job_view(job, origin, await self._deliveries.of_job(job)))
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete a job."""
@@ -194,6 +188,31 @@ class JobRoutes:
         principal = await self._door.caller(request, "read")
         counts = await self._jobs.count(principal)
         return answer({"jobs": sum(count.jobs for count in counts), "by_state": counts})
+
+
+def idempotency_key_of(request: web.Request) -> str | None:
+    """Read the Idempotency-Key; None: there is none."""
+    key = request.headers.get("Idempotency-Key")
+    return None if key is None else read_idempotency_key(key)
+
+
+def created(base: str, made: NewJob) -> web.Response:
+    """Answer a job that was made: all that its platform needs to report on it."""
+    url = f"{base}/v1/jobs/{made.id}"
+    view = CreatedView(
+        id=made.id,
+        token=made.token,
+        state=made.state,
+        webhook=webhook_url(base, made.id, made.token),
+        job=url,
+        history=f"{url}/history",
+        stream=f"{url}/stream",
+        callbacks=tuple(map(new_callback_view, made.subscriptions)),
+    )
+    headers = {"Location": f"/v1/jobs/{made.id}"}
+    if made.is_repeat:
+        headers["Idempotent-Replayed"] = "true"
+    return answer(view, 201, headers)
 
 
 def base_url(request: web.Request) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -19,19 +19,23 @@ from actors.runtime.failpoints import failpoint
 from actors.runtime.tasks import Loop
 from actors.stores.base import (
     After,
+    AfterDelivery,
+    Awaited,
     Commit,
     Committed,
     Count,
+    DeliveryFilter,
     EventKey,
     JobFilter,
     Positioned,
     Record,
     View,
 )
-from actors.stores.sqlite import reading, writing
+from actors.stores.sqlite import outbox, reading, writing
 from actors.stores.sqlite.rows import encode, job_key, microseconds
 from actors.stores.sqlite.schema import PAGE_BYTES, upgrade
 from actors.stores.sqlite.threads import Readers, Writer
+from schemas.deliveries import Delivery
 from schemas.identifiers import EventId, JobId
 from schemas.jobs import Entry, Job, Refusal
 
@@ -129,9 +133,16 @@ class SqliteStore:
         """Remember under which id a refused event was sent again."""
         await self._writer.write(_mark_replayed, owner, key, replayed_as)
 
-    async def outstanding(self, before: datetime, limit: int) -> list[Job]:
-        """Give jobs that have awaited a worker since before a moment."""
-        return await self._readers.run(reading.outstanding, before, limit)
+    async def outstanding(
+        self, until: datetime, after: Awaited | None, limit: int
+    ) -> list[Awaited]:
+        """Give jobs whose command is to be published by a moment."""
+        return await self._readers.run(reading.outstanding, until, after, limit)
+
+    async def postpone(self, jobs: Sequence[tuple[Job, datetime]]) -> None:
+        """Publish the command of each job again at that moment."""
+        if jobs:
+            await self._writer.write(_postpone, jobs)
 
     async def stale(self, now: datetime, limit: int) -> list[Job]:
         """Give jobs whose watch has run out."""
@@ -156,6 +167,52 @@ class SqliteStore:
     async def drop(self, kind: str, owner: str, key: str) -> bool:
         """Remove a record."""
         return await self._writer.write(_drop, kind, owner, key)
+
+    async def due(self, limit: int) -> list[Entry]:
+        """Give the oldest entries of which somebody must still be told."""
+        return await self._writer.read(outbox.due, limit)
+
+    async def plan_deliveries(
+        self, deliveries: Sequence[Delivery], told: Sequence[EventKey]
+    ) -> list[Delivery]:
+        """Write deliveries and mark their entries as told, both or neither."""
+        return await self._writer.write(outbox.plan_deliveries, deliveries, told)
+
+    async def deliverable(
+        self, now: datetime, busy: Collection[str], each: int, limit: int
+    ) -> list[Delivery]:
+        """Give deliveries whose next try is due."""
+        return await self._readers.run(outbox.deliverable, now, busy, each, limit)
+
+    async def next_delivery(self, now: datetime, busy: Collection[str]) -> datetime | None:
+        """Give the moment of the earliest try to come."""
+        return await self._readers.run(outbox.next_delivery, now, busy)
+
+    async def save_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        """Write down what became of tries."""
+        await self._writer.write(outbox.save_deliveries, deliveries)
+
+    async def redeliver(self, owner: str, delivery: str, now: datetime) -> Delivery | None:
+        """Make one delivery due again."""
+        return await self._writer.write(outbox.redeliver, owner, delivery, now)
+
+    async def recover(self, owner: str, since: datetime, now: datetime, limit: int) -> int:
+        """Make deliveries due again that gave up."""
+        return await self._writer.write(outbox.recover, owner, since, now, limit)
+
+    async def deliveries(
+        self, owner: str, which: DeliveryFilter, after: AfterDelivery | None, limit: int
+    ) -> list[Delivery]:
+        """Give an owner's deliveries, newest first."""
+        return await self._readers.run(outbox.deliveries, owner, which, after, limit)
+
+    async def delivery(self, owner: str, delivery: str) -> Delivery | None:
+        """Give one delivery of this owner."""
+        return await self._writer.read(outbox.delivery, owner, delivery)
+
+    async def drop_deliveries(self, before: datetime, limit: int) -> int:
+        """Remove old deliveries that need no further try."""
+        return await self._writer.write(outbox.drop_deliveries, before, limit)
 
     async def _checkpoint(self) -> None:
         """Move the log into the database beside the writer: no commit has to wait for it."""
@@ -189,6 +246,13 @@ def _watch(connection: sqlite3.Connection, job: Job, until: datetime | None) -> 
     moment = microseconds(until) if until else None
     connection.execute(
         "UPDATE jobs SET watch_at = ? WHERE id = ? AND seq = ?", (moment, job_key(job.id), job.seq)
+    )
+
+
+def _postpone(connection: sqlite3.Connection, jobs: Sequence[tuple[Job, datetime]]) -> None:
+    connection.executemany(
+        "UPDATE jobs SET publish_at = ? WHERE id = ? AND seq = ? AND publish_at IS NOT NULL",
+        [(microseconds(until), job_key(job.id), job.seq) for job, until in jobs],
     )
 
 

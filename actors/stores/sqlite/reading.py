@@ -12,13 +12,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from actors.stores.base import After, Count, EventKey, JobFilter, Positioned, Record
+from actors.stores.base import After, Awaited, Count, EventKey, JobFilter, Positioned, Record
 from actors.stores.sqlite.rows import (
     decode_entry,
     decode_job,
     decode_refusal,
     job_key,
     microseconds,
+    moment,
     words,
 )
 from schemas.identifiers import JobId
@@ -26,6 +27,8 @@ from schemas.jobs import Entry, Job, Refusal
 
 #: Entries of all owners that one page of a stream looks at: bounds the work for an owner with few.
 _STREAM_SPAN = 20_000
+#: A moment before all moments.
+_FIRST = -(2**62)
 
 
 def get(connection: sqlite3.Connection, owner: str, job: JobId) -> Job | None:
@@ -57,10 +60,10 @@ def find(
     if which.parent is not None and looked_up:
         conditions.append("jobs.parent = ?")
         values.append(job_key(which.parent))
-    for sign, moment in ((">=", which.since), ("<", which.until)):
-        if moment is not None:
+    for sign, bound in ((">=", which.since), ("<", which.until)):
+        if bound is not None:
             conditions.append(f"{at}.created {sign} ?")
-            values.append(microseconds(moment))
+            values.append(microseconds(bound))
     key = "terms.job" if looked_up else "jobs.id"
     if after is not None:
         conditions.append(f"({at}.created, {key}) < (?, ?)")
@@ -185,13 +188,17 @@ def _at(refused: Refusal, position: int) -> Refusal:
     return replace(refused, position=position)
 
 
-def outstanding(connection: sqlite3.Connection, before: datetime, limit: int) -> list[Job]:
-    """Give jobs whose command was caused before a moment."""
+def outstanding(
+    connection: sqlite3.Connection, until: datetime, after: Awaited | None, limit: int
+) -> list[Awaited]:
+    """Give jobs whose command is to be published by a moment."""
+    place = (microseconds(after.at), job_key(after.job.id)) if after else (_FIRST, b"")
     rows = connection.execute(
-        "SELECT body FROM jobs WHERE outstanding_since < ? ORDER BY outstanding_since LIMIT ?",
-        (microseconds(before), limit),
+        "SELECT publish_at, body FROM jobs WHERE publish_at IS NOT NULL AND publish_at <= ?"
+        " AND (publish_at, id) > (?, ?) ORDER BY publish_at, id LIMIT ?",
+        (microseconds(until), *place, limit),
     )
-    return [decode_job(body) for (body,) in rows]
+    return [Awaited(moment(at), decode_job(body)) for at, body in rows]
 
 
 def stale(connection: sqlite3.Connection, now: datetime, limit: int) -> list[Job]:

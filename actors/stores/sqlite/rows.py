@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from schemas.deliveries import Delivery
 from schemas.identifiers import JobId
 from schemas.jobs import Entry, Job, Refusal
 
@@ -21,6 +22,7 @@ _MOST_WORDS = 64
 encode = msgspec.msgpack.Encoder().encode
 decode_entry = msgspec.msgpack.Decoder(Entry).decode
 decode_job = msgspec.msgpack.Decoder(Job).decode
+decode_delivery = msgspec.msgpack.Decoder(Delivery).decode
 decode_refusal = msgspec.msgpack.Decoder(Refusal).decode
 
 
@@ -38,6 +40,11 @@ def job_id(key: bytes) -> JobId:
 def microseconds(moment: datetime) -> int:
     """Give a moment as whole microseconds since 1970: what time columns hold."""
     return (moment - _EPOCH) // _MICROSECOND
+
+
+def moment(microseconds_: int) -> datetime:
+    """Give the moment that a time column holds."""
+    return _EPOCH + microseconds_ * _MICROSECOND
 
 
 def words(*texts: str | None) -> list[str]:

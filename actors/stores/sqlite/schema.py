@@ -20,21 +20,22 @@ UPGRADES: Final = (
     CREATE TABLE entries (
         position INTEGER PRIMARY KEY AUTOINCREMENT,
         job BLOB NOT NULL, seq INTEGER NOT NULL, id TEXT NOT NULL,
-        owner TEXT NOT NULL, digest BLOB NOT NULL, body BLOB
+        owner TEXT NOT NULL, digest BLOB NOT NULL, body BLOB, due INTEGER NOT NULL DEFAULT 0
     );
     CREATE UNIQUE INDEX entries_by_id ON entries (job, id);
     CREATE UNIQUE INDEX entries_by_seq ON entries (job, seq);
+    CREATE INDEX entries_due ON entries (position) WHERE due = 1;
 
     -- The projection. No index names a column that every event rewrites.
     CREATE TABLE jobs (
         id BLOB PRIMARY KEY, owner TEXT NOT NULL, created INTEGER NOT NULL, parent BLOB,
         lifecycle TEXT NOT NULL, state TEXT NOT NULL, outcome TEXT, deleted INTEGER NOT NULL,
-        outstanding_since INTEGER, watch_at INTEGER, seq INTEGER NOT NULL, body BLOB NOT NULL
+        publish_at INTEGER, watch_at INTEGER, seq INTEGER NOT NULL, body BLOB NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX jobs_by_owner ON jobs (owner, created) WHERE deleted = 0;
     CREATE INDEX jobs_by_state ON jobs (owner, state, created) WHERE deleted = 0;
     CREATE INDEX jobs_by_parent ON jobs (parent, created) WHERE parent IS NOT NULL;
-    CREATE INDEX jobs_outstanding ON jobs (outstanding_since) WHERE outstanding_since IS NOT NULL;
+    CREATE INDEX jobs_outstanding ON jobs (publish_at, id) WHERE publish_at IS NOT NULL;
     CREATE INDEX jobs_watched ON jobs (watch_at) WHERE watch_at IS NOT NULL;
 
     -- What a job can be found by: '#' and a tag, '~' and a word of its name or tags.
@@ -49,6 +50,18 @@ UPGRADES: Final = (
     );
     CREATE UNIQUE INDEX refused_by_id ON refused (job, id, owner);
     CREATE INDEX refused_by_owner ON refused (owner, position);
+
+    -- What must be told, and what was. A try is due at next_at; NULL: there is none to come.
+    CREATE TABLE deliveries (
+        id TEXT PRIMARY KEY, owner TEXT NOT NULL, job BLOB NOT NULL, subscription TEXT NOT NULL,
+        endpoint TEXT NOT NULL, status TEXT NOT NULL, created INTEGER NOT NULL, next_at INTEGER,
+        ended INTEGER, body BLOB NOT NULL
+    );
+    CREATE INDEX deliveries_due ON deliveries (endpoint, next_at) WHERE next_at IS NOT NULL;
+    CREATE INDEX deliveries_by_owner ON deliveries (owner, created, id);
+    CREATE INDEX deliveries_by_job ON deliveries (job, created, id);
+    CREATE INDEX deliveries_by_status ON deliveries (owner, status, created, id);
+    CREATE INDEX deliveries_ended ON deliveries (ended) WHERE ended IS NOT NULL;
 
     CREATE TABLE records (
         kind TEXT NOT NULL, owner TEXT NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL,

@@ -21,12 +21,12 @@ from schemas.identifiers import JobId
 from schemas.jobs import Entry, Job, Refusal
 
 _INSERT_ENTRIES: Final = (
-    "INSERT INTO entries (job, seq, id, owner, digest, body) VALUES (?, ?, ?, ?, ?, ?)"
+    "INSERT INTO entries (job, seq, id, owner, digest, body, due) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 _INSERT_REFUSALS: Final = "INSERT OR IGNORE INTO refused (job, id, owner, body) VALUES (?, ?, ?, ?)"
 _INSERT_JOB: Final = (
     "INSERT OR IGNORE INTO jobs (owner, created, parent, lifecycle, state, outcome, deleted,"
-    " outstanding_since, watch_at, seq, body, id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " publish_at, watch_at, seq, body, id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _INSERT_TERMS: Final = (
     "INSERT OR IGNORE INTO terms (owner, term, created, job, state) VALUES (?, ?, ?, ?, ?)"
@@ -34,7 +34,7 @@ _INSERT_TERMS: Final = (
 _TOUCH_JOB: Final = "UPDATE jobs SET seq = ?, body = ? WHERE id = ? AND seq < ?"
 _MOVE_JOB: Final = (
     "UPDATE jobs SET owner = ?, created = ?, parent = ?, lifecycle = ?, state = ?, outcome = ?,"
-    " deleted = ?, outstanding_since = ?, watch_at = coalesce(watch_at, ?), seq = ?, body = ?"
+    " deleted = ?, publish_at = ?, watch_at = coalesce(watch_at, ?), seq = ?, body = ?"
     " WHERE id = ? AND seq < ?"
 )
 
@@ -118,7 +118,10 @@ def write(connection: sqlite3.Connection, work: Commit) -> int:
 
 
 def _insert(connection: sqlite3.Connection, entries: Sequence[Entry]) -> int:
-    rows = [(job_key(e.job), e.seq, e.id, e.owner, e.digest, encode(e)) for e in entries]
+    rows = [
+        (job_key(e.job), e.seq, e.id, e.owner, e.digest, encode(e), int(bool(e.due)))
+        for e in entries
+    ]
     connection.executemany(_INSERT_ENTRIES, rows)
     (position,) = connection.execute("SELECT last_insert_rowid()").fetchone()
     return int(position) if entries else 0
@@ -180,7 +183,11 @@ def _move(connection: sqlite3.Connection, job: Job) -> None:
 def _strip(connection: sqlite3.Connection, job: Job) -> None:
     """Leave of a deleted job only the ids, seqs and digests of its entries."""
     key, created = job_key(job.id), microseconds(job.created)
-    connection.execute("UPDATE entries SET body = NULL WHERE job = ? AND seq <= ?", (key, job.seq))
+    connection.execute(
+        # What somebody must still be told of stays whole until then.
+        "UPDATE entries SET body = NULL WHERE job = ? AND seq <= ? AND due = 0",
+        (key, job.seq),
+    )
     connection.execute("UPDATE jobs SET watch_at = NULL WHERE id = ?", (key,))
     for term in terms(job):
         connection.execute(
@@ -197,7 +204,7 @@ def _add_terms(connection: sqlite3.Connection, job: Job) -> None:
 
 def _indexed(job: Job) -> tuple[object, ...]:
     """Give the columns of a job that indexes are made of, in the order of the table."""
-    outstanding = job.outstanding
+    publish_at = job.publish_at()
     stale_at = None if job.outcome or job.deleted else job.stale_at()
     return (
         job.owner,
@@ -207,6 +214,6 @@ def _indexed(job: Job) -> tuple[object, ...]:
         job.state,
         job.outcome,
         int(job.deleted),
-        microseconds(outstanding.since) if outstanding else None,
+        microseconds(publish_at) if publish_at else None,
         microseconds(stale_at) if stale_at else None,
     )

@@ -1,0 +1,105 @@
+"""No batch system at all: the shim itself starts, shows and ends what runs on a host."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+from actors.batch_systems.base import Launch, RunStatus
+from schemas.errors import Unavailable
+
+_NONE = "-"
+
+
+class LocalBatch:
+    """Commands of the shim, and what they print."""
+
+    name = "local"
+
+    def submit_argv(self, launch: Launch) -> list[str]:
+        """Give the command that starts an attempt."""
+        limits = launch.resources
+        return [
+            *_shim(launch, "start"),
+            *(launch.control, launch.work, launch.stdout, launch.stderr),
+            _hundredths(limits.walltime_s or 0),
+            str((limits.memory_mb or 0) * 1024),
+            _hundredths(launch.grace_s),
+            str(-(-launch.file_bytes // 512)),
+            str(launch.open_files),
+            *(launch.run, "--", *launch.argv),
+        ]
+
+    def submit_stdin(self, launch: Launch, environment: Mapping[str, str]) -> bytes:
+        """Give the environment, quoted so that a shell reads each value as it is."""
+        del launch
+        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in environment.items()]
+        return "".join(lines).encode(errors="surrogateescape")
+
+    def parse_submitted(self, stdout: str) -> RunStatus:
+        """Read what the start printed."""
+        return _only(stdout)
+
+    def status_argvs(self, launches: Sequence[Launch]) -> list[list[str]]:
+        """Give the one command that looks all of them up."""
+        if not launches:
+            return []
+        pairs = [text for each in launches for text in (each.run, each.control)]
+        return [[*_shim(launches[0], "status"), *pairs]]
+
+    def parse_statuses(self, stdouts: Sequence[str]) -> dict[str, RunStatus]:
+        """Read a line for each attempt."""
+        lines = [line for stdout in stdouts for line in stdout.splitlines()]
+        return dict(_parse(line) for line in lines)
+
+    def cancel_argv(self, launch: Launch, cause: str) -> list[str]:
+        """Give the command that ends an attempt, or keeps it from ever starting."""
+        grace = _hundredths(launch.grace_s)
+        return [*_shim(launch, "cancel"), launch.run, launch.control, grace, cause]
+
+    def parse_cancelled(self, stdout: str) -> RunStatus:
+        """Read what is found of it now."""
+        return _only(stdout)
+
+
+def _shim(launch: Launch, verb: str) -> list[str]:
+    return ["/bin/sh", launch.shim, verb]
+
+
+def _hundredths(seconds: float) -> str:
+    """Write a time as the shim takes it; the least above nothing is one."""
+    return str(max(1, round(seconds * 100)) if seconds > 0 else 0)
+
+
+def _only(stdout: str) -> RunStatus:
+    lines = stdout.splitlines()
+    if len(lines) != 1:
+        raise Unavailable(f"the shim printed {len(lines)} lines in the place of one")
+    return _parse(lines[0])[1]
+
+
+def _parse(line: str) -> tuple[str, RunStatus]:
+    run, state, *rest = line.split()
+    match state, rest:
+        case "running", [pid, started]:
+            return run, RunStatus(state="running", pid=int(pid), started=int(started))
+        case "ended", [code, signal, cause, detail]:
+            return run, RunStatus(
+                state="ended",
+                exit_code=int(code),
+                signal=None if signal == _NONE else _signal(signal),
+                cause=None if cause == _NONE else cause,
+                detail=None if detail == _NONE else detail,
+            )
+        case (("absent" | "gone"), []):
+            return run, RunStatus(state="absent" if state == "absent" else "gone")
+        case "burned", [taker]:
+            return run, RunStatus(state="burned", detail=taker)
+        case "refused", [why]:
+            return run, RunStatus(state="absent", cause="could_not_start", detail=why)
+        case _:
+            raise Unavailable(f"the shim said something unknown: {line!r}")
+
+
+def _signal(name: str) -> str:
+    return f"SIG{name}" if not name.isdigit() else name

@@ -1,0 +1,143 @@
+"""`jobwire logs`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import BinaryIO
+
+import click
+
+from actors.cli.connection import JOB_ID, talks
+from actors.cli.course import Course
+from actors.cli.output import Output
+from actors.cli.pouring import Write, pour
+from actors.cli.strip import Strip
+from actors.client import Client
+from schemas.errors import Conflict, NotFound
+from schemas.views import FullJobView
+
+#: Most lines that are read from the end.
+_MOST_LINES = 1_000_000
+
+
+@click.command()
+@click.argument("uuid", type=JOB_ID)
+@click.argument("path", required=False)
+@click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended.")
+@click.option("--stderr", "errors", is_flag=True, help="Its standard error instead.")
+@click.option("--both", is_flag=True, help="Each of the two where it belongs.")
+@click.option("--attempt", type=click.IntRange(1), help="Of this attempt; default: the newest.")
+@click.option(
+    "--lines",
+    "-n",
+    type=click.IntRange(0, _MOST_LINES),
+    help="Begin with the last so many lines.",
+)
+@talks()
+async def logs(
+    jobwire: Client,
+    output: Output,
+    *,
+    uuid: str,
+    path: str | None,
+    follow: bool,
+    errors: bool,
+    both: bool,
+    attempt: int | None,
+    lines: int | None,
+) -> None:
+    """
+    Show what a job writes.
+
+    That is its standard output, or the file at PATH in its directory. Every byte comes as the job
+    wrote it. With -f attempts that follow come too, unless --attempt names one. Example:
+
+    \b
+    jobwire logs -f -n 20 2f1c6c1e-53b5-4d0a-9c86-0a3f35f1f6a4
+    """  # noqa: D301 - \b is click's: leave these lines as they are
+    if errors + both + (path is not None) > 1:
+        raise click.UsageError("choose one: --stderr, --both, or a PATH")
+    if output.wants_json:
+        raise click.UsageError("what a job writes is given as it is, never as JSON")
+    job = await jobwire.job(uuid)
+    course = Course()
+    strip = Strip(is_wanted=False)
+    files = _files(job, path, errors=errors, both=both)
+    shown = [
+        Shown(jobwire, job, name, _writer(strip, stream), lines) for name, stream in files.items()
+    ]
+    first = attempt or job.attempt
+    async with asyncio.TaskGroup() as tasks:
+        if follow:
+            tasks.create_task(course.follow(jobwire, uuid))
+        for each in shown:
+            tasks.create_task(
+                each.follow(course, first, only=attempt is not None) if follow else each.show(first)
+            )
+
+
+def _files(job: FullJobView, path: str | None, *, errors: bool, both: bool) -> dict[str, BinaryIO]:
+    """Name the files to show, and say where each goes."""
+    if job.spec is None:
+        detail = f"the job has the lifecycle {job.lifecycle!r}: its output is where it ran"
+        raise Conflict(detail, code="runs_elsewhere")
+    if both:
+        # One file for both comes once.
+        return {job.spec.stderr: sys.stderr.buffer} | {job.spec.stdout: sys.stdout.buffer}
+    return {path or (job.spec.stderr if errors else job.spec.stdout): sys.stdout.buffer}
+
+
+def _writer(strip: Strip, stream: BinaryIO) -> Write:
+    async def write(chunk: bytes) -> None:
+        await strip.write(stream, chunk)
+
+    return write
+
+
+class Shown:
+    """One file of a job that is shown."""
+
+    def __init__(
+        self, jobwire: Client, job: FullJobView, path: str, write: Write, lines: int | None
+    ) -> None:
+        """Begin with the last so many lines; None: with the first."""
+        self._jobwire = jobwire
+        self._job = job.id
+        self._path = path
+        self._write = write
+        self._lines = lines
+
+    async def show(self, attempt: int) -> int:
+        """Write what is there now; give the byte after it."""
+        if self._lines is not None:
+            tail = await self._jobwire.tail_file(
+                self._job, self._path, self._lines, attempt=attempt
+            )
+            if tail.content:
+                await self._write(tail.content)
+            return tail.end
+        async for chunk in self._jobwire.read_file(self._job, self._path, attempt=attempt):
+            await self._write(chunk)
+        return 0
+
+    async def follow(self, course: Course, attempt: int, *, only: bool) -> None:
+        """Write it until the job has ended, later attempts too unless `only` this one is wanted."""
+        start = await self._begin(attempt) if self._lines is not None else 0
+        await pour(
+            self._jobwire,
+            self._job,
+            self._path,
+            course,
+            self._write,
+            attempt=attempt,
+            start=start,
+            only=only,
+        )
+
+    async def _begin(self, attempt: int) -> int:
+        """Write the last lines; nothing there yet is none."""
+        try:
+            return await self.show(attempt)
+        except NotFound:
+            return 0

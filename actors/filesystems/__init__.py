@@ -1,0 +1,1 @@
+"""FAMILY: where files can be brought from and to."""

@@ -1,0 +1,1 @@
+"""FAMILY: machines that files are on and commands run on."""

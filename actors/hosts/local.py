@@ -1,0 +1,129 @@
+"""The machine that the service stands on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from actors.filesystems.base import FileSystem
+from actors.hosts.base import Completed
+from schemas.errors import Unavailable
+
+#: What a command finds in its environment, unless it is given another one.
+_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+#: Most of an output that is read.
+_MOST_OUTPUT = 1_048_576
+#: Files that jobs make can be read by others; the folder of all sandboxes cannot be entered.
+_UMASK = 0o022
+
+
+class LocalHost:
+    """Runs commands as the service's own user, in sessions of their own."""
+
+    def __init__(self, files: FileSystem, root: str) -> None:
+        """Serve the folder of sandboxes at `root` through `files`."""
+        self.files = files
+        self.root = root
+
+    async def open(self) -> None:
+        """Make the folder."""
+        os.makedirs(self.root, mode=0o700, exist_ok=True)  # noqa: PTH103 - as quick as it gets
+
+    async def close(self) -> None:
+        """Do nothing: what runs has its own session, and runs on."""
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        timeout_s: float = 30.0,
+    ) -> Completed:
+        """Run a command to its end; see `Host.run`."""
+        # Memory in the place of pipes: nothing has to be read while the command runs, and a
+        # secret on standard input is never on a disk.
+        with _Memory(stdin) as given, _Memory() as out, _Memory() as err:
+            try:
+                process = subprocess.Popen(  # noqa: ASYNC220, S603 - returns when it has begun; no shell
+                    argv,
+                    cwd=cwd or "/",
+                    env=_ENVIRONMENT if env is None else env,
+                    stdin=given.descriptor,
+                    stdout=out.descriptor,
+                    stderr=err.descriptor,
+                    start_new_session=True,
+                    umask=_UMASK,
+                )
+            except OSError as error:
+                raise Unavailable(f"cannot run {argv[0]}: {error.strerror}") from error
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await _ended(process.pid)
+            except TimeoutError as error:
+                detail = f"{argv[0]} did not end within {timeout_s:g} s"
+                raise Unavailable(detail) from error
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+            return Completed(process.returncode, out.text(), err.text())
+
+    async def gone(self, pid: int, started: int) -> None:
+        """Return when a process is gone; see `Host.gone`."""
+        await _ended(pid, started)
+
+
+class _Memory:
+    """A file without a name, in memory."""
+
+    def __init__(self, content: bytes = b"") -> None:
+        self.descriptor = os.memfd_create("jobwire", os.MFD_CLOEXEC)
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(self.descriptor, rest) :]
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.descriptor)
+
+    def text(self) -> str:
+        return os.pread(self.descriptor, _MOST_OUTPUT, 0).decode(errors="replace")
+
+
+async def _ended(pid: int, started: int | None = None) -> None:
+    """Return when a process has ended; at once if it is another one than was meant."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        # Asked only now: the descriptor keeps standing for the process that it was opened for.
+        if started is not None and _start_of(pid) != started:
+            return
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(descriptor, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            loop.remove_reader(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _start_of(pid: int) -> int | None:
+    """Give the start of a process in clock ticks after boot; None: it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # The name before the last bracket may hold blanks and brackets.
+    return int(stat.rpartition(b") ")[2].split()[19])

@@ -1,0 +1,1 @@
+"""ACTOR: tells whoever asked to be told."""

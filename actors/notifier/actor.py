@@ -1,0 +1,229 @@
+"""
+The notifier: tells by signed callbacks what somebody wants to be told of a job.
+
+That somebody must be told is part of the commit of an entry; the broadcast only makes it quick.
+Entries become deliveries, written down together with the mark that the entry was told, and a
+delivery stays due until its receiver has taken it or its schedule has ended. So a crash at any
+place repeats a message under the same id, and loses none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+import aiohttp
+import msgspec
+import structlog
+
+from actors.notifier.attempt import Sender
+from actors.notifier.breaker import Breaker
+from actors.notifier.courier import Courier
+from actors.notifier.dispatcher import LOOK_S, Dispatcher
+from actors.notifier.endpoints import Endpoints
+from actors.notifier.planner import Planner
+from actors.notifier.retention import Retention
+from actors.operations.deliveries import Deliveries
+from actors.operations.streams import ENTRIES_TOPIC
+from actors.runtime.egress import Egress
+from actors.runtime.settings import Callbacks
+from actors.runtime.tasks import Loop
+from actors.runtime.telemetry import Telemetry
+from actors.stores.base import EventKey, Positioned, Store
+from actors.transports.base import Transport
+from schemas.deliveries import SUBSCRIPTION_HEAD, Delivery
+from schemas.errors import JobwireError, Unavailable
+from schemas.jobs import Entry
+
+_log = structlog.get_logger()
+_decoder = msgspec.msgpack.Decoder(list[Positioned])
+_MARK = SUBSCRIPTION_HEAD.encode()
+
+#: Entries that are planned at a time.
+_PORTION = 64
+#: Entries that were heard and wait; more of them are read from the store when their turn has come.
+_MOST_HEARD = 1_000
+#: Entries whose planning failed by a fault of the service.
+_MOST_SET_ASIDE = 1_000
+
+
+class Notifier:
+    """Plans deliveries, has them tried, and forgets them in time."""
+
+    name = "notifier"
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        transport: Transport,
+        deliveries: Deliveries,
+        egress: Egress,
+        settings: Callbacks,
+        telemetry: Telemetry,
+        clock: Callable[[], datetime],
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """Hear entries on a transport; call out through an egress."""
+        self._store = store
+        self._transport = transport
+        self._deliveries = deliveries
+        self._egress = egress
+        self._settings = settings
+        self._telemetry = telemetry
+        self._clock = clock
+        self._jitter = jitter
+        self._heard: list[Entry] = []
+        self._is_behind = True
+        self._look_at = clock()
+        self._set_aside: set[EventKey] = set()
+        self._wake = asyncio.Event()
+        self._session: aiohttp.ClientSession | None = None
+        self._dispatcher: Dispatcher | None = None
+        self._loops: list[Loop] = []
+        self._breaker = Breaker(
+            parallel=settings.parallel, each=settings.parallel_per_endpoint, clock=clock
+        )
+        self._planner = Planner(
+            store=store, deliveries=deliveries, schedule_s=settings.schedule_s, clock=clock
+        )
+
+    async def start(self) -> None:
+        """Begin with what an earlier run has left, and hear what is new."""
+        self._dispatcher = dispatcher = self._make_dispatcher()
+        await self._transport.listen(ENTRIES_TOPIC, self._hear)
+        self._deliveries.when_asked(self._asked)
+        self._loops = [
+            Loop("notifier.plan", self._plan),
+            Loop("notifier.dispatch", dispatcher.run),
+            Loop("notifier.record", dispatcher.record),
+            Loop("notifier.retention", self._retention.run),
+        ]
+        for loop in self._loops:
+            loop.start()
+
+    async def stop(self) -> None:
+        """Start no further tries, and let those in hand end for a moment."""
+        for loop in self._loops:
+            await loop.stop()
+        self._loops = []
+        if self._dispatcher is not None:
+            await self._dispatcher.stop()
+            self._dispatcher = None
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def missing(self) -> str | None:
+        """Name what is missing."""
+        works = self._loops and not any(loop.failing for loop in self._loops)
+        return None if works else self.name
+
+    def _make_dispatcher(self) -> Dispatcher:
+        settings = self._settings
+        self._session = self._egress.session(
+            connections=settings.parallel, timeout_s=settings.timeout_s
+        )
+        endpoints = Endpoints(self._store, settings.disable_after_s)
+        self._retention = Retention(
+            store=self._store,
+            deliveries=self._deliveries,
+            endpoints=endpoints,
+            keep_s=settings.keep_s,
+            clock=self._clock,
+        )
+        sender = Sender(
+            self._egress, self._session, timeout_s=settings.timeout_s, clock=self._clock
+        )
+        courier = Courier(
+            sender=sender,
+            planner=self._planner,
+            endpoints=endpoints,
+            schedule_s=settings.schedule_s,
+            telemetry=self._telemetry,
+            clock=self._clock,
+            jitter=self._jitter,
+        )
+        return Dispatcher(
+            store=self._store,
+            courier=courier,
+            breaker=self._breaker,
+            each=settings.parallel_per_endpoint,
+            telemetry=self._telemetry,
+            clock=self._clock,
+        )
+
+    def _hear(self, _topic: str, message: bytes) -> None:
+        """Take entries that are to be told; most messages hold none and are not even read."""
+        if _MARK not in message or not self._loops:
+            return
+        due = [each.entry for each in _decoder.decode(message) if each.entry.due]
+        if len(self._heard) + len(due) > _MOST_HEARD:
+            self._heard.clear()
+            self._is_behind = True
+        else:
+            self._heard += due
+        self._wake.set()
+
+    def _asked(self, endpoint: str | None) -> None:
+        """Try at once what somebody has asked for."""
+        self._breaker.forgive(endpoint)
+        if self._dispatcher is not None:
+            self._dispatcher.look()
+
+    async def _plan(self) -> None:
+        while True:
+            try:
+                if not await self._plan_some():
+                    await self._wait()
+            except Unavailable as error:
+                _log.warning("notifier_waits", error=error.detail)
+                self._is_behind = True
+                await asyncio.sleep(LOOK_S)
+
+    async def _plan_some(self) -> bool:
+        """Plan a portion of what the store has due now and then, else of what was heard."""
+        entries: list[Entry] = []
+        if self._is_behind or self._clock() >= self._look_at:
+            self._look_at = self._clock() + timedelta(seconds=LOOK_S)
+            due = await self._store.due(_PORTION + len(self._set_aside))
+            entries = [each for each in due if _key(each) not in self._set_aside]
+            self._is_behind = len(entries) >= _PORTION
+        if not entries:
+            entries, self._heard = self._heard[:_PORTION], self._heard[_PORTION:]
+        if not entries or self._dispatcher is None:
+            return False
+        # What was both heard and read is planned twice; that is one delivery all the same.
+        for delivery in await self._plan_or_isolate(entries):
+            self._dispatcher.offer(delivery)
+        return True
+
+    async def _plan_or_isolate(self, entries: Sequence[Entry]) -> list[Delivery]:
+        """Plan entries; one whose planning fails is set aside until the next start."""
+        try:
+            return await self._planner.plan(entries)
+        except JobwireError:
+            raise
+        except Exception:
+            _log.exception("plan_failed", entries=len(entries))
+            if len(entries) > 1:
+                return [each for entry in entries for each in await self._plan_or_isolate([entry])]
+            if len(self._set_aside) >= _MOST_SET_ASIDE:
+                raise
+            self._set_aside.add(_key(entries[0]))
+            return []
+
+    async def _wait(self) -> None:
+        """Wait until something is heard; what was not is looked for after a while."""
+        try:
+            async with asyncio.timeout(LOOK_S):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+
+
+def _key(entry: Entry) -> EventKey:
+    return EventKey(entry.job, entry.id)

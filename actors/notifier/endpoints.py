@@ -1,0 +1,117 @@
+"""
+Receivers that get no tries any more: they failed for days, or said that they are gone.
+
+What is known of them is kept as records, so that days count across restarts. An endpoint is an
+owner and an origin; an answer of 410 speaks for the one address only.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from hashlib import blake2b
+
+import msgspec
+import structlog
+from msgspec import Struct
+from yarl import URL
+
+from actors.stores.base import Record, Store
+from schemas.deliveries import Delivery, GaveUp
+
+_log = structlog.get_logger()
+
+#: Kind of the records.
+ENDPOINTS = "endpoint"
+
+_MOST_CACHED = 10_000
+#: How old what is written of an endpoint may become while it goes on failing.
+_WRITTEN_AGAIN = timedelta(hours=1)
+
+
+class Standing(Struct, frozen=True, array_like=True):
+    """Since when a receiver fails, and whether it gets no tries any more."""
+
+    failing_since: datetime
+    written: datetime
+    disabled: GaveUp | None = None
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Standing).decode
+
+
+def endpoint_of(owner: str, url: URL) -> str:
+    """Name the endpoint of an address: deliveries to one endpoint wait for each other only."""
+    return f"{url.origin()} {owner}"
+
+
+class Endpoints:
+    """Remembers which receivers fail."""
+
+    def __init__(self, store: Store, disable_after_s: float) -> None:
+        """Disable a receiver that has failed for `disable_after_s` and never succeeded."""
+        self._store = store
+        self._disable_after = timedelta(seconds=disable_after_s)
+        self._cache: dict[tuple[str, str], Standing | None] = {}
+
+    async def disabled(self, delivery: Delivery) -> GaveUp | None:
+        """Say why the receiver of a delivery gets no tries; None: it gets them."""
+        for key in _keys(delivery):
+            standing = await self._get(delivery.owner, key)
+            if standing is not None and standing.disabled is not None:
+                return standing.disabled
+        return None
+
+    async def succeeded(self, delivery: Delivery) -> None:
+        """Forget all failures: a receiver that was disabled gets tries again."""
+        for key in _keys(delivery):
+            if await self._get(delivery.owner, key) is not None:
+                await self._store.drop(ENDPOINTS, delivery.owner, key)
+                self._remember(delivery.owner, key, None)
+                _log.info("receiver_recovered", endpoint=delivery.endpoint)
+
+    async def failed(self, delivery: Delivery, now: datetime) -> GaveUp | None:
+        """Note a failure; say whether the receiver is disabled now."""
+        key, _ = _keys(delivery)
+        before = await self._get(delivery.owner, key)
+        since = before.failing_since if before else now
+        disabled = before.disabled if before else None
+        if disabled is None and before is not None and now - since >= self._disable_after:
+            disabled = "disabled"
+            _log.warning("receiver_disabled", endpoint=delivery.endpoint, failing_since=since)
+        if before is None or disabled != before.disabled or now - before.written >= _WRITTEN_AGAIN:
+            await self._put(delivery.owner, key, Standing(since, now, disabled))
+        return disabled
+
+    async def gone(self, delivery: Delivery, now: datetime) -> None:
+        """Note that an address says that it is gone for good."""
+        _, key = _keys(delivery)
+        _log.warning("receiver_gone", endpoint=delivery.endpoint)
+        await self._put(delivery.owner, key, Standing(now, now, "gone"))
+
+    async def drop(self, record: Record, before: datetime) -> None:
+        """Forget a receiver of which nothing was heard since a moment."""
+        if _decode(record.body).written < before:
+            await self._store.drop(ENDPOINTS, record.owner, record.key)
+            self._cache.pop((record.owner, record.key), None)
+
+    async def _get(self, owner: str, key: str) -> Standing | None:
+        if (owner, key) not in self._cache:
+            record = await self._store.fetch(ENDPOINTS, owner, key)
+            self._remember(owner, key, _decode(record.body) if record else None)
+        return self._cache[owner, key]
+
+    async def _put(self, owner: str, key: str, standing: Standing) -> None:
+        await self._store.put(ENDPOINTS, Record(owner, key, _encode(standing)))
+        self._remember(owner, key, standing)
+
+    def _remember(self, owner: str, key: str, standing: Standing | None) -> None:
+        while len(self._cache) >= _MOST_CACHED and (owner, key) not in self._cache:
+            self._cache.pop(next(iter(self._cache)))
+        self._cache[owner, key] = standing
+
+
+def _keys(delivery: Delivery) -> tuple[str, str]:
+    """Give the keys of the endpoint and of the one address."""
+    address = blake2b(delivery.url.encode(), digest_size=16).hexdigest()
+    return f"{delivery.endpoint} origin", f"{delivery.endpoint} {address}"

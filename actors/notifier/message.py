@@ -1,0 +1,69 @@
+"""What a receiver is told of an entry (pure): the body, byte for byte as it is sent every time."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TypeVar
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from schemas.deliveries import Message, News
+from schemas.identifiers import JobId
+from schemas.jobs import Birth, Ending, Entry, Job
+
+Value = TypeVar("Value")
+
+_encode = msgspec.json.Encoder().encode
+_NULL = Raw(b"null")
+_NO_ENDING = Ending()
+
+
+def delivery_id(job: JobId, seq: int, subscription: str) -> str:
+    """Give the one id of what a subscription is told of an entry, however often it is planned."""
+    message = f"{job}|{seq}|{subscription}".encode()
+    return f"msg_{blake2b(message, digest_size=16).hexdigest()}"
+
+
+def write_body(entry: Entry, job: Job | None) -> bytes:
+    """
+    Write the body.
+
+    Args:
+        entry: what is told of.
+        job: as it is now, which may be later than the entry; None: nothing is left of it.
+
+    """
+    ending = _as_of(entry, entry.change.ending, job, job.ending if job else None) or _NO_ENDING
+    born = entry.change.birth
+    source: Birth | Job | None = born if isinstance(born, Birth) else job
+    news = News(
+        job=entry.job,
+        name=source.name if source else None,
+        tags=source.tags if source else (),
+        lifecycle=source.lifecycle if source else "",
+        event=entry.name,
+        event_id=entry.id,
+        seq=entry.seq,
+        state=entry.state,
+        outcome=entry.outcome,
+        attempt=entry.change.attempt or (job.attempt if job else 1),
+        cause=_as_of(entry, entry.change.cause, job, job.cause if job else None),
+        exit_code=ending.exit_code,
+        signal=ending.signal,
+        detail=ending.detail,
+        data=_NULL if entry.data is None else Raw(entry.data),
+        source=entry.source,
+        occurred=entry.occurred,
+    )
+    return _encode(Message(type=f"job.{entry.name}", timestamp=entry.received, data=news))
+
+
+def _as_of(
+    entry: Entry, changed: Value | UnsetType | None, job: Job | None, now: Value | None
+) -> Value | None:
+    """Give a value of the job as the entry left it; None where that cannot be known any more."""
+    if changed is not UNSET:
+        return changed
+    is_same = job is not None and (job.seq == entry.seq or entry.outcome is not None)
+    return now if is_same else None

@@ -1,0 +1,103 @@
+"""From entries of which somebody must be told to deliveries that are written down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import structlog
+from yarl import URL
+
+from actors.notifier.endpoints import endpoint_of
+from actors.notifier.message import delivery_id, write_body
+from actors.notifier.schedule import first_try
+from actors.operations.deliveries import Deliveries
+from actors.runtime.failpoints import failpoint
+from actors.stores.base import EventKey, Store
+from schemas.deliveries import Delivery, Subscription
+from schemas.jobs import Entry, Job
+
+_log = structlog.get_logger()
+
+#: Subscriptions that are remembered; they never change.
+_MOST_CACHED = 10_000
+
+
+class Planner:
+    """Plans deliveries."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        deliveries: Deliveries,
+        schedule_s: Sequence[float],
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Write to a store; look subscriptions up in `deliveries`."""
+        self._store = store
+        self._deliveries = deliveries
+        self._schedule_s = schedule_s
+        self._clock = clock
+        self._cache: dict[str, Subscription] = {}
+
+    async def plan(self, entries: Sequence[Entry]) -> list[Delivery]:
+        """
+        Write the deliveries of entries down; from then on they are not lost.
+
+        Returns:
+            The new ones; those of an earlier run are found in the store.
+
+        """
+        view = await self._store.look({entry.job for entry in entries}, (), fold=(), known=False)
+        planned = [
+            delivery
+            for entry in entries
+            for delivery in await self._of_entry(entry, view.jobs.get(entry.job))
+        ]
+        told = [EventKey(entry.job, entry.id) for entry in entries]
+        failpoint("notifier.before_plan")
+        fresh = await self._store.plan_deliveries(planned, told)
+        failpoint("notifier.after_plan")
+        return fresh
+
+    async def subscription(self, owner: str, key: str) -> Subscription | None:
+        """Give a subscription with its secret."""
+        known = self._cache.get(key)
+        if known is None:
+            known = await self._deliveries.subscription(owner, key)
+            if known is None:
+                return None
+            if len(self._cache) >= _MOST_CACHED:
+                self._cache.pop(next(iter(self._cache)))
+            self._cache[key] = known
+        return known
+
+    async def _of_entry(self, entry: Entry, job: Job | None) -> list[Delivery]:
+        body = write_body(entry, job)
+        planned = []
+        for key in entry.due:
+            subscription = await self.subscription(entry.owner, key)
+            if subscription is None:
+                _log.warning("nobody_to_tell", job_id=entry.job, seq=entry.seq, subscription=key)
+            else:
+                planned.append(self._delivery(entry, subscription, body))
+        return planned
+
+    def _delivery(self, entry: Entry, subscription: Subscription, body: bytes) -> Delivery:
+        now = self._clock()
+        return Delivery(
+            id=delivery_id(entry.job, entry.seq, subscription.id),
+            owner=entry.owner,
+            job=entry.job,
+            seq=entry.seq,
+            event=entry.name,
+            state=entry.state,
+            subscription=subscription.id,
+            url=subscription.url,
+            endpoint=endpoint_of(entry.owner, URL(subscription.url)),
+            body=body,
+            created=now,
+            status="pending",
+            next_at=first_try(self._schedule_s, now),
+        )

@@ -1,0 +1,95 @@
+"""Forgets deliveries that ended long ago, and what nobody needs any more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from actors.notifier.endpoints import ENDPOINTS, Endpoints
+from actors.operations.deliveries import Deliveries
+from actors.stores.base import DeliveryFilter, Store
+from schemas.deliveries import Subscription
+from schemas.errors import Unavailable
+
+_log = structlog.get_logger()
+
+#: How often it is looked.
+_LOOK_S = 60.0
+#: Deliveries of one removal, and records of one look: so short that nobody waits for it.
+_PORTION = 200
+#: So old is a subscription at least whose job was never made.
+_UNMADE = timedelta(hours=1)
+
+
+class Retention:
+    """Removes in portions what is older than it need be."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        deliveries: Deliveries,
+        endpoints: Endpoints,
+        keep_s: float,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Keep what ended `keep_s` ago or later."""
+        self._store = store
+        self._deliveries = deliveries
+        self._endpoints = endpoints
+        self._keep = timedelta(seconds=keep_s)
+        self._clock = clock
+        self._subscription = ""
+        self._endpoint = ""
+
+    async def run(self) -> None:
+        """Look again and again; ends never."""
+        while True:
+            try:
+                await self.drop_deliveries()
+                await self.drop_subscriptions()
+                await self.drop_endpoints()
+            except Unavailable as error:
+                _log.warning("retention_waits", error=error.detail)
+            await asyncio.sleep(_LOOK_S)
+
+    async def drop_deliveries(self) -> int:
+        """Remove deliveries that ended long ago; give their number."""
+        before, dropped = self._clock() - self._keep, 0
+        while True:
+            some = await self._store.drop_deliveries(before, _PORTION)
+            dropped += some
+            if some < _PORTION:
+                return dropped
+            await asyncio.sleep(0)  # others write meanwhile
+
+    async def drop_subscriptions(self) -> int:
+        """Remove some subscriptions whose job and deliveries are gone; give their number."""
+        page = await self._deliveries.subscriptions(self._subscription, _PORTION)
+        self._subscription = page[-1].id if len(page) == _PORTION else ""
+        if await self._store.due(1):
+            return 0  # a deleted job may be told of yet
+        dropped = 0
+        for each in page:
+            if await self._is_useless(each):
+                await self._deliveries.unsubscribe(each)
+                dropped += 1
+        return dropped
+
+    async def drop_endpoints(self) -> None:
+        """Forget some receivers of which nothing was heard for long."""
+        page = await self._store.select(ENDPOINTS, None, self._endpoint, _PORTION)
+        self._endpoint = page[-1].key if len(page) == _PORTION else ""
+        for record in page:
+            await self._endpoints.drop(record, self._clock() - self._keep)
+
+    async def _is_useless(self, subscription: Subscription) -> bool:
+        if self._clock() - subscription.created < _UNMADE:
+            return False
+        if await self._store.get(subscription.owner, subscription.job) is not None:
+            return False
+        which = DeliveryFilter(job=subscription.job, subscription=subscription.id)
+        return not await self._store.deliveries(subscription.owner, which, None, 1)

@@ -1,0 +1,263 @@
+"""What a client may ask of jobs that are there: cancel, hold, release, retry; one, or many."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Annotated, Literal, NamedTuple
+
+from msgspec import Meta, Raw, Struct
+
+from actors.operations.births import Births, JobRequest
+from actors.operations.deliveries import Deliveries
+from actors.operations.events import Events, Posted
+from actors.operations.jobs import Jobs, NewJob
+from actors.operations.tables import LifecycleTables
+from actors.stores.base import After, JobFilter, Store
+from schemas.errors import Conflict, Invalid, JobwireError, NotFound, Unavailable
+from schemas.events import Event
+from schemas.identifiers import JobId, Name, Tag, parse_job_id
+from schemas.jobs import Job
+from schemas.lifecycle import JobOutcome
+from schemas.outcomes import Outcome, Reason
+from schemas.principals import Principal
+
+Control = Literal["cancel", "hold", "release"]
+
+#: How long one request waits for the outcomes of what it asked.
+_COMMIT_S = 5.0
+_MANY_COMMIT_S = 30.0
+#: Jobs of one page of a selection.
+_PAGE = 500
+#: Refused jobs of a selection that are told one by one.
+_MOST_SHOWN = 100
+
+
+class Selection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which jobs a request is about: `ids`, or whatever the other fields match, or `all`."""
+
+    ids: Annotated[tuple[str, ...], Meta(max_length=10_000)] | None = None
+    state: Name | None = None
+    tag: Tag | None = None
+    lifecycle: Name | None = None
+    parent: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    q: Name | None = None
+    all: bool = False
+
+    def filter(self) -> JobFilter:
+        """
+        Give the filter.
+
+        Raises:
+            Invalid: nothing is selected; all jobs are selected by `all` only.
+
+        """
+        which = JobFilter(
+            state=self.state,
+            tag=self.tag,
+            lifecycle=self.lifecycle,
+            parent=parse_job_id(self.parent, "/parent") if self.parent else None,
+            since=self.since,
+            until=self.until,
+            words=(self.q,) if self.q else (),
+        )
+        if which == JobFilter() and not self.all:
+            detail = 'say which jobs: by ids, by a filter, or every one of yours by "all": true'
+            raise Invalid(detail, code="nothing_selected")
+        return which
+
+
+class Controlled(NamedTuple):
+    """A job after a control, and whether it has an outcome now."""
+
+    id: JobId
+    state: str | None
+    outcome: JobOutcome | None
+
+
+class NotDone(Struct, frozen=True):
+    """One job of a selection that did not do what was asked, and why."""
+
+    id: JobId
+    code: str
+    detail: str
+
+
+class Many(Struct, frozen=True):
+    """What became of a selection."""
+
+    matched: int
+    done: int
+    refused: int
+    examples: tuple[NotDone, ...]
+    """The first ones that were refused."""
+
+
+class Controls:
+    """Asks jobs to change their course; what they do is their lifecycle's to say."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        events: Events,
+        jobs: Jobs,
+        births: Births,
+        deliveries: Deliveries,
+        tables: LifecycleTables,
+        most: int,
+    ) -> None:
+        """Change by events only; at most `most` jobs by one selection."""
+        self._store = store
+        self._events = events
+        self._jobs = jobs
+        self._births = births
+        self._deliveries = deliveries
+        self._tables = tables
+        self._most = most
+
+    async def one(self, principal: Principal, job_id: JobId, control: Control) -> Controlled:
+        """
+        Cancel, hold or release a job; return when that is decided.
+
+        Repeated, it is done once and answered alike. A cancel of a job that runs is decided
+        before it is carried out: the job is CANCELLING until nothing of it is alive.
+
+        Raises:
+            NotFound: unknown, deleted, or someone else's.
+            Conflict: the job has ended, has started, or runs elsewhere.
+
+        """
+        job = await self._jobs.get(principal, job_id)
+        await self._check(job, control)
+        event = self._events.build(job=job_id, name=control, principal=principal, source="api")
+        outcome = await self._events.post(event, _COMMIT_S)
+        if outcome is None:
+            raise Unavailable(f"the {control} is stored, but not decided yet", retry_after_s=1)
+        if (refused := _refused(outcome, control)) is not None:
+            raise refused
+        after = await self._jobs.get(principal, job_id)
+        return Controlled(job_id, outcome.state, after.outcome)
+
+    async def many(self, principal: Principal, selection: Selection, control: Control) -> Many:
+        """Cancel, hold or release every selected job that has not ended."""
+        matched, done = 0, 0
+        examples: list[NotDone] = []
+        async for page in self._select(principal, selection):
+            able: list[Job] = []
+            for job in page:
+                try:
+                    await self._check(job, control)
+                except Conflict as unable:
+                    examples.append(NotDone(job.id, unable.code, unable.detail))
+                else:
+                    able.append(job)
+            matched += len(page)
+            for job, posted in zip(able, await self._post(principal, able, control), strict=True):
+                error = posted.error or _refused(posted.outcome, control)
+                if error is None:
+                    done += 1
+                else:
+                    examples.append(NotDone(job.id, error.code, error.detail))
+            del examples[_MOST_SHOWN:]
+        return Many(matched, done, matched - done, tuple(examples))
+
+    async def retry(
+        self, principal: Principal, job_id: JobId, idempotency_key: str | None
+    ) -> NewJob:
+        """
+        Make a new job that is asked the same as one that has ended.
+
+        Raises:
+            NotFound: unknown, deleted, or someone else's.
+            Conflict: it has not ended, or it runs elsewhere.
+            Invalid: what it needs is not there any more, such as a root or a secret.
+
+        """
+        job = await self._jobs.get(principal, job_id)
+        if job.plan is None:
+            raise _runs_elsewhere(job)
+        if job.outcome is None:
+            detail = f"the job is {job.state}; it can be retried when it has ended"
+            raise Conflict(detail, code="not_ended")
+        origin = await self._jobs.origin(principal, job)
+        request = JobRequest(
+            name=job.name,
+            tags=job.tags,
+            data=Raw(origin.data or b""),
+            parent=await self._parent(principal, job),
+            callbacks=await self._deliveries.callbacks(job),
+            spec=origin.spec,
+            priority=job.plan.priority,
+        )
+        birth = await self._births.of(principal, request, retry_of=job.id)
+        return await self._jobs.make(principal, birth, request, idempotency_key)
+
+    async def _parent(self, principal: Principal, job: Job) -> JobId | None:
+        """Give the parent again, unless it has been deleted since."""
+        found = await self._store.get(principal.name, job.parent) if job.parent else None
+        return found.id if found else None
+
+    async def _check(self, job: Job, control: Control) -> None:
+        lifecycle = await self._tables.get(job.owner, job.lifecycle, job.lifecycle_version)
+        if lifecycle is None or control not in lifecycle.events:
+            raise _runs_elsewhere(job)
+        if lifecycle.states[job.state].category == "ended":
+            raise _has_ended(job.state)
+
+    async def _post(
+        self, principal: Principal, jobs: Sequence[Job], control: Control
+    ) -> list[Posted]:
+        events: list[Event] = [
+            self._events.build(job=job.id, name=control, principal=principal, source="api")
+            for job in jobs
+        ]
+        return await self._events.post_many(events, _MANY_COMMIT_S)
+
+    async def _select(self, principal: Principal, selection: Selection) -> AsyncIterator[list[Job]]:
+        if selection.ids is not None:
+            wanted = [parse_job_id(each, "/ids") for each in dict.fromkeys(selection.ids)]
+            found = [await self._store.get(principal.name, each) for each in wanted]
+            if None in found:
+                missing = wanted[found.index(None)]
+                detail = f"there is no job with the id {missing}"
+                raise NotFound(detail, code="unknown_job", pointer="/ids")
+            yield [job for job in found if job is not None]
+            return
+        which, after, seen = selection.filter(), None, 0
+        while seen < self._most:
+            page = await self._store.find(principal.name, which, after, _PAGE)
+            live = [job for job in page if job.outcome is None]
+            if live:
+                yield live
+            if len(page) < _PAGE:
+                return
+            seen += len(page)
+            after = After(page[-1].created, page[-1].id)
+
+
+def _refused(outcome: Outcome | None, control: Control) -> JobwireError | None:
+    if outcome is None:
+        return Unavailable(f"the {control} is stored, but not decided yet", retry_after_s=1)
+    if outcome.verdict == "applied":
+        return None
+    if outcome.verdict == "refused":
+        return NotFound("there is no job with this id", code="unknown_job")
+    if outcome.reason is Reason.WRONG_STATE and control != "cancel":
+        detail = f"the job is {outcome.state}: only one that has not started can be held"
+        return Conflict(detail, code="wrong_state")
+    return _has_ended(outcome.state or "")
+
+
+def _has_ended(state: str) -> Conflict:
+    return Conflict(f"the job has ended: it is {state}", code="already_ended")
+
+
+def _runs_elsewhere(job: Job) -> Conflict:
+    detail = (
+        f"the job has the lifecycle {job.lifecycle!r}: it runs elsewhere, so only its platform "
+        "can do that; post the event that says what became of it"
+    )
+    return Conflict(detail, code="runs_elsewhere")

@@ -1,0 +1,234 @@
+"""What a client may ask about callbacks: subscribe with a job, list deliveries, send again."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from hashlib import blake2b
+from typing import NamedTuple
+
+import msgspec
+from msgspec import structs
+
+from actors.runtime.egress import Egress
+from actors.stores.base import AfterDelivery, DeliveryFilter, Record, Store
+from schemas.cursors import Cursors
+from schemas.deliveries import (
+    SECRET_HEAD,
+    SUBSCRIPTION_HEAD,
+    Callback,
+    Delivery,
+    Interest,
+    Subscription,
+    check_secret,
+)
+from schemas.errors import NotFound
+from schemas.identifiers import JobId
+from schemas.jobs import Job
+from schemas.principals import Principal
+
+#: Kind of the records that hold subscriptions.
+SUBSCRIPTIONS = "subscription"
+
+#: Most deliveries that one request sends again, and of one write.
+_MOST_RECOVERED, _RECOVERED_AT_ONCE = 10_000, 200
+
+_decoder = msgspec.msgpack.Decoder(Subscription)
+_encode = msgspec.msgpack.Encoder().encode
+
+OnAsked = Callable[[str | None], None]
+"""Told that somebody asked for deliveries again: of one endpoint, or (None) of several."""
+
+
+class DeliveryPage(NamedTuple):
+    """One page of deliveries and the cursor of the next."""
+
+    deliveries: list[Delivery]
+    cursor: str | None
+
+
+class Recovered(NamedTuple):
+    """How many deliveries are sent again, and whether another request would find more."""
+
+    deliveries: int
+    is_cut: bool
+
+
+class Deliveries:
+    """Keeps whom to tell, and shows who was told."""
+
+    def __init__(
+        self,
+        store: Store,
+        identity: bytes,
+        egress: Egress,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """
+        Keep subscriptions in a store.
+
+        Args:
+            store: where subscriptions and deliveries are.
+            identity: the installation's: secrets and cursors are made of it.
+            egress: judges where a callback may go.
+            clock: tells when something was asked for.
+
+        """
+        self._store = store
+        self._identity = identity
+        self._egress = egress
+        self._clock = clock
+        self._cursors = Cursors(identity)
+        self._listeners: list[OnAsked] = []
+
+    async def subscribe(
+        self, owner: str, job: JobId, callbacks: Sequence[Callback], digest: bytes
+    ) -> tuple[Subscription, ...]:
+        """
+        Write down the callbacks of a job that is about to be made.
+
+        Their ids are made of the whole request, so that a repeated one finds the same ones.
+
+        Raises:
+            Invalid: an address may not be called, or a secret cannot sign.
+
+        """
+        for index, callback in enumerate(callbacks):
+            self._egress.check_url(callback.url, f"/callbacks/{index}/url")
+            if callback.secret is not None:
+                check_secret(callback.secret, f"/callbacks/{index}/secret")
+        subscriptions = []
+        for index, callback in enumerate(callbacks):
+            message = b"%s|%d|%s" % (job.encode(), index, digest)
+            key = f"{SUBSCRIPTION_HEAD}{blake2b(message, digest_size=12).hexdigest()}"
+            subscription = Subscription(
+                id=key,
+                owner=owner,
+                job=job,
+                url=callback.url,
+                secret=callback.secret or self._secret(key),
+                interest=Interest(key, callback.states, callback.outcomes, callback.events),
+                created=self._clock(),
+            )
+            record = Record(owner, key, _encode(subscription))
+            await self._store.put(SUBSCRIPTIONS, record, fresh=True)
+            subscriptions.append(subscription)
+        return tuple(subscriptions)
+
+    async def subscription(self, owner: str, key: str) -> Subscription | None:
+        """Give one subscription with its secret: for whoever signs."""
+        record = await self._store.fetch(SUBSCRIPTIONS, owner, key)
+        return _decoder.decode(record.body) if record else None
+
+    async def subscriptions(self, after: str, limit: int) -> list[Subscription]:
+        """Give subscriptions of all owners with an id above `after`: for whoever cleans up."""
+        records = await self._store.select(SUBSCRIPTIONS, None, after, limit)
+        return [_decoder.decode(record.body) for record in records]
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
+        """Forget a subscription and its secret."""
+        await self._store.drop(SUBSCRIPTIONS, subscription.owner, subscription.id)
+
+    async def callbacks(self, job: Job) -> tuple[Callback, ...]:
+        """Give the callbacks of a job as they were asked for, for another job like it."""
+        return tuple(
+            Callback(
+                url=each.url,
+                states=each.interest.states,
+                outcomes=each.interest.outcomes,
+                events=each.interest.events,
+                secret=each.secret,
+            )
+            for each in await self.of_job(job)
+        )
+
+    async def of_job(self, job: Job) -> list[Subscription]:
+        """Give the subscriptions of a job."""
+        found = [await self.subscription(job.owner, each.subscription) for each in job.interests]
+        return [each for each in found if each is not None]
+
+    async def find(
+        self, principal: Principal, which: DeliveryFilter, cursor: str | None, limit: int
+    ) -> DeliveryPage:
+        """
+        Give a page of the owner's deliveries, newest first.
+
+        Raises:
+            Invalid: the cursor belongs to another list.
+
+        """
+        listed = f"deliveries {principal.name} {which!r}"
+        after = self._cursors.read(cursor, listed, AfterDelivery) if cursor else None
+        if which.subscription is not None and which.job is None:
+            # A job has few deliveries, an owner may have a million.
+            subscription = await self.subscription(principal.name, which.subscription)
+            if subscription is None:
+                return DeliveryPage([], None)
+            which = structs.replace(which, job=subscription.job)
+        found = await self._store.deliveries(principal.name, which, after, limit + 1)
+        page = found[:limit]
+        if len(found) <= limit:
+            return DeliveryPage(page, None)
+        last = AfterDelivery(page[-1].created, page[-1].id)
+        return DeliveryPage(page, self._cursors.write(last, listed))
+
+    async def get(self, principal: Principal, delivery: str) -> Delivery:
+        """
+        Give one delivery.
+
+        Raises:
+            NotFound: unknown, dropped since, or someone else's.
+
+        """
+        found = await self._store.delivery(principal.name, delivery)
+        if found is None:
+            raise _unknown()
+        return found
+
+    async def redeliver(self, principal: Principal, delivery: str) -> Delivery:
+        """
+        Send one delivery again under its id, whatever became of it; its schedule begins anew.
+
+        Raises:
+            NotFound: unknown, dropped since, or someone else's.
+
+        """
+        found = await self._store.redeliver(principal.name, delivery, self._clock())
+        if found is None:
+            raise _unknown()
+        self._tell(found.endpoint)
+        return found
+
+    async def recover(self, principal: Principal, since: datetime) -> Recovered:
+        """Send those again that gave up, of all that were made since a moment."""
+        now, done = self._clock(), 0
+        while done < _MOST_RECOVERED:
+            some = await self._store.recover(principal.name, since, now, _RECOVERED_AT_ONCE)
+            done += some
+            self._tell(None)
+            if some < _RECOVERED_AT_ONCE:
+                return Recovered(done, is_cut=False)
+        return Recovered(done, is_cut=True)
+
+    def when_asked(self, listener: OnAsked) -> None:
+        """
+        Have somebody in this process told at once when deliveries are asked for again.
+
+        In another process they are found in the store a moment later.
+        """
+        self._listeners.append(listener)
+
+    def _tell(self, endpoint: str | None) -> None:
+        for listener in self._listeners:
+            listener(endpoint)
+
+    def _secret(self, key: str) -> str:
+        """Make the secret of a subscription: always the same one, and nobody can guess it."""
+        made = hmac.digest(self._identity, f"callback|{key}".encode(), "sha256")
+        return SECRET_HEAD + base64.b64encode(made).decode()
+
+
+def _unknown() -> NotFound:
+    return NotFound("there is no delivery with this id", code="unknown_delivery")

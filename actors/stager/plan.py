@@ -1,0 +1,210 @@
+"""
+What is copied where (pure): from a staging list and what is there to single copies.
+
+A file or a directory goes to its target, or into it, under its own name, where the target ends
+with `/` or is left out. What a pattern matches goes into its target and keeps there the path that
+it has behind the part of the pattern before the first wildcard. A directory is copied with
+everything in it.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from actors.filesystems.base import FileInfo, Place
+from schemas.errors import Invalid, NotFound
+from schemas.paths import is_pattern
+
+_ANY_DIRECTORIES = "**"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line of a staging list."""
+
+    label: str
+    """How the job writes its source."""
+    source: Place
+    target: Place
+    into: bool
+    """Whether the target is a directory that the source comes into under its own name."""
+    sha256: str | None = None
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One file that is copied, or one directory that is made."""
+
+    line: Line
+    source: str
+    target: str
+    size: int
+    is_directory: bool
+
+    @property
+    def address(self) -> str:
+        """The whole path of the target: equal for two copies to the same place."""
+        below = self.target.removeprefix(self.line.target.path)
+        return f"{self.line.target.address.rstrip('/')}/{below.lstrip('/')}".rstrip("/")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What may be copied for one job, in or out."""
+
+    files: int
+    bytes: int
+    file_bytes: int
+
+
+class Pattern:
+    """
+    A path with wildcards: `*`, `?` and `[...]` within a name, `**` for any directories.
+
+    As in a shell, a name that begins with a dot is matched only by one that is written so.
+    """
+
+    def __init__(self, text: str) -> None:
+        """Read a pattern; a plain path is one, too."""
+        self._names = [
+            None if name == _ANY_DIRECTORIES else _name_pattern(name) for name in text.split("/")
+        ]
+
+    def covers(self, path: str) -> bool:
+        """Say whether it matches a path, or a directory that the path is in."""
+        places = self._skip({0})
+        for name in path.split("/"):
+            places = self._skip({n for place in places for n in self._behind(place, name)})
+            if len(self._names) in places:
+                return True
+        return False
+
+    def _behind(self, place: int, name: str) -> Iterable[int]:
+        """Give where in the pattern one is behind a name."""
+        if place == len(self._names):
+            return
+        pattern = self._names[place]
+        if pattern is None:
+            if not name.startswith("."):
+                yield place
+                if place == len(self._names) - 1:
+                    yield place + 1
+        elif pattern.match(name):
+            yield place + 1
+
+    def _skip(self, places: set[int]) -> set[int]:
+        """Add the places behind a `**`, which stands for no directory as well."""
+        reached = set(places)
+        for place in range(len(self._names) - 1):
+            if place in reached and self._names[place] is None:
+                reached.add(place + 1)
+        return reached
+
+
+def _name_pattern(name: str) -> re.Pattern[str]:
+    visible = "" if name.startswith(".") else r"(?!\.)"
+    return re.compile(visible + fnmatch.translate(name))
+
+
+def base_of(path: str) -> str:
+    """Give the directory that a pattern is looked for in; of a plain path the path itself."""
+    names = path.split("/")
+    first = next((n for n, name in enumerate(names) if is_pattern(name)), len(names))
+    return "/".join(names[:first])
+
+
+def copies_of(line: Line, there: Sequence[FileInfo]) -> list[Copy]:
+    """
+    Give the copies of one line.
+
+    Args:
+        line: the line.
+        there: the file or directory that its source names, and all that is in it; of a pattern
+            what it covers. Nothing, if nothing is there.
+
+    Raises:
+        NotFound: there is nothing, and the line is not optional.
+        Invalid: something is no regular file and no directory, or a digest is asked of a directory.
+
+    """
+    if not there and not line.optional:
+        raise NotFound(f"nothing is there that {line.label!r} stands for", code="no_file")
+    source, target = line.source.path, line.target.path
+    if is_pattern(source):
+        source = base_of(source)
+    elif line.into:
+        target = _join(target, line.source.address.rpartition("/")[2])
+    for each in there:
+        _check(line, each)
+    return [
+        Copy(
+            line,
+            each.path,
+            _join(target, each.path.removeprefix(source).lstrip("/")),
+            each.size,
+            each.kind == "directory",
+        )
+        for each in there
+    ]
+
+
+def check(copies: Sequence[Copy], bounds: Bounds) -> None:
+    """
+    Check that all copies together can be made.
+
+    Raises:
+        Invalid: they are too many or too large, or two of them go to one place.
+
+    """
+    files = [each for each in copies if not each.is_directory]
+    if len(copies) > bounds.files:
+        detail = f"more than {bounds.files} files and directories are to be copied"
+        raise Invalid(detail, code="too_many_files", limit=bounds.files)
+    for each in files:
+        if each.size > bounds.file_bytes:
+            raise too_large(each.source, bounds.file_bytes)
+    if sum(each.size for each in files) > bounds.bytes:
+        detail = f"more than {bounds.bytes} bytes are to be copied"
+        raise Invalid(detail, code="too_large", limit=bounds.bytes)
+    _check_targets(copies)
+
+
+def too_large(path: str, limit: int) -> Invalid:
+    """Say that a file is too large."""
+    return Invalid(f"{path!r} has more than {limit} bytes", code="too_large", limit=limit)
+
+
+def _check_targets(copies: Sequence[Copy]) -> None:
+    taken: dict[str, Copy] = {}
+    for each in copies:
+        other = taken.setdefault(each.address, each)
+        if other is not each and not (other.is_directory and each.is_directory):
+            detail = f"{other.source!r} and {each.source!r} would both become {each.target!r}"
+            raise Invalid(detail, code="same_target")
+    for each in copies:
+        above = each.address
+        while above := above.rpartition("/")[0]:
+            holder = taken.get(above)
+            if holder is not None and not holder.is_directory:
+                detail = f"{each.source!r} would come into {holder.target!r}, which becomes a file"
+                raise Invalid(detail, code="same_target")
+
+
+def _check(line: Line, each: FileInfo) -> None:
+    if each.kind == "other":
+        detail = (
+            f"{each.path!r} is no regular file that can be copied: it is a link, a FIFO, a device, "
+            "a socket, another user's file under a second name, a directory that cannot be read, "
+            "or its name is not UTF-8"
+        )
+        raise Invalid(detail, code="not_a_file")
+    if line.sha256 is not None and each.kind == "directory":
+        raise Invalid(f"{each.path!r} is a directory; a digest belongs to one file")
+
+
+def _join(directory: str, name: str) -> str:
+    return f"{directory}/{name}".strip("/")

@@ -1,0 +1,1 @@
+"""ACTOR: takes jobs to their sites and reports what becomes of them."""

@@ -1,0 +1,142 @@
+"""The attempts of one site: started, looked up, watched and ended through its host."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Callable
+from pathlib import Path
+
+from actors.batch_systems.base import Launch, RunStatus
+from actors.operations.roots import folder_name
+from actors.operations.work import Work
+from actors.runtime.failpoints import failpoint
+from actors.runtime.secrets import JobSecrets
+from actors.runtime.settings import LocalSite
+from actors.sites import Sandbox, Site
+from schemas.errors import NotFound, Unavailable
+from schemas.identifiers import JobId
+from schemas.jobs import Job
+from schemas.specs import Secret, Spec
+
+_SHIM = str(Path(__file__).with_name("shim.sh"))
+#: How long ending an attempt may take beside the time that its processes have.
+_CANCEL_S = 60.0
+
+
+class Runs:
+    """Turns attempts into commands for the host, and what these print into what is so."""
+
+    def __init__(
+        self,
+        *,
+        site: Site,
+        work: Work,
+        secrets: JobSecrets,
+        settings: LocalSite,
+        url: Callable[[], str],
+    ) -> None:
+        """Run at a site; jobs report to the service at `url`."""
+        self._site = site
+        self._work = work
+        self._secrets = secrets
+        self._settings = settings
+        self._url = url
+        user = pwd.getpwuid(os.getuid())
+        self._user = {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
+
+    async def has_begun(self, job: JobId, attempt: int) -> bool:
+        """Say whether an attempt may have been started before, by an earlier process."""
+        try:
+            await self._site.host.files.stat(Sandbox(job, attempt).control)
+        except NotFound:
+            return False
+        return True
+
+    async def start(self, job: Job, spec: Spec) -> RunStatus:
+        """
+        Start the attempt, unless it was started before; give what is found of it then.
+
+        Raises:
+            NotFound: a secret is not there.
+            Unavailable: it could not be started; or it was, and nobody can tell.
+
+        """
+        environment = self._environment(job, spec)
+        sandbox, files = Sandbox(job.id, job.attempt), self._site.host.files
+        await files.make_directory(sandbox.control)
+        for path in (sandbox.work, *_folders(sandbox, spec)):
+            await files.make_directory(path)
+        launch, batch = self._launch(job, spec), self._site.batch
+        failpoint("submitter.before_start")
+        done = await self._site.host.run(
+            batch.submit_argv(launch), stdin=batch.submit_stdin(launch, environment)
+        )
+        failpoint("submitter.after_start")
+        return batch.parse_submitted(done.stdout)
+
+    async def look_up(self, job: Job, spec: Spec) -> RunStatus:
+        """Give what is found of the attempt."""
+        launch, batch = self._launch(job, spec), self._site.batch
+        stdouts = [
+            (await self._site.host.run(argv)).stdout for argv in batch.status_argvs([launch])
+        ]
+        found = batch.parse_statuses(stdouts)
+        if launch.run not in found:
+            raise Unavailable(f"the site says nothing of {launch.run}")
+        return found[launch.run]
+
+    async def end(self, job: Job, spec: Spec, cause: str) -> RunStatus:
+        """End the attempt, or keep it from ever starting; give what is found of it then."""
+        await self._site.host.files.make_directory(Sandbox(job.id, job.attempt).control)
+        launch, batch = self._launch(job, spec), self._site.batch
+        done = await self._site.host.run(
+            batch.cancel_argv(launch, cause), timeout_s=self._settings.grace_s + _CANCEL_S
+        )
+        return batch.parse_cancelled(done.stdout)
+
+    async def gone(self, status: RunStatus) -> None:
+        """Return when a running attempt has ended."""
+        if status.pid is not None and status.started is not None:
+            await self._site.host.gone(status.pid, status.started)
+
+    def _launch(self, job: Job, spec: Spec) -> Launch:
+        sandbox, root = Sandbox(job.id, job.attempt), self._site.host.root
+        return Launch(
+            run=f"{job.id}.{job.attempt}",
+            shim=_SHIM,
+            control=f"{root}/{sandbox.control}",
+            work=f"{root}/{sandbox.work}",
+            stdout=spec.stdout,
+            stderr=spec.stderr,
+            argv=spec.argv,
+            resources=spec.resources,
+            grace_s=self._settings.grace_s,
+            file_bytes=self._settings.file_bytes,
+            open_files=self._settings.open_files,
+        )
+
+    def _environment(self, job: Job, spec: Spec) -> dict[str, str]:
+        """Build the job's environment from nothing: none of the service's own gets in."""
+        owner = folder_name(job.owner)
+        asked = {
+            name: self._secrets.read(owner, value.secret) if isinstance(value, Secret) else value
+            for name, value in spec.env.items()
+        }
+        return {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            **self._user,
+            **asked,
+            "JOBWIRE_JOB": job.id,
+            "JOBWIRE_ATTEMPT": str(job.attempt),
+            "JOBWIRE_RUN": f"{job.id}.{job.attempt}",
+            "JOBWIRE_URL": self._url(),
+            "JOBWIRE_TOKEN": self._work.token(job),
+        }
+
+
+def _folders(sandbox: Sandbox, spec: Spec) -> set[str]:
+    """Give the directories that the files of the output need."""
+    parents = {path.rpartition("/")[0] for path in (spec.stdout, spec.stderr)}
+    return {f"{sandbox.work}/{parent}" for parent in parents if parent}

@@ -1,0 +1,65 @@
+"""
+Who starts next (pure): commands that wait for cores, and the cores that are free.
+
+Owners take turns, so nobody's thousand jobs keep another owner's one waiting. Among the jobs of an
+owner the higher priority goes first, then the one that came first. The job whose turn it is waits
+for its cores; smaller ones do not overtake it, or a large one would wait for ever.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterator
+
+from schemas.commands import Command
+
+
+class Slots:
+    """The cores of a site; one that has a queue of its own has as many as anybody asks for."""
+
+    def __init__(self, cores: int | None) -> None:
+        """Share out `cores`; None: without limit."""
+        self._free = cores
+        self._numbers = iter(range(2**62))
+        self._waiting: dict[str, list[tuple[int, int, Command]]] = {}
+        self._turns: deque[str] = deque()
+
+    def __len__(self) -> int:
+        """Count the commands that wait."""
+        return sum(map(len, self._waiting.values()))
+
+    def wait(self, command: Command) -> None:
+        """Let a command wait for its cores."""
+        if command.owner not in self._waiting:
+            self._waiting[command.owner] = []
+            self._turns.append(command.owner)
+        item = (-command.priority, next(self._numbers), command)
+        heapq.heappush(self._waiting[command.owner], item)
+
+    def take(self, cores: int) -> None:
+        """Take cores for what runs already, also when there are not so many."""
+        if self._free is not None:
+            self._free -= cores
+
+    def give_back(self, cores: int) -> None:
+        """Give cores back."""
+        if self._free is not None:
+            self._free += cores
+
+    def ready(self) -> Iterator[Command]:
+        """Give the commands whose turn has come, each with its cores taken."""
+        while self._turns:
+            owner = self._turns[0]
+            waiting = self._waiting[owner]
+            command = waiting[0][2]
+            if self._free is not None and command.cores > self._free:
+                return
+            heapq.heappop(waiting)
+            self._turns.popleft()
+            if waiting:
+                self._turns.append(owner)
+            else:
+                del self._waiting[owner]
+            self.take(command.cores)
+            yield command

@@ -1,0 +1,202 @@
+"""
+Deliveries: what somebody wants to be told of a job, and every try to tell it.
+
+The form of a message is that of Standard Webhooks: an id that stays the same with every try, a
+time stamp of the try, and a signature over both and the body.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Raw, Struct
+from msgspec.structs import replace
+
+from schemas.errors import Invalid
+from schemas.identifiers import EventId, JobId, Name
+from schemas.lifecycle import JobOutcome, Word
+
+DeliveryStatus = Literal["pending", "delivered", "gave_up"]
+
+GaveUp = Literal["tries_ended", "disabled", "gone", "unsubscribed"]
+"""
+Why there is no further try: the schedule has ended; the receiver failed for so long that it gets
+none any more; it said that this address is gone for good; or nobody knows its secret any more.
+"""
+
+#: Head of the ids of subscriptions: a message without it holds nothing that is to be told.
+SUBSCRIPTION_HEAD = "sub_"
+#: Head of the secrets that sign.
+SECRET_HEAD = "whsec_"  # noqa: S105 - not a secret, the head of all
+#: Most tries that a delivery remembers, the newest.
+MOST_ATTEMPTS = 50
+
+#: Bytes that a secret may have.
+_LEAST_SECRET, _MOST_SECRET = 24, 64
+
+
+class Callback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Whom to tell, and of what; with no filter at all: of every change of state."""
+
+    url: Annotated[str, Meta(min_length=1, max_length=2048)]
+    states: Annotated[tuple[Word, ...], Meta(max_length=100)] = ()
+    """Tell when one of these states is entered."""
+    outcomes: Annotated[tuple[JobOutcome, ...], Meta(max_length=4)] = ()
+    """Tell when one of these outcomes is reached."""
+    events: Annotated[tuple[Name, ...], Meta(max_length=100)] = ()
+    """Tell when one of these events is applied, whether it changes the state or not."""
+    secret: Annotated[str, Meta(max_length=200)] | None = None
+    """`whsec_` and 24 to 64 bytes in base-64, to sign with; default: one is made."""
+
+
+class Interest(Struct, frozen=True, array_like=True):
+    """What one subscription of a job wants to be told: all that the state manager must know."""
+
+    subscription: str
+    states: tuple[str, ...] = ()
+    outcomes: tuple[JobOutcome, ...] = ()
+    events: tuple[str, ...] = ()
+
+    def wants(self, name: str, *, entered: str | None, outcome: JobOutcome | None) -> bool:
+        """
+        Say whether an applied event is to be told.
+
+        Args:
+            name: the event.
+            entered: the state that it led to, None when it changed none.
+            outcome: the outcome of that state.
+
+        """
+        if name in self.events:
+            return True
+        if entered is None:
+            return False
+        if not (self.states or self.outcomes or self.events):
+            return True
+        return entered in self.states or outcome in self.outcomes
+
+
+class Subscription(Struct, frozen=True, kw_only=True):
+    """One callback of one job as it is stored; its secret signs and is never shown again."""
+
+    id: str
+    owner: str
+    job: JobId
+    url: str
+    secret: str
+    interest: Interest
+    created: datetime
+
+
+class Attempt(Struct, frozen=True, array_like=True):
+    """One try to deliver."""
+
+    at: datetime
+    duration_s: float
+    status: int | None
+    """The HTTP status of the answer; None: there was none."""
+    error: str | None
+    """Why it did not count as delivered."""
+
+
+class Delivery(Struct, frozen=True, kw_only=True, array_like=True):
+    """One message for one subscription, and what became of it."""
+
+    id: str
+    """The same for every try and after every crash; receivers tell repetitions by it."""
+    owner: str
+    job: JobId
+    seq: int
+    """Of the entry that it tells of."""
+    event: str
+    state: str
+    subscription: str
+    url: str
+    endpoint: str
+    """Owner and origin of the address: deliveries to one endpoint wait for each other only."""
+    body: bytes
+    created: datetime
+    status: DeliveryStatus
+    next_at: datetime | None
+    """When the next try is due; None: there will be none unless somebody asks for it."""
+    tries: int = 0
+    """How often it was tried since it was made, or since somebody asked for it again."""
+    attempts: tuple[Attempt, ...] = ()
+    gave_up: GaveUp | None = None
+    by_hand: bool = False
+    """Somebody asked for it again: it is tried at a disabled receiver too."""
+
+    def asked_again(self, now: datetime) -> Delivery:
+        """Give it as it is when somebody asks for it again: due now, with its schedule anew."""
+        return replace(self, status="pending", next_at=now, tries=0, gave_up=None, by_hand=True)
+
+    def after(self, attempt: Attempt) -> Delivery:
+        """Give it with one more try; what follows of that is to be said yet."""
+        attempts = (*self.attempts, attempt)[-MOST_ATTEMPTS:]
+        return replace(self, tries=self.tries + 1, attempts=attempts)
+
+    def ended_at(self) -> datetime | None:
+        """Give the moment since which nothing is to be done; None: a try is to come."""
+        if self.next_at is not None:
+            return None
+        return self.attempts[-1].at if self.attempts else self.created
+
+
+class News(Struct, frozen=True, kw_only=True):
+    """What a receiver is told: enough to need no further request."""
+
+    job: JobId
+    name: str | None
+    tags: tuple[str, ...]
+    lifecycle: str
+    event: str
+    event_id: EventId
+    seq: int
+    """Grows by one with each entry of a job: whoever has seen a higher one may drop this."""
+    state: str
+    """The state after the event."""
+    outcome: JobOutcome | None
+    attempt: int
+    cause: str | None
+    """Why it did not succeed."""
+    exit_code: int | None
+    signal: str | None
+    detail: str | None
+    data: Raw
+    """What came with the event."""
+    source: str | None
+    occurred: datetime | None
+    """The sender's own time stamp."""
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """The body of a callback, in the form of Standard Webhooks."""
+
+    type: str
+    """`job.` and the name of the event."""
+    timestamp: datetime
+    """When the service received the event."""
+    data: News
+
+
+def check_secret(secret: str, pointer: str) -> str:
+    """
+    Give a secret back that can sign.
+
+    Raises:
+        Invalid: it is not `whsec_` and 24 to 64 bytes in base-64.
+
+    """
+    try:
+        key = b64decode(secret.removeprefix(SECRET_HEAD), validate=True)
+    except ValueError:
+        key = b""
+    if not secret.startswith(SECRET_HEAD) or not _LEAST_SECRET <= len(key) <= _MOST_SECRET:
+        detail = (
+            f"a secret is {SECRET_HEAD} and {_LEAST_SECRET} to {_MOST_SECRET} bytes in base-64; "
+            "leave it out to have one made"
+        )
+        raise Invalid(detail, pointer=pointer, code="bad_secret")
+    return secret

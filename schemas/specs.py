@@ -1,0 +1,244 @@
+"""
+What a job that Jobwire runs is asked to be: the command, its surroundings, its files (pure).
+
+A command is an argument vector and reaches the program byte for byte; no shell ever reads it.
+Secrets are named, never written: their values are looked up when the job starts.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from schemas.errors import Invalid
+from schemas.paths import RelativePath, check_address, check_path, is_pattern
+
+Argument = Annotated[str, Meta(max_length=131_000)]
+"""One argument, at most what Linux passes as one; NUL cannot be part of it."""
+
+SiteName = Annotated[str, Meta(max_length=64, pattern=r"^[a-z][a-z0-9_-]*(?!\n)$")]
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+_SECRET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+#: Names that the service sets itself in a job's environment.
+RESERVED_ENV = "JOBWIRE_"
+#: Most bytes of all arguments and plain values together; Linux has about 2 MiB.
+_COMMAND_BYTES = 1_000_000
+
+_DAY_S = 86_400
+
+
+class Cause(StrEnum):
+    """Why an attempt of a job did not succeed."""
+
+    EXIT_CODE = "exit_code"  # it ended with another exit code than 0
+    SIGNAL = "signal"  # a signal that nobody here sent ended it
+    WALLTIME = "walltime"  # it ran longer than it may
+    MEMORY = "memory"  # it used more memory than it may
+    COULD_NOT_START = "could_not_start"  # no such program, no room, a missing secret
+    STAGING = "staging"  # a file could not be brought in or out; the detail names it
+    INTERRUPTED = "interrupted"  # it is gone and left no exit code: a restart of its machine
+    CANCELLED = "cancelled"  # it was ended on request
+
+
+class Secret(Struct, frozen=True, forbid_unknown_fields=True):
+    """A value that is looked up under its name when the job starts."""
+
+    secret: str
+
+
+class StageIn(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename={"source": "from", "target": "to"},
+):
+    """One file, directory or pattern that is copied into the job's directory before it starts."""
+
+    source: Annotated[str, Meta(min_length=1, max_length=4096)]
+    """A `file:` URI, or a path relative to the job's `directory`; may be a pattern."""
+    target: RelativePath | None = None
+    """Where it goes in the job's directory; default: its own name."""
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}(?!\n)$")] | None = None
+    """The digest that the file must have."""
+
+
+class StageOut(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    rename={"source": "from", "target": "to"},
+):
+    """One file, directory or pattern that is copied out of the job's directory at its end."""
+
+    source: RelativePath
+    """A path in the job's directory; may be a pattern."""
+    target: Annotated[str, Meta(min_length=1, max_length=4096)]
+    """A `file:` URI, or a path relative to `directory`; a trailing `/` makes it a directory."""
+    when: Literal["success", "always"] = "success"
+    """Whether a job that failed brings it out too."""
+    optional: bool = False
+    """Whether the job succeeds when it is not there."""
+
+
+class Resources(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What one attempt may use."""
+
+    cores: Annotated[int, Meta(ge=1, le=10_000)] = 1
+    """Slots of the site that it takes."""
+    memory_mb: Annotated[int, Meta(ge=1, le=2**30)] | None = None
+    """Most memory (MiB) of all its processes together; over it, it is ended: `memory`."""
+    walltime_s: Annotated[float, Meta(gt=0, le=365 * _DAY_S)] | None = None
+    """Longest time it may run; over it, it is ended: `walltime`."""
+
+
+class Retries(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Whether, when and why a failed attempt is followed by another one."""
+
+    max: Annotated[int, Meta(ge=0, le=100)] = 0
+    """Most further attempts."""
+    backoff_s: Annotated[float, Meta(ge=0, le=_DAY_S)] = 10.0
+    """Pause before the first further attempt."""
+    factor: Annotated[float, Meta(ge=1, le=10)] = 2.0
+    """By what each pause is longer than the one before; none is longer than a day."""
+    on: tuple[Cause, ...] = (
+        Cause.EXIT_CODE,
+        Cause.SIGNAL,
+        Cause.COULD_NOT_START,
+        Cause.STAGING,
+    )
+    """The causes that are worth another attempt."""
+
+
+class CleanUp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What becomes of the job's directory after its end."""
+
+    when: Literal["always", "on_success", "never"] = "always"
+    after_s: Annotated[float, Meta(ge=0, le=10 * 365 * _DAY_S)] = 7.0 * _DAY_S
+    """How long after the end it is removed."""
+    keep: Annotated[tuple[RelativePath, ...], Meta(max_length=100)] | None = None
+    """Paths or patterns that stay and can still be read; default: stdout and stderr."""
+
+
+class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One command, and all that it needs to run."""
+
+    argv: Annotated[tuple[Argument, ...], Meta(min_length=1, max_length=4096)]
+    """The program and its arguments."""
+    env: Annotated[dict[str, Argument | Secret], Meta(max_length=1000)] = field(
+        default_factory=dict
+    )
+    """Variables beside the few that every job has; nothing of the service's own is inherited."""
+    directory: Annotated[str, Meta(min_length=1, max_length=4096)] | None = None
+    """A `file:` URI that relative paths of staging start from; default: the owner's own folder."""
+    stage_in: Annotated[tuple[StageIn, ...], Meta(max_length=1000)] = ()
+    stage_out: Annotated[tuple[StageOut, ...], Meta(max_length=1000)] = ()
+    stdout: RelativePath = "stdout"
+    stderr: RelativePath = "stderr"
+    """The files in the job's directory that its output goes to; the same name joins the two."""
+    resources: Resources = Resources()
+    retries: Retries = Retries()
+    clean_up: CleanUp = CleanUp()
+    site: SiteName = "local"
+    """Where it runs."""
+
+    def kept(self) -> tuple[str, ...]:
+        """Give the paths and patterns that outlive the clean-up."""
+        keep = self.clean_up.keep
+        return (self.stdout, self.stderr) if keep is None else keep
+
+    def brings_out(self, *, succeeded: bool) -> tuple[StageOut, ...]:
+        """Give what is copied out after an attempt."""
+        return tuple(each for each in self.stage_out if succeeded or each.when == "always")
+
+    def secrets(self) -> tuple[str, ...]:
+        """Give the names of the secrets that the job needs."""
+        return tuple(each.secret for each in self.env.values() if isinstance(each, Secret))
+
+
+def check(spec: Spec, pointer: str = "/spec") -> Spec:
+    """
+    Give the spec back when it can be carried out as far as it says itself.
+
+    Raises:
+        Invalid: the pointer names the field that is wrong.
+
+    """
+    _check_command(spec, pointer)
+    for name in ("stdout", "stderr"):
+        _check_plain(getattr(spec, name), f"{pointer}/{name}")
+    if spec.directory is not None:
+        _check_directory(spec.directory, f"{pointer}/directory")
+    for index, each in enumerate(spec.stage_in):
+        _check_stage_in(each, f"{pointer}/stage_in/{index}")
+    for index, out in enumerate(spec.stage_out):
+        _check_stage_out(out, f"{pointer}/stage_out/{index}")
+    for index, path in enumerate(spec.clean_up.keep or ()):
+        check_path(path, f"{pointer}/clean_up/keep/{index}")
+    return spec
+
+
+def _check_command(spec: Spec, pointer: str) -> None:
+    if not spec.argv[0]:
+        raise Invalid("the first argument names the program", pointer=f"{pointer}/argv/0")
+    for index, argument in enumerate(spec.argv):
+        if "\0" in argument:
+            raise Invalid("an argument holds no NUL", pointer=f"{pointer}/argv/{index}")
+    for name, value in spec.env.items():
+        _check_variable(name, value, f"{pointer}/env/{name}")
+    plain = [value for value in spec.env.values() if isinstance(value, str)]
+    size = sum(len(text.encode()) + 9 for text in (*spec.argv, *spec.env, *plain))
+    if size > _COMMAND_BYTES:
+        detail = f"arguments and environment have {size} bytes, more than {_COMMAND_BYTES}"
+        raise Invalid(detail, pointer=f"{pointer}/argv", limit=_COMMAND_BYTES)
+
+
+def _check_variable(name: str, value: str | Secret, pointer: str) -> None:
+    if _VARIABLE.fullmatch(name) is None:
+        detail = "the name of a variable is letters, digits and _, and begins with no digit"
+        raise Invalid(detail, pointer=pointer)
+    if name.startswith(RESERVED_ENV):
+        detail = f"variables that begin with {RESERVED_ENV} are set by the service"
+        raise Invalid(detail, pointer=pointer)
+    if isinstance(value, Secret):
+        if _SECRET.fullmatch(value.secret) is None:
+            detail = "the name of a secret is at most 64 letters, digits, `_`, `.` and `-`"
+            raise Invalid(detail, pointer=f"{pointer}/secret")
+    elif "\0" in value:
+        raise Invalid("the value of a variable holds no NUL", pointer=pointer)
+
+
+def _check_plain(path: str, pointer: str) -> None:
+    if is_pattern(check_path(path, pointer)):
+        raise Invalid("a pattern names no single file", pointer=pointer, code="bad_path")
+
+
+def _check_directory(text: str, pointer: str) -> None:
+    address = check_address(text, pointer)
+    if not address.is_absolute:
+        detail = "directory is a file: URI, such as file:///data/project"
+        raise Invalid(detail, pointer=pointer, code="bad_path")
+    if is_pattern(address.path):
+        raise Invalid("a pattern names no single directory", pointer=pointer, code="bad_path")
+
+
+def _check_stage_in(each: StageIn, pointer: str) -> None:
+    address = check_address(each.source, f"{pointer}/from")
+    if each.target is not None:
+        _check_plain(each.target.removesuffix("/"), f"{pointer}/to")
+    if each.sha256 is not None and is_pattern(address.path):
+        raise Invalid("a digest belongs to one file, not to a pattern", pointer=f"{pointer}/sha256")
+
+
+def _check_stage_out(each: StageOut, pointer: str) -> None:
+    check_path(each.source, f"{pointer}/from")
+    target = check_address(each.target.removesuffix("/") or "/", f"{pointer}/to")
+    if is_pattern(target.path):
+        raise Invalid("a pattern names no single place", pointer=f"{pointer}/to", code="bad_path")

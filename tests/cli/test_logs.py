@@ -1,0 +1,274 @@
+"""What jobs write, read at a shell while they run and after."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from msgspec import Raw
+
+from actors.cli.course import Course
+from actors.client import Client
+from actors.client.reading import last_lines
+from schemas.errors import Invalid
+from schemas.identifiers import EventId, parse_job_id
+from schemas.lifecycle import JobOutcome
+from schemas.views import EntryView
+from tests.cli.console import COMMAND, PATIENCE_S, Console, wait_until
+
+_JOB = parse_job_id("2f1c6c1e-53b5-4d0a-9c86-0a3f35f1f6a4")
+
+
+def shell(script: str, *arguments: str) -> tuple[str, ...]:
+    """Give a command that a shell carries out."""
+    return ("--", "sh", "-c", script, "sh", *arguments)
+
+
+def detached(console: Console, *arguments: str) -> str:
+    """Start a job; give its id."""
+    return console.run("run", "-d", *arguments).out.strip()
+
+
+def ended(console: Console, *arguments: str) -> str:
+    """Run a job to its end; give its id."""
+    job = detached(console, *arguments)
+    console.run("watch", job, "--until-outcome")
+    return job
+
+
+def logs(console: Console, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """Read what a job wrote, bytes and all."""
+    return subprocess.run(
+        (*COMMAND, "logs", *arguments),
+        env=console.environment,
+        capture_output=True,
+        check=False,
+        timeout=PATIENCE_S,
+    )
+
+
+def test_each_stream_is_read_byte_for_byte(console: Console) -> None:
+    job = ended(console, *shell(r"printf 'o\000\377'; printf 'e\377' >&2"))
+
+    assert logs(console, job).stdout == b"o\x00\xff"
+    assert logs(console, job, "--stderr").stdout == b"e\xff"
+    both = logs(console, job, "--both")
+    assert (both.stdout, both.stderr) == (b"o\x00\xff", b"e\xff")
+
+
+def test_the_last_lines_are_read(console: Console) -> None:
+    job = ended(console, *shell("seq 100000"))
+
+    assert logs(console, job, "-n", "2").stdout == b"99999\n100000\n"
+    assert len(logs(console, job, "-n", "50000").stdout.splitlines()) == 50_000
+    assert logs(console, job, "-n", "0").stdout == b""
+    assert len(logs(console, job, "-n", "200000").stdout.splitlines()) == 100_000
+
+
+def test_another_file_and_another_attempt_are_read(console: Console) -> None:
+    script = 'echo "$JOBWIRE_ATTEMPT" | tee notes; test "$JOBWIRE_ATTEMPT" = 2'
+    job = ended(console, "--retries", "1", "--backoff", "0", *shell(script))
+
+    assert logs(console, job).stdout == b"2\n"
+    assert logs(console, job, "--attempt", "1").stdout == b"1\n"
+    assert logs(console, job, "--attempt", "1", "notes").stdout == b"1\n"
+
+
+def test_following_ends_with_the_job_and_gives_all_of_it(console: Console, tmp_path: Path) -> None:
+    go_on = tmp_path / "go-on"
+    script = 'seq 5; while [ ! -e "$1" ]; do sleep 0.05; done; echo end'
+    job = detached(console, *shell(script, str(go_on)))
+    wait_until(lambda: logs(console, job).stdout.count(b"\n") == 5, "the first lines")
+    process = console.start("logs", "-f", "-n", "2", job)
+    assert process.stdout is not None
+    assert [process.stdout.readline() for _ in range(2)] == ["4\n", "5\n"]
+
+    go_on.touch()
+
+    out, err = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, out, err) == (0, "end\n", "")
+
+
+def test_following_may_begin_before_the_job_has_started(console: Console) -> None:
+    job = console.run("submit", "-q", "--hold", "--", "echo", "hello").out.strip()
+    process = console.start("logs", "-f", job)
+
+    console.run("release", job)
+
+    out, _ = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, out) == (0, "hello\n")
+
+
+def test_attempts_that_follow_are_followed_unless_one_is_named(console: Console) -> None:
+    script = 'echo "$JOBWIRE_ATTEMPT"; test "$JOBWIRE_ATTEMPT" = 2'
+    job = console.run(
+        "submit", "-q", "--hold", "--retries", "1", "--backoff", "0.1", *shell(script)
+    ).out.strip()
+    every, first = (
+        console.start("logs", "-f", job),
+        console.start("logs", "-f", job, "--attempt", "1"),
+    )
+
+    console.run("release", job)
+
+    assert every.communicate(timeout=PATIENCE_S)[0] == "1\n2\n"
+    assert first.communicate(timeout=PATIENCE_S)[0] == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("ELSEWHERE",), 1, "its output is where it ran"),
+        (("HELD",), 1, "stdout"),
+        (("HELD", "../stderr"), 1, "no path in the job's directory"),
+        (("HELD", "--stderr", "--both"), 2, "choose one"),
+        (("HELD", "--both", "stdout"), 2, "choose one"),
+        (("HELD", "--json"), 2, "never as JSON"),
+        (("HELD", "--attempt", "7"), 1, "attempt"),
+        ((str(uuid.uuid4()),), 1, "there is no job with this id"),
+    ],
+)
+def test_what_cannot_be_read_is_said(
+    console: Console, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    first, *rest = arguments
+    if first == "ELSEWHERE":
+        first = console.job()
+    elif first == "HELD":
+        first = console.run("submit", "-q", "--hold", "--", "true").out.strip()
+
+    failed = logs(console, first, *rest)
+
+    assert failed.returncode == code
+    assert said in failed.stderr.decode()
+    assert b"Traceback" not in failed.stderr
+    assert failed.stdout == b""
+
+
+@pytest.mark.parametrize(
+    ("content", "lines", "last"),
+    [
+        (b"a\nb\nc\n", 2, b"b\nc\n"),
+        (b"a\nb\nc", 2, b"b\nc"),
+        (b"a\n\n\n", 2, b"\n\n"),
+        (b"a\nb\n", 5, b"a\nb\n"),
+        (b"a\nb\n", 0, b""),
+        (b"a\nb", 0, b""),
+        (b"", 3, b""),
+    ],
+)
+def test_lines_are_counted_from_the_end(content: bytes, lines: int, last: bytes) -> None:
+    assert last_lines(content, lines) == last
+
+
+def entry(seq: int, name: str, state: str, outcome: JobOutcome | None = None) -> EntryView:
+    """Give an applied entry."""
+    return EntryView(
+        seq=seq,
+        id=EventId(str(seq)),
+        job=_JOB,
+        name=name,
+        state=state,
+        outcome=outcome,
+        applied=True,
+        reason=None,
+        data=Raw(b"null"),
+        source=None,
+        received=datetime.now(UTC),
+        occurred=None,
+    )
+
+
+def test_the_course_of_a_job_knows_its_attempts_and_its_end() -> None:
+    course = Course()
+    told = []
+    for number, (name, state, outcome) in enumerate(
+        (
+            ("create", "CREATED", None),
+            ("run", "RUNNING", None),
+            ("fail", "RETRYING", None),
+            ("hold", "RETRYING", None),
+            ("run", "RUNNING", None),
+            ("finish", "FINISHED", "success"),
+        ),
+        1,
+    ):
+        course.hear(entry(number, name, state, outcome))  # type: ignore[arg-type]
+        told.append((course.attempt, course.has_started(2), course.is_over(1), course.has_ended))
+
+    assert told == [
+        (1, False, False, False),
+        (1, False, False, False),
+        (2, False, True, False),
+        (2, False, True, False),
+        (2, True, True, False),
+        (2, True, True, True),
+    ]
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+async def test_a_file_is_read_on_at_the_byte_where_the_connection_broke_off(ranges: bool) -> None:
+    content = bytes(range(256)) * 40
+    asked: list[str | None] = []
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        wanted = request.headers.get("Range")
+        asked.append(wanted)
+        start = int(wanted.removeprefix("bytes=")[:-1]) if wanted and ranges else 0
+        response = web.StreamResponse(status=206 if start else 200)
+        await response.prepare(request)
+        if len(asked) <= 3:
+            await response.write(content[start : start + len(asked) * 1_000])
+            await asyncio.sleep(0.05)  # so that what was written is sent before the end
+            assert request.transport is not None
+            request.transport.abort()
+        else:
+            await response.write(content[start:])
+        return response
+
+    async with serving(serve) as url, Client(url) as jobwire:
+        read = [chunk async for chunk in jobwire.read_file(_JOB, "stdout", follow=True)]
+
+    assert b"".join(read) == content
+    assert asked[0] is None
+    assert asked[1] == "bytes=1000-"
+    assert len(asked) == 4
+
+
+async def test_a_file_that_ends_before_the_place_has_no_more() -> None:
+    async def serve(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=416, headers={"Content-Range": "bytes */5"})
+
+    async with serving(serve) as url, Client(url) as jobwire:
+        assert [chunk async for chunk in jobwire.read_file(_JOB, "stdout", start=5)] == []
+
+
+async def test_a_path_that_a_url_would_resolve_is_refused() -> None:
+    async with Client("http://127.0.0.1:1") as jobwire:
+        for path in ("../history", "a/../../x", "a//b", "", "./a"):
+            with pytest.raises(Invalid, match="no path in the job's directory"):
+                await jobwire.tail_file(_JOB, path, 3)
+
+
+@asynccontextmanager
+async def serving(
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> AsyncIterator[str]:
+    """Serve every file with a handler; give the address."""
+    app = web.Application()
+    app.router.add_get("/v1/jobs/{id}/files/{path:.+}", handler)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
