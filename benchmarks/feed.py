@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import json
+import socket
 import threading
 import time
 from typing import Any, Self
@@ -17,7 +17,7 @@ class Feed:
     def __init__(self, running: Service) -> None:
         """Connect; entries are heard from the first `with` on."""
         self._running = running
-        self._connection = http.client.HTTPConnection(running.host, running.port)
+        self._line = socket.create_connection((running.host, running.port))
         self._heard = threading.Condition()
         self.moments: dict[tuple[str, str], float] = {}
         """When each state of each job was heard of, by (job id, state); monotonic seconds."""
@@ -25,16 +25,14 @@ class Feed:
 
     def __enter__(self) -> Self:
         """Begin to hear."""
-        headers = {"Authorization": f"Bearer {self._running.key}"}
-        self._connection.request("GET", "/v1/stream", headers=headers)
-        self._answer = self._connection.getresponse()
+        request = "GET /v1/stream HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {}\r\n\r\n"
+        self._line.sendall(request.format(self._running.key).encode())
         threading.Thread(target=self._read, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Hear no more."""
-        if self._connection.sock is not None:
-            self._connection.sock.close()
+        self._line.close()
 
     def wait(self, ended: int, within_s: float) -> float:
         """Wait until so many jobs have ended; give the moment of the last one."""
@@ -53,15 +51,22 @@ class Feed:
         return self.moments[job, state]
 
     def _read(self) -> None:
-        try:
-            for line in self._answer:
+        """Read lines as they come; the framing of the chunks is on lines of its own."""
+        rest = b""
+        while True:
+            try:
+                read = self._line.recv(65_536)
+            except OSError:
+                return  # closed
+            now = time.perf_counter()
+            *lines, rest = (rest + read).split(b"\n")
+            for line in lines:
                 if line.startswith(b"data:"):
-                    self._note(json.loads(line[5:]))
-        except (OSError, ValueError, AttributeError):
-            return  # closed
+                    self._note(json.loads(line[5:]), now)
+            if not read:
+                return
 
-    def _note(self, entry: Any) -> None:
-        now = time.perf_counter()
+    def _note(self, entry: Any, now: float) -> None:
         if "state" not in entry:
             return
         with self._heard:

@@ -42,6 +42,8 @@ class Command(Struct, frozen=True, array_like=True):
     site: str = "local"
     priority: int = 0
     cores: int = 1
+    since: datetime | None = None
+    """Since when it is awaited; what began before is another process's work."""
 
     @property
     def queue(self) -> str:

@@ -164,6 +164,7 @@ class Job(Struct, frozen=True, kw_only=True, array_like=True):
             site=plan.site,
             priority=plan.priority,
             cores=plan.cores,
+            since=awaited.since,
         )
 
     def is_withheld(self) -> bool:

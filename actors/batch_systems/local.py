@@ -79,11 +79,11 @@ def _only(stdout: str) -> RunStatus:
 
 
 def _parse(line: str) -> tuple[str, RunStatus]:
-    run, state, *rest = line.split()
-    match state, rest:
-        case "running", [pid, started]:
+    run, *said = line.split() or [""]
+    match said[:1], said[1:]:
+        case ["running"], [pid, started]:
             return run, RunStatus(state="running", pid=int(pid), started=int(started))
-        case "ended", [code, signal, cause, detail]:
+        case ["ended"], [code, signal, cause, detail]:
             return run, RunStatus(
                 state="ended",
                 exit_code=int(code),
@@ -91,11 +91,13 @@ def _parse(line: str) -> tuple[str, RunStatus]:
                 cause=None if cause == _NONE else cause,
                 detail=None if detail == _NONE else detail,
             )
-        case (("absent" | "gone"), []):
-            return run, RunStatus(state="absent" if state == "absent" else "gone")
-        case "burned", [taker]:
+        case ["absent"], []:
+            return run, RunStatus(state="absent")
+        case ["gone"], []:
+            return run, RunStatus(state="gone")
+        case ["burned"], [taker]:
             return run, RunStatus(state="burned", detail=taker)
-        case "refused", [why]:
+        case ["refused"], [why]:
             return run, RunStatus(state="absent", cause="could_not_start", detail=why)
         case _:
             raise Unavailable(f"the shim said something unknown: {line!r}")

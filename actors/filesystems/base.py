@@ -113,8 +113,8 @@ class FileSystem(Protocol):
 
         """
 
-    async def make_directory(self, path: str) -> None:
-        """Make a directory and those on the way; one that is there stays."""
+    async def make_directory(self, *paths: str) -> None:
+        """Make directories and those on the way; one that is there stays."""
 
     async def remove(self, path: str) -> None:
         """Remove a file or a whole directory; nothing there is no error."""

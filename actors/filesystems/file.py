@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from pathlib import Path
 from actors.filesystems import trees
 from actors.filesystems.base import FileInfo, Wanted
 from actors.filesystems.open_files import FileReader, FileWriter, in_thread, named, no_file
+from actors.runtime.failpoints import failpoint
 from schemas.errors import Invalid, NotFound
 
 #: FIFOs are opened without waiting for the other end, and then refused.
@@ -54,9 +55,9 @@ class FileTree:
         """Begin a file."""
         return await in_thread(partial(self._open_write, path, mode, tag), FileWriter.release)
 
-    async def make_directory(self, path: str) -> None:
-        """Make a directory and those on the way."""
-        await in_thread(partial(self._make_directory, path))
+    async def make_directory(self, *paths: str) -> None:
+        """Make directories and those on the way."""
+        await in_thread(partial(self._make_directories, paths))
 
     async def remove(self, path: str) -> None:
         """Remove a file or a whole directory."""
@@ -83,6 +84,7 @@ class FileTree:
             seen = os.stat(name, dir_fd=parent, follow_symlinks=False)
             if not stat.S_ISREG(seen.st_mode):
                 raise no_file(path)
+            failpoint("file.before_open")
             return _reader(os.open(name, _READ, dir_fd=parent), path, start)
 
     def _open_write(self, path: str, mode: int, tag: str | None) -> FileWriter:
@@ -103,9 +105,10 @@ class FileTree:
                 raise
             return writer
 
-    def _make_directory(self, path: str) -> None:
-        with named(path), self._directory(_names(path), make=True):
-            pass
+    def _make_directories(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            with named(path), self._directory(_names(path), make=True):
+                pass
 
     def _remove(self, path: str) -> None:
         with suppress(NotFound), named(path), self._parent(path) as (parent, name):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
+import shutil
+import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -17,8 +19,9 @@ from schemas.errors import Unavailable
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 #: Most of an output that is read.
 _MOST_OUTPUT = 1_048_576
-#: Files that jobs make can be read by others; the folder of all sandboxes cannot be entered.
-_UMASK = 0o022
+_STDERR = 2
+#: Signals that this process may ignore, under `nohup` for one, and a command must not.
+_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 class LocalHost:
@@ -30,8 +33,9 @@ class LocalHost:
         self.root = root
 
     async def open(self) -> None:
-        """Make the folder."""
+        """Make the folder; keep what this process was handed open for itself."""
         os.makedirs(self.root, mode=0o700, exist_ok=True)  # noqa: PTH103 - as quick as it gets
+        _keep_descriptors()
 
     async def close(self) -> None:
         """Do nothing: what runs has its own session, and runs on."""
@@ -49,30 +53,17 @@ class LocalHost:
         # Memory in the place of pipes: nothing has to be read while the command runs, and a
         # secret on standard input is never on a disk.
         with _Memory(stdin) as given, _Memory() as out, _Memory() as err:
-            try:
-                process = subprocess.Popen(  # noqa: ASYNC220, S603 - returns when it has begun; no shell
-                    argv,
-                    cwd=cwd or "/",
-                    env=_ENVIRONMENT if env is None else env,
-                    stdin=given.descriptor,
-                    stdout=out.descriptor,
-                    stderr=err.descriptor,
-                    start_new_session=True,
-                    umask=_UMASK,
-                )
-            except OSError as error:
-                raise Unavailable(f"cannot run {argv[0]}: {error.strerror}") from error
+            streams = (given.descriptor, out.descriptor, err.descriptor)
+            pid = _spawn(argv, cwd, _ENVIRONMENT if env is None else env, streams)
             try:
                 async with asyncio.timeout(timeout_s):
-                    await _ended(process.pid)
+                    await _ended(pid)
             except TimeoutError as error:
                 detail = f"{argv[0]} did not end within {timeout_s:g} s"
                 raise Unavailable(detail) from error
             finally:
-                if process.poll() is None:
-                    process.kill()
-                    process.wait()
-            return Completed(process.returncode, out.text(), err.text())
+                exit_code = _reap(pid)
+            return Completed(exit_code, out.text(), err.text())
 
     async def gone(self, pid: int, started: int) -> None:
         """Return when a process is gone; see `Host.gone`."""
@@ -97,6 +88,47 @@ class _Memory:
 
     def text(self) -> str:
         return os.pread(self.descriptor, _MOST_OUTPUT, 0).decode(errors="replace")
+
+
+def _keep_descriptors() -> None:
+    """
+    Let no command inherit what whoever started this process had open.
+
+    What the process opens itself is closed for commands anyway.
+    """
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - numbers, no paths
+        with suppress(OSError):  # the one of this listing
+            if int(name) > _STDERR:
+                os.set_inheritable(int(name), False)  # noqa: FBT003
+
+
+def _spawn(
+    argv: Sequence[str], cwd: str | None, env: Mapping[str, str], streams: Sequence[int]
+) -> int:
+    """Start a command in a session of its own, with every signal as programs expect it."""
+    words = (*argv,) if cwd is None else ("/bin/sh", "-c", 'cd "$0" && exec "$@"', cwd, *argv)
+    program = shutil.which(words[0], path=_ENVIRONMENT["PATH"])
+    try:
+        return os.posix_spawn(
+            program or words[0],
+            words,
+            env,
+            file_actions=[(os.POSIX_SPAWN_DUP2, each, at) for at, each in enumerate(streams)],
+            setsid=True,
+            setsigmask=(),
+            setsigdef=_SIGNALS,
+        )
+    except OSError as error:
+        raise Unavailable(f"cannot run {argv[0]}: {error.strerror}") from error
+
+
+def _reap(pid: int) -> int:
+    """Give the exit code of a command; one that has not ended is killed."""
+    done, status = os.waitpid(pid, os.WNOHANG)
+    if not done:
+        os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)
 
 
 async def _ended(pid: int, started: int | None = None) -> None:

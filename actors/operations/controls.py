@@ -18,7 +18,7 @@ from schemas.errors import Conflict, Invalid, JobwireError, NotFound, Unavailabl
 from schemas.events import Event
 from schemas.identifiers import JobId, Name, Tag, parse_job_id
 from schemas.jobs import Job
-from schemas.lifecycle import JobOutcome
+from schemas.lifecycle import JobOutcome, Lifecycle
 from schemas.outcomes import Outcome, Reason
 from schemas.principals import Principal
 
@@ -70,7 +70,7 @@ class Selection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Controlled(NamedTuple):
-    """A job after a control, and whether it has an outcome now."""
+    """A job as a control has left it, and whether that is an outcome."""
 
     id: JobId
     state: str | None
@@ -131,15 +131,15 @@ class Controls:
 
         """
         job = await self._jobs.get(principal, job_id)
-        await self._check(job, control)
+        lifecycle = await self._check(job, control)
         event = self._events.build(job=job_id, name=control, principal=principal, source="api")
         outcome = await self._events.post(event, _COMMIT_S)
         if outcome is None:
             raise Unavailable(f"the {control} is stored, but not decided yet", retry_after_s=1)
         if (refused := _refused(outcome, control)) is not None:
             raise refused
-        after = await self._jobs.get(principal, job_id)
-        return Controlled(job_id, outcome.state, after.outcome)
+        reached = lifecycle.states[outcome.state] if outcome.state else None
+        return Controlled(job_id, outcome.state, reached.outcome if reached else None)
 
     async def many(self, principal: Principal, selection: Selection, control: Control) -> Many:
         """Cancel, hold or release every selected job that has not ended."""
@@ -200,12 +200,13 @@ class Controls:
         found = await self._store.get(principal.name, job.parent) if job.parent else None
         return found.id if found else None
 
-    async def _check(self, job: Job, control: Control) -> None:
+    async def _check(self, job: Job, control: Control) -> Lifecycle:
         lifecycle = await self._tables.get(job.owner, job.lifecycle, job.lifecycle_version)
         if lifecycle is None or control not in lifecycle.events:
             raise _runs_elsewhere(job)
         if lifecycle.states[job.state].category == "ended":
             raise _has_ended(job.state)
+        return lifecycle
 
     async def _post(
         self, principal: Principal, jobs: Sequence[Job], control: Control

@@ -177,10 +177,10 @@ class Jobs:
 
     async def origin(self, principal: Principal, job: Job) -> Origin:
         """Give what the job was made with."""
-        entries = await self._store.history(principal.name, job.id, job.born - 1, 1)
-        birth = entries[0].change.birth if entries else None
+        entry = await self._store.entry(principal.name, job.id, job.born)
+        birth = entry.change.birth if entry else None
         spec = birth.spec if isinstance(birth, Birth) else None
-        return Origin(entries[0].data if entries else None, spec)
+        return Origin(entry.data if entry else None, spec)
 
     async def find(
         self, principal: Principal, which: JobFilter, cursor: str | None, limit: int

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from actors.filesystems.base import FileSystem, Place
-from schemas.errors import Invalid
+from schemas.errors import Invalid, Misconfigured
 from schemas.paths import check_address
 
 #: Longest name of an owner's folder; file systems have 255.
@@ -37,7 +37,14 @@ class Roots:
             patterns: directories; `{owner}` in them stands for the owner.
             make: makes the file system of a directory.
 
+        Raises:
+            Misconfigured: a pattern is no absolute path.
+
         """
+        for pattern in patterns:
+            if not pattern.startswith("/"):
+                detail = f"setting: staging.roots names {pattern!r}; a root is an absolute path"
+                raise Misconfigured(detail)
         self._own = own.absolute()
         self._patterns = patterns
         self._make = make

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,7 +23,7 @@ from schemas.commands import Command
 from schemas.errors import Unavailable
 from schemas.events import Event, payload_digest
 from schemas.identifiers import RESERVED_ID, EventId, JobId
-from schemas.jobs import Job
+from schemas.jobs import Birth, Job
 from schemas.lifecycle import Role
 from schemas.specs import Spec
 from schemas.tokens import Keyring, mint_token, sign
@@ -67,9 +68,9 @@ class Work:
 
     async def spec(self, job: Job) -> Spec | None:
         """Give what a job was asked to be; None: it runs elsewhere."""
-        entries = await self._store.history(job.owner, job.id, job.born - 1, 1)
-        birth = entries[0].change.birth if entries else None
-        return getattr(birth, "spec", None)
+        entry = await self._store.entry(job.owner, job.id, job.born)
+        birth = entry.change.birth if entry else None
+        return birth.spec if isinstance(birth, Birth) else None
 
     async def is_awaited(self, command: Command) -> bool:
         """Say whether a command is awaited still; a long piece of work asks now and then."""
@@ -85,7 +86,10 @@ class Work:
             awaited still. If not, something else was decided meanwhile.
 
         """
-        event = self._event(command.job, command.attempt, name, 0, {})
+        # The entry that caused the command is part of the id: an announcement that a hold kept
+        # back must not answer for the one that follows the release.
+        cause = blake2b(command.entry.encode(), digest_size=6).hexdigest()
+        event = self._event(command.job, command.attempt, name, cause, {})
         while True:
             try:
                 outcome = await self._events.post(event, _OUTCOME_S)
@@ -142,7 +146,7 @@ class Work:
                 return
 
     def _event(
-        self, job: JobId, attempt: int, name: str, counter: int, data: dict[str, Any]
+        self, job: JobId, attempt: int, name: str, counter: int | str, data: dict[str, Any]
     ) -> Event:
         event_id = EventId(f"{RESERVED_ID}a{attempt}.{name}.{counter}")
         return self._signed(job, event_id, name, data, "worker", attempt=attempt)

@@ -195,6 +195,9 @@ class Store(Outbox, Protocol):
     async def history(self, owner: str, job: JobId, after: int, limit: int) -> list[Entry]:
         """Give a job's entries with a seq above `after`, in order."""
 
+    async def entry(self, owner: str, job: JobId, seq: int) -> Entry | None:
+        """Give one entry of a job."""
+
     async def since(self, owner: str, position: int, limit: int) -> tuple[list[Positioned], int]:
         """
         Give an owner's entries above a position in the order of all, and where to go on.

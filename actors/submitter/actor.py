@@ -62,7 +62,9 @@ class Submitter:
         self._work = work
         self._settings = settings
         self._clock = clock
-        self._runs = Runs(site=site, work=work, secrets=secrets, settings=settings, url=url)
+        self._runs = Runs(
+            site=site, work=work, secrets=secrets, settings=settings, url=url, began=clock()
+        )
         self._slots = Slots(site.slots)
         self._in_hand: set[Command] = set()
         self._watched: set[Run] = set()
@@ -73,16 +75,17 @@ class Submitter:
 
     async def start(self) -> None:
         """Begin to take commands; those that are awaited come again."""
-        await self._transport.consume(self._queue, self._put)
         self._started = True
+        await self._transport.consume(self._queue, self._put)
 
     async def stop(self) -> None:
         """Leave everything as it is: what runs, runs on, and is found again."""
         self._started = False
-        for task in list(self._tasks):
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if tasks:
+            await asyncio.wait(tasks)
 
     def missing(self) -> str | None:
         """Name what is missing."""
@@ -134,9 +137,7 @@ class Submitter:
 
     async def _arrive(self, command: Command) -> None:
         """Let a command wait for its turn; one that was begun by an earlier process has had it."""
-        async with self._few:
-            begun = await self._runs.has_begun(command.job, command.attempt)
-        if begun:
+        if await self._runs.has_begun(command):
             self._slots.take(command.cores)
             await self._submit(command, begun=True)
         else:
@@ -145,6 +146,8 @@ class Submitter:
 
     def _fill(self) -> None:
         """Start what may start now."""
+        if not self._started:
+            return  # stopping: whatever waits comes again after the next start
         for command in self._slots.ready():
             self._spawn(self._submit(command, begun=False), command)
 

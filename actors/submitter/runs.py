@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from actors.batch_systems.base import Launch, RunStatus
@@ -14,8 +15,9 @@ from actors.runtime.failpoints import failpoint
 from actors.runtime.secrets import JobSecrets
 from actors.runtime.settings import LocalSite
 from actors.sites import Sandbox, Site
+from actors.submitter.lookups import Lookups
+from schemas.commands import Command
 from schemas.errors import NotFound, Unavailable
-from schemas.identifiers import JobId
 from schemas.jobs import Job
 from schemas.specs import Secret, Spec
 
@@ -35,20 +37,25 @@ class Runs:
         secrets: JobSecrets,
         settings: LocalSite,
         url: Callable[[], str],
+        began: datetime,
     ) -> None:
-        """Run at a site; jobs report to the service at `url`."""
+        """Run at a site; jobs report to the service at `url`; this process began at `began`."""
+        self._began = began
         self._site = site
         self._work = work
         self._secrets = secrets
         self._settings = settings
         self._url = url
+        self._lookups = Lookups(site)
         user = pwd.getpwuid(os.getuid())
         self._user = {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
 
-    async def has_begun(self, job: JobId, attempt: int) -> bool:
+    async def has_begun(self, command: Command) -> bool:
         """Say whether an attempt may have been started before, by an earlier process."""
+        if command.since is not None and command.since >= self._began:
+            return False
         try:
-            await self._site.host.files.stat(Sandbox(job, attempt).control)
+            await self._site.host.files.stat(Sandbox(command.job, command.attempt).control)
         except NotFound:
             return False
         return True
@@ -64,9 +71,7 @@ class Runs:
         """
         environment = self._environment(job, spec)
         sandbox, files = Sandbox(job.id, job.attempt), self._site.host.files
-        await files.make_directory(sandbox.control)
-        for path in (sandbox.work, *_folders(sandbox, spec)):
-            await files.make_directory(path)
+        await files.make_directory(sandbox.control, sandbox.work, *_folders(sandbox, spec))
         launch, batch = self._launch(job, spec), self._site.batch
         failpoint("submitter.before_start")
         done = await self._site.host.run(
@@ -76,15 +81,12 @@ class Runs:
         return batch.parse_submitted(done.stdout)
 
     async def look_up(self, job: Job, spec: Spec) -> RunStatus:
-        """Give what is found of the attempt."""
-        launch, batch = self._launch(job, spec), self._site.batch
-        stdouts = [
-            (await self._site.host.run(argv)).stdout for argv in batch.status_argvs([launch])
-        ]
-        found = batch.parse_statuses(stdouts)
-        if launch.run not in found:
+        """Give what is found of the attempt; several asked for at once cost one command."""
+        launch = self._launch(job, spec)
+        found = await self._lookups.of(launch)
+        if found is None:
             raise Unavailable(f"the site says nothing of {launch.run}")
-        return found[launch.run]
+        return found
 
     async def end(self, job: Job, spec: Spec, cause: str) -> RunStatus:
         """End the attempt, or keep it from ever starting; give what is found of it then."""

@@ -147,6 +147,9 @@ pause() {
 # ---- start
 
 begin() {
+    # Files that jobs make can be read by others; the folder of all sandboxes cannot be entered.
+    umask 022
+    cd /
     # In the foreground, since shells let what they put in the background ignore INT and QUIT, and
     # a job must not inherit that. When it stands on its own feet it ends this process.
     ( supervise "$@" )

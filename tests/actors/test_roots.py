@@ -8,7 +8,7 @@ import pytest
 
 from actors.filesystems.file import FileTree
 from actors.operations.roots import Roots, folder_name
-from schemas.errors import Invalid
+from schemas.errors import Invalid, Misconfigured
 
 
 def _roots(folder: Path, *patterns: str) -> Roots:
@@ -98,3 +98,8 @@ def test_no_two_owners_share_a_folder() -> None:
     owners = [".a", "%2Ea", "a", "A", "x" * 250, "x" * 251, "日" * 90, "日" * 91, "a b", "a+b"]
 
     assert len({folder_name(owner) for owner in owners}) == len(owners)
+
+
+def test_a_root_that_is_no_absolute_path_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="data/x"):
+        Roots(tmp_path, ["/data", "data/x"], FileTree)

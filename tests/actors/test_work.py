@@ -165,6 +165,20 @@ async def test_an_intent_that_was_answered_before_its_job_was_cancelled_does_not
     assert (first, await ring.work.intend(command, "submit")) == (True, False)
 
 
+async def test_a_hold_in_the_last_moment_does_not_stand_in_the_way_after_the_release(
+    ring: Ring,
+) -> None:
+    command = await ring.make()
+    await ring.send(make_signed("hold"))
+    held = await ring.work.intend(command, "submit")
+    await ring.send(make_signed("release", received=after(1)))
+    again = (await ring.job()).command()
+    assert again is not None
+
+    assert (held, await ring.work.intend(again, "submit")) == (False, True)
+    assert (await ring.job()).state == "SUBMITTING"
+
+
 async def test_the_same_report_counts_once_and_another_counter_makes_another_one(
     ring: Ring,
 ) -> None:

@@ -8,8 +8,12 @@ from typing import Final, NamedTuple
 
 import pytest
 
+from actors.batch_systems.base import BatchSystem
+from actors.batch_systems.local import LocalBatch
 from actors.filesystems.base import FileSystem
 from actors.filesystems.file import FileTree
+from actors.hosts.base import Host
+from actors.hosts.local import LocalHost
 from actors.stores.base import Store
 from actors.stores.sqlite import SqliteStore
 from actors.transports.base import Transport
@@ -31,6 +35,14 @@ STORES: Final[dict[str, Callable[[Path], Store]]] = {
     "sqlite": lambda folder: SqliteStore(folder / "jobwire.db"),
 }
 
+HOSTS: Final[dict[str, Callable[[Path], Host]]] = {
+    "local": lambda folder: LocalHost(FileTree(folder), str(folder)),
+}
+
+BATCH_SYSTEMS: Final[dict[str, Callable[[], BatchSystem]]] = {
+    "local": LocalBatch,
+}
+
 FILE_SYSTEMS: Final[dict[str, Callable[[Path], FileSystem]]] = {
     "file": FileTree,
 }
@@ -40,6 +52,18 @@ FILE_SYSTEMS: Final[dict[str, Callable[[Path], FileSystem]]] = {
 def files(request: pytest.FixtureRequest, tmp_path: Path) -> FileSystem:
     """Give each kind of file system in turn, of the directory `tree`."""
     return FILE_SYSTEMS[request.param](tmp_path / "tree")
+
+
+@pytest.fixture(params=HOSTS)
+def make_host(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Host]:
+    """Give each kind of host in turn, with its folder in `host`."""
+    return lambda: HOSTS[request.param](tmp_path / "host")
+
+
+@pytest.fixture(params=BATCH_SYSTEMS)
+def batch(request: pytest.FixtureRequest) -> BatchSystem:
+    """Give each kind of batch system in turn."""
+    return BATCH_SYSTEMS[request.param]()
 
 
 @pytest.fixture(params=TRANSPORTS)

@@ -15,6 +15,7 @@ import pytest
 
 from actors.filesystems.base import MOST_DEPTH, FileSystem
 from actors.filesystems.file import FileTree
+from actors.runtime import failpoints
 from schemas.errors import Invalid, NotFound, Unavailable
 
 
@@ -290,6 +291,29 @@ async def test_a_link_that_takes_a_files_place_after_it_was_listed_is_not_follow
     (tree / "d").symlink_to(outside)
     with pytest.raises(Invalid):
         await files.open_read("d/secret")
+
+
+@pytest.mark.parametrize("name", ["secret", "fifo"])
+async def test_what_takes_a_files_place_between_the_look_and_the_opening_is_not_read(
+    files: FileSystem, tree: Path, outside: Path, name: str
+) -> None:
+    await _write(files, "out", b"mine")
+    os.mkfifo(outside / "fifo")
+
+    def swap() -> None:
+        (tree / "out").unlink()
+        if name == "fifo":
+            os.mkfifo(tree / "out")
+        else:
+            (tree / "out").symlink_to(outside / name)
+
+    failpoints.arm("file.before_open", swap)
+
+    async with asyncio.timeout(5):
+        with pytest.raises(Invalid) as refused:
+            await files.open_read("out")
+
+    assert refused.value.code == "not_a_file"
 
 
 @pytest.fixture

@@ -109,6 +109,11 @@ class SqliteStore:
         """Give a job's entries above a seq."""
         return await self._readers.run(reading.history, owner, job, after, limit)
 
+    async def entry(self, owner: str, job: JobId, seq: int) -> Entry | None:
+        """Give one entry of a job."""
+        entries = await self._writer.read(reading.history, owner, job, seq - 1, 1)
+        return entries[0] if entries and entries[0].seq == seq else None
+
     async def since(self, owner: str, position: int, limit: int) -> tuple[list[Positioned], int]:
         """Give an owner's entries above a position."""
         return await self._readers.run(reading.since, owner, position, limit)
