@@ -67,7 +67,7 @@ class Submitter:
         )
         self._slots = Slots(site.slots)
         self._in_hand: set[Command] = set()
-        self._watched: set[Run] = set()
+        self._watched: dict[Run, Command] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._locks: WeakValueDictionary[JobId, asyncio.Lock] = WeakValueDictionary()
         self._few = asyncio.Semaphore(_AT_A_TIME)
@@ -100,6 +100,8 @@ class Submitter:
                 continue
             if command not in self._in_hand:
                 self._in_hand.add(command)
+                if command.kind != "Cancel" and self._runs.is_from_before(command):
+                    self._slots.expect(command)  # it may run already
                 self._spawn(self._take(command), command)
 
     def _spawn(self, doing: Coroutine[None, None, None], command: Command) -> None:
@@ -117,13 +119,18 @@ class Submitter:
         except Exception:  # noqa: BLE001 - logged; the command is published again
             _log.exception("command_failed", job_id=command.job, kind=command.kind)
             self._in_hand.discard(command)
+        finally:
+            self._slots.settle(command)
+            self._fill()
 
     async def _take(self, command: Command) -> None:
         if command.kind == "Submit":
             await self._arrive(command)
             return
+        run = (command.job, command.attempt)
         async with self._lock(command), self._few:
-            if command.kind == "Watch" and (command.job, command.attempt) in self._watched:
+            if command.kind == "Watch" and run in self._watched:
+                self._watched[run] = command
                 assignment = None  # the usual case: this process has started it
             else:
                 assignment = await self._work.take(command)
@@ -139,10 +146,11 @@ class Submitter:
         """Let a command wait for its turn; one that was begun by an earlier process has had it."""
         if await self._runs.has_begun(command):
             self._slots.take(command.cores)
+            self._slots.settle(command)
+            self._fill()
             await self._submit(command, begun=True)
         else:
             self._slots.wait(command)
-            self._fill()
 
     def _fill(self) -> None:
         """Start what may start now."""
@@ -177,30 +185,14 @@ class Submitter:
             try:
                 status = await self._runs.start(job, spec)
             except JobwireError as error:
-                status = await self._not_started(assignment, error.detail)
+                status = await self._runs.resolve(job, spec, error.detail)
         if status.state in ("absent", "burned"):
-            status = await self._not_started(assignment, status.detail)
+            status = await self._runs.resolve(job, spec, status.detail)
         if status.state == "running":
             await self._report_running(assignment, status)
             return status
         await self._report_end(assignment, status)
         return None
-
-    async def _not_started(self, assignment: Assignment, detail: str | None) -> RunStatus:
-        """
-        Find out what became of a start that failed, and make sure that it stays so.
-
-        A start of which nobody can tell is looked up; only one whose latch is burned has failed.
-        """
-        _log.warning("start_failed", job_id=assignment.job.id, error=detail)
-        try:
-            status = await self._runs.end(assignment.job, assignment.spec, Cause.COULD_NOT_START)
-        except JobwireError:
-            # Not even the latch could be made, so no start can have taken it.
-            status = RunStatus(state="absent")
-        if status.state in ("burned", "absent"):
-            return RunStatus(state="ended", cause=Cause.COULD_NOT_START, detail=detail)
-        return status
 
     # --- watching
 
@@ -229,18 +221,23 @@ class Submitter:
         """Wait for the end of a running attempt and report it."""
         job, spec = assignment.job, assignment.spec
         run = (job.id, job.attempt)
-        self._watched.add(run)
+        self._watched[run] = assignment.command
         try:
             while status.state == "running":
                 await self._runs.gone(status)
                 async with self._lock(assignment.command):
                     status = await self._runs.look_up(job, spec)
-                    if status.state != "running":
+                    if status.state in ("ended", "gone"):
                         failpoint("submitter.before_end_reported")
                         await self._report_end(assignment, status)
                         failpoint("submitter.after_end_reported")
+                    elif status.state != "running":
+                        # Its sandbox is gone. The command that awaits its end says what it is now.
+                        now = await self._work.take(self._watched[run])
+                        if now is not None:
+                            await self._doubt(now)
         finally:
-            self._watched.discard(run)
+            del self._watched[run]
 
     async def _doubt(self, assignment: Assignment) -> None:
         """Show a job of which nothing is found as UNKNOWN, and give it up in the end."""

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+import structlog
+
 from actors.batch_systems.base import Launch, RunStatus
 from actors.operations.roots import folder_name
 from actors.operations.work import Work
@@ -17,9 +19,11 @@ from actors.runtime.settings import LocalSite
 from actors.sites import Sandbox, Site
 from actors.submitter.lookups import Lookups
 from schemas.commands import Command
-from schemas.errors import NotFound, Unavailable
+from schemas.errors import JobwireError, NotFound, Unavailable
 from schemas.jobs import Job
-from schemas.specs import Secret, Spec
+from schemas.specs import Cause, Secret, Spec
+
+_log = structlog.get_logger()
 
 _SHIM = str(Path(__file__).with_name("shim.sh"))
 #: How long ending an attempt may take beside the time that its processes have.
@@ -50,9 +54,13 @@ class Runs:
         user = pwd.getpwuid(os.getuid())
         self._user = {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
 
+    def is_from_before(self, command: Command) -> bool:
+        """Say whether a command may have been carried out in part by an earlier process."""
+        return command.since is None or command.since < self._began
+
     async def has_begun(self, command: Command) -> bool:
         """Say whether an attempt may have been started before, by an earlier process."""
-        if command.since is not None and command.since >= self._began:
+        if not self.is_from_before(command):
             return False
         try:
             await self._site.host.files.stat(Sandbox(command.job, command.attempt).control)
@@ -87,6 +95,24 @@ class Runs:
         if found is None:
             raise Unavailable(f"the site says nothing of {launch.run}")
         return found
+
+    async def resolve(self, job: Job, spec: Spec, detail: str | None) -> RunStatus:
+        """
+        Find out what became of a start that failed, and make sure that it stays so.
+
+        A start of which nobody can tell is looked up; only one whose latch is burned has failed.
+        """
+        _log.warning("start_failed", job_id=job.id, error=detail)
+        try:
+            status = await self.look_up(job, spec)
+            if status.state == "absent":
+                status = await self.end(job, spec, Cause.COULD_NOT_START)
+        except JobwireError:
+            # Not even the latch could be made, so no start can have taken it.
+            status = RunStatus(state="absent")
+        if status.state in ("burned", "absent"):
+            return RunStatus(state="ended", cause=Cause.COULD_NOT_START, detail=detail)
+        return status
 
     async def end(self, job: Job, spec: Spec, cause: str) -> RunStatus:
         """End the attempt, or keep it from ever starting; give what is found of it then."""

@@ -24,6 +24,7 @@ class Slots:
         self._numbers = iter(range(2**62))
         self._waiting: dict[str, list[tuple[int, int, Command]]] = {}
         self._turns: deque[str] = deque()
+        self._expected: set[Command] = set()
 
     def __len__(self) -> int:
         """Count the commands that wait."""
@@ -37,6 +38,14 @@ class Slots:
         item = (-command.priority, next(self._numbers), command)
         heapq.heappush(self._waiting[command.owner], item)
 
+    def expect(self, command: Command) -> None:
+        """Let nothing start until it is known whether this command's job runs already."""
+        self._expected.add(command)
+
+    def settle(self, command: Command) -> None:
+        """Say that this is known: the cores of what runs are taken. May be said more than once."""
+        self._expected.discard(command)
+
     def take(self, cores: int) -> None:
         """Take cores for what runs already, also when there are not so many."""
         if self._free is not None:
@@ -49,7 +58,7 @@ class Slots:
 
     def ready(self) -> Iterator[Command]:
         """Give the commands whose turn has come, each with its cores taken."""
-        while self._turns:
+        while self._turns and not self._expected:
             owner = self._turns[0]
             waiting = self._waiting[owner]
             command = waiting[0][2]

@@ -100,7 +100,7 @@ class Yard:
     async def close(self) -> None:
         """Leave nothing running."""
         for launch in self.launches:
-            if _exists(launch.control):
+            if _exists(launch.control) and not _exists(f"{launch.control}/exit"):
                 await self.cancel(replace(launch, grace_s=0))
 
     def text(self, name: str, launch: Launch | None = None) -> str:

@@ -100,6 +100,21 @@ def test_what_runs_already_has_its_cores_even_when_there_are_fewer() -> None:
     assert len(list(slots.ready())) == 1
 
 
+def test_nothing_starts_while_it_is_not_known_what_runs_already() -> None:
+    slots = Slots(2)
+    running, waiting = _command(1), _command(2)
+    slots.expect(running)
+    slots.wait(waiting)
+
+    assert list(slots.ready()) == []
+    slots.take(2)
+    slots.settle(running)
+    slots.settle(running)
+    assert list(slots.ready()) == []
+    slots.give_back(2)
+    assert list(slots.ready()) == [waiting]
+
+
 def test_a_site_with_a_queue_of_its_own_takes_everything() -> None:
     slots = Slots(None)
     for number in range(100):

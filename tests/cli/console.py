@@ -17,6 +17,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.request import Request, urlopen
+
+from actors.runtime.folder import DataFolder
+from tests.support.leftovers import end_jobs
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "actors.cli.main")
@@ -101,6 +105,32 @@ class Console:
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 
+    def ask(self, path: str, body: object = None) -> Any:
+        """Ask the running service itself, which is quicker than a command; give its JSON."""
+        folder = DataFolder(self.folder)
+        service = folder.service()
+        assert service is not None
+        request = Request(
+            service.url + path,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={
+                "Authorization": f"Bearer {folder.api_key()}",
+                "Content-Type": "application/json",
+            },
+        )
+        with urlopen(request, timeout=PATIENCE_S) as answer:
+            return json.load(answer)
+
+    def state_of(self, job: str) -> str:
+        """Give the state of a job."""
+        state: str = self.ask(f"/v1/jobs/{job}")["state"]
+        return state
+
+    def submitted(self, *argv: str, **fields: Any) -> str:
+        """Ask for a job that the service runs; give its id."""
+        made: str = self.ask("/v1/jobs", {"spec": {"argv": argv}, **fields})["id"]
+        return made
+
     def job(self, *arguments: str) -> str:
         """Make a job; give its id."""
         made: str = self.run("create", *arguments).record["id"]
@@ -131,6 +161,7 @@ class Console:
             if process.poll() is None:
                 process.kill()
             process.communicate()
+        end_jobs(self.folder)
 
 
 def _read(master: int, process: subprocess.Popen[bytes], seconds: float | None) -> str:

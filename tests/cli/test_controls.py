@@ -12,15 +12,9 @@ import pytest
 from tests.cli.console import COMMAND, PATIENCE_S, Console, plain, texts, wait_until
 
 
-def held(console: Console, *arguments: str) -> str:
+def held(console: Console, *tags: str, **fields: str) -> str:
     """Submit a job that waits to be released; give its id."""
-    return console.run("submit", "-q", "--hold", *arguments, "--", "true").out.strip()
-
-
-def state_of(console: Console, job: str) -> str:
-    """Give the state of a job."""
-    state: str = console.run("show", job).record["state"]
-    return state
+    return console.submitted("true", hold=True, tags=tags, **fields)
 
 
 def answer(console: Console, *arguments: str, typed: str) -> tuple[int, str]:
@@ -48,7 +42,7 @@ def answer(console: Console, *arguments: str, typed: str) -> tuple[int, str]:
 
 def test_a_held_job_waits_until_it_is_released(console: Console) -> None:
     job = held(console)
-    assert state_of(console, job) == "CREATED"
+    assert console.state_of(job) == "CREATED"
 
     released = console.run("release", job)
 
@@ -57,27 +51,27 @@ def test_a_held_job_waits_until_it_is_released(console: Console) -> None:
 
 
 def test_a_waiting_job_is_held_and_cancelled(console: Console) -> None:
-    job = console.run("submit", "-q", "--start-after", "1d", "--", "true").out.strip()
+    job = console.submitted("true", start_after="2199-01-01T00:00:00Z")
 
     kept = console.run("hold", job)
-    shown = console.run("show", job).record
+    shown = console.ask(f"/v1/jobs/{job}")
     cancelled = console.run("cancel", job)
 
     assert (kept.code, shown["held"]) == (0, True)
     assert (cancelled.code, cancelled.record["state"]) == (0, "CANCELLED")
-    assert console.run("show", job).record["cause"] == "cancelled"
+    assert console.ask(f"/v1/jobs/{job}")["cause"] == "cancelled"
 
 
 def test_what_has_ended_cannot_be_cancelled_and_the_others_are(console: Console) -> None:
     ended, waiting, nobody = held(console), held(console), str(uuid.uuid4())
-    console.run("cancel", ended)
+    console.ask(f"/v1/jobs/{ended}/cancel", {})
 
     done = console.run("cancel", ended, nobody, waiting)
 
     assert done.code == 1
     assert [each.get("code") for each in done.records] == ["already_ended", "unknown_job", None]
     assert f"{ended}: the job has ended" in done.err
-    assert state_of(console, waiting) == "CANCELLED"
+    assert console.state_of(waiting) == "CANCELLED"
 
 
 def test_a_job_that_runs_elsewhere_is_not_controlled_from_here(console: Console) -> None:
@@ -92,19 +86,19 @@ def test_a_job_that_runs_elsewhere_is_not_controlled_from_here(console: Console)
 
 def test_jobs_are_chosen_by_a_filter(console: Console) -> None:
     tag, other = uuid.uuid4().hex, uuid.uuid4().hex
-    jobs = [held(console, "--tag", tag) for _ in range(3)]
-    apart = held(console, "--tag", other)
+    jobs = [held(console, tag) for _ in range(3)]
+    apart = held(console, other)
 
     done = console.run("cancel", "--tag", tag)
 
     assert (done.code, done.record["matched"], done.record["done"]) == (0, 3, 3)
-    assert {state_of(console, job) for job in jobs} == {"CANCELLED"}
-    assert state_of(console, apart) == "CREATED"
+    assert {console.state_of(job) for job in jobs} == {"CANCELLED"}
+    assert console.state_of(apart) == "CREATED"
 
 
 def test_what_did_not_do_it_is_counted(console: Console) -> None:
     tag = uuid.uuid4().hex
-    job = held(console, "--tag", tag)
+    job = held(console, tag)
     elsewhere = console.job("--tag", tag)
 
     done = console.run("cancel", "--tag", tag)
@@ -112,27 +106,27 @@ def test_what_did_not_do_it_is_counted(console: Console) -> None:
     assert done.code == 1
     assert (done.record["done"], done.record["refused"]) == (1, 1)
     assert [each["id"] for each in done.record["examples"]] == [elsewhere]
-    assert state_of(console, job) == "CANCELLED"
+    assert console.state_of(job) == "CANCELLED"
 
 
 def test_a_terminal_asks_before_many_are_ended(console: Console) -> None:
     tag = uuid.uuid4().hex
-    jobs = [held(console, "--tag", tag) for _ in range(2)]
+    jobs = [held(console, tag) for _ in range(2)]
 
     code, shown = answer(console, "cancel", "--tag", tag, typed="n\n")
     assert (code, "cancel 2 jobs?" in shown) == (130, True)
-    assert {state_of(console, job) for job in jobs} == {"CREATED"}
+    assert {console.state_of(job) for job in jobs} == {"CREATED"}
 
     code, shown = answer(console, "cancel", "--tag", tag, typed="y\n")
     assert (code, "2 of 2 cancelled" in shown) == (0, True)
-    assert {state_of(console, job) for job in jobs} == {"CANCELLED"}
+    assert {console.state_of(job) for job in jobs} == {"CANCELLED"}
 
 
 def test_a_terminal_does_not_ask_about_one_or_with_yes(console: Console) -> None:
     one, two = uuid.uuid4().hex, uuid.uuid4().hex
-    held(console, "--tag", one)
+    held(console, one)
     for _ in range(2):
-        held(console, "--tag", two)
+        held(console, two)
 
     alone = console.look("cancel", "--tag", one, columns=100)
     both = console.look("cancel", "--tag", two, "--yes", columns=100)
@@ -164,34 +158,34 @@ def test_which_jobs_must_be_said_and_in_one_way(
 @pytest.mark.parametrize("by", ["id", "tag"])
 def test_with_wait_a_cancel_returns_when_nothing_is_alive(console: Console, by: str) -> None:
     tag = uuid.uuid4().hex
-    job = console.run("run", "-d", "--tag", tag, "sleep", "600").out.strip()
-    wait_until(lambda: state_of(console, job) == "RUNNING", "the job to run")
+    job = console.submitted("sleep", "600", tags=[tag])
+    wait_until(lambda: console.state_of(job) == "RUNNING", "the job to run")
 
     done = console.run("cancel", "--wait", *((job,) if by == "id" else ("--tag", tag)))
 
     assert done.code == 0
-    assert state_of(console, job) == "CANCELLED"
+    assert console.state_of(job) == "CANCELLED"
 
 
 def test_without_wait_a_cancel_of_a_running_job_says_that_it_goes_on(console: Console) -> None:
-    job = console.run("run", "-d", "sleep", "600").out.strip()
-    wait_until(lambda: state_of(console, job) == "RUNNING", "the job to run")
+    job = console.submitted("sleep", "600")
+    wait_until(lambda: console.state_of(job) == "RUNNING", "the job to run")
 
     done = console.run("cancel", job)
 
     assert done.code == 0
     assert done.record["state"] in ("CANCELLING", "CANCELLED")
-    wait_until(lambda: state_of(console, job) == "CANCELLED", "the cancel to go on")
+    wait_until(lambda: console.state_of(job) == "CANCELLED", "the cancel to go on")
 
 
 def test_an_ended_job_is_made_again_with_a_new_id(console: Console) -> None:
-    job = held(console, "--name", "again", "--tag", "t")
+    job = held(console, "t", name="again")
     early = console.run("retry", job)
-    console.run("cancel", job)
+    console.ask(f"/v1/jobs/{job}/cancel", {})
 
     made = console.run("retry", job)
 
-    shown = console.run("show", made.record["id"]).record
+    shown = console.ask(f"/v1/jobs/{made.record['id']}")
     assert (early.code, early.record["code"]) == (1, "not_ended")
     assert made.code == 0
     assert made.record["id"] != job

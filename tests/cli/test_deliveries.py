@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -40,10 +41,6 @@ class Receiver:
         """Give an address of it."""
         return f"http://127.0.0.1:{self._server.server_port}{path}"
 
-    def of(self, path: str) -> list[str]:
-        """Give the ids that came to a path, each as often as it came."""
-        return [key for where, key in self.received if where == path]
-
     def close(self) -> None:
         """Listen no more."""
         self._server.shutdown()
@@ -71,12 +68,15 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
 def told(console: Console, receiver: Receiver, status: str = "delivered") -> tuple[str, str]:
     """Make a job with a callback; give its id and its delivery's, when that has a status."""
     path = f"/{uuid.uuid4().hex}"
-    job = console.job("--callback", receiver.url(path))
-    wait_until(lambda: receiver.of(path), "the callback")
-    wait_until(
-        lambda: console.run("deliveries", job, "--status", status).records, f"it to be {status}"
-    )
-    return job, console.run("deliveries", job).record["id"]
+    job = console.ask("/v1/jobs", {"callbacks": [{"url": receiver.url(path)}]})["id"]
+    found: list[Any] = []
+
+    def is_told() -> bool:
+        found[:] = console.ask(f"/v1/deliveries?job={job}&status={status}")["items"]
+        return bool(found)
+
+    wait_until(is_told, f"it to be {status}")
+    return job, found[0]["id"]
 
 
 def test_deliveries_of_a_job_are_listed_and_shown(console: Console, receiver: Receiver) -> None:
@@ -110,7 +110,7 @@ def test_a_delivery_is_sent_again_under_its_id(console: Console, receiver: Recei
 
     assert (asked.code, asked.record["id"]) == (0, delivery)
     wait_until(
-        lambda: console.run("deliveries", delivery).record["status"] == "delivered", "the delivery"
+        lambda: console.ask(f"/v1/deliveries/{delivery}")["status"] == "delivered", "the delivery"
     )
     assert len(set(receiver.received)) == 1, "the receiver can tell the repetition"
     assert len(receiver.received) == 3
@@ -127,7 +127,7 @@ def test_all_that_gave_up_since_a_time_are_sent_again(console: Console, receiver
     assert asked.record["deliveries"] >= 2
     for delivery in (one, two):
         wait_until(
-            lambda: console.run("deliveries", delivery).record["status"] == "delivered",  # noqa: B023 - waited for at once
+            lambda: console.ask(f"/v1/deliveries/{delivery}")["status"] == "delivered",  # noqa: B023 - waited for at once
             "the delivery",
         )
 

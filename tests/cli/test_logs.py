@@ -26,21 +26,27 @@ from tests.cli.console import COMMAND, PATIENCE_S, Console, wait_until
 _JOB = parse_job_id("2f1c6c1e-53b5-4d0a-9c86-0a3f35f1f6a4")
 
 
-def shell(script: str, *arguments: str) -> tuple[str, ...]:
-    """Give a command that a shell carries out."""
-    return ("--", "sh", "-c", script, "sh", *arguments)
-
-
-def detached(console: Console, *arguments: str) -> str:
-    """Start a job; give its id."""
-    return console.run("run", "-d", *arguments).out.strip()
-
-
-def ended(console: Console, *arguments: str) -> str:
-    """Run a job to its end; give its id."""
-    job = detached(console, *arguments)
-    console.run("watch", job, "--until-outcome")
+def started(console: Console, script: str, *arguments: str, attempts: int = 1) -> str:
+    """Start a job that a shell carries out; give its id."""
+    spec = {
+        "argv": ["sh", "-c", script, "sh", *arguments],
+        "retries": {"max": attempts - 1, "backoff_s": 0.1},
+    }
+    job: str = console.ask("/v1/jobs", {"spec": spec})["id"]
     return job
+
+
+def ended(console: Console, script: str, *, attempts: int = 1) -> str:
+    """Run a job to its end; give its id."""
+    job = started(console, script, attempts=attempts)
+    wait_until(lambda: console.ask(f"/v1/jobs/{job}")["outcome"], "the end")
+    return job
+
+
+def sizes(console: Console, job: str) -> dict[str, int]:
+    """Give how long the files of a job are."""
+    items = console.ask(f"/v1/jobs/{job}/files")["items"]
+    return {each["path"]: each["size"] for each in items}
 
 
 def logs(console: Console, *arguments: str) -> subprocess.CompletedProcess[bytes]:
@@ -55,7 +61,7 @@ def logs(console: Console, *arguments: str) -> subprocess.CompletedProcess[bytes
 
 
 def test_each_stream_is_read_byte_for_byte(console: Console) -> None:
-    job = ended(console, *shell(r"printf 'o\000\377'; printf 'e\377' >&2"))
+    job = ended(console, r"printf 'o\000\377'; printf 'e\377' >&2")
 
     assert logs(console, job).stdout == b"o\x00\xff"
     assert logs(console, job, "--stderr").stdout == b"e\xff"
@@ -64,7 +70,7 @@ def test_each_stream_is_read_byte_for_byte(console: Console) -> None:
 
 
 def test_the_last_lines_are_read(console: Console) -> None:
-    job = ended(console, *shell("seq 100000"))
+    job = ended(console, "seq 100000")
 
     assert logs(console, job, "-n", "2").stdout == b"99999\n100000\n"
     assert len(logs(console, job, "-n", "50000").stdout.splitlines()) == 50_000
@@ -74,7 +80,7 @@ def test_the_last_lines_are_read(console: Console) -> None:
 
 def test_another_file_and_another_attempt_are_read(console: Console) -> None:
     script = 'echo "$JOBWIRE_ATTEMPT" | tee notes; test "$JOBWIRE_ATTEMPT" = 2'
-    job = ended(console, "--retries", "1", "--backoff", "0", *shell(script))
+    job = ended(console, script, attempts=2)
 
     assert logs(console, job).stdout == b"2\n"
     assert logs(console, job, "--attempt", "1").stdout == b"1\n"
@@ -84,8 +90,8 @@ def test_another_file_and_another_attempt_are_read(console: Console) -> None:
 def test_following_ends_with_the_job_and_gives_all_of_it(console: Console, tmp_path: Path) -> None:
     go_on = tmp_path / "go-on"
     script = 'seq 5; while [ ! -e "$1" ]; do sleep 0.05; done; echo end'
-    job = detached(console, *shell(script, str(go_on)))
-    wait_until(lambda: logs(console, job).stdout.count(b"\n") == 5, "the first lines")
+    job = started(console, script, str(go_on))
+    wait_until(lambda: sizes(console, job).get("stdout") == 10, "the first lines")
     process = console.start("logs", "-f", "-n", "2", job)
     assert process.stdout is not None
     assert [process.stdout.readline() for _ in range(2)] == ["4\n", "5\n"]
@@ -97,29 +103,32 @@ def test_following_ends_with_the_job_and_gives_all_of_it(console: Console, tmp_p
 
 
 def test_following_may_begin_before_the_job_has_started(console: Console) -> None:
-    job = console.run("submit", "-q", "--hold", "--", "echo", "hello").out.strip()
+    job = console.submitted("echo", "hello", hold=True)
     process = console.start("logs", "-f", job)
 
-    console.run("release", job)
+    console.ask(f"/v1/jobs/{job}/release", {})
 
     out, _ = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out) == (0, "hello\n")
 
 
-def test_attempts_that_follow_are_followed_unless_one_is_named(console: Console) -> None:
-    script = 'echo "$JOBWIRE_ATTEMPT"; test "$JOBWIRE_ATTEMPT" = 2'
-    job = console.run(
-        "submit", "-q", "--hold", "--retries", "1", "--backoff", "0.1", *shell(script)
-    ).out.strip()
-    every, first = (
-        console.start("logs", "-f", job),
-        console.start("logs", "-f", job, "--attempt", "1"),
-    )
+def test_attempts_that_follow_are_followed_unless_one_is_named(
+    console: Console, tmp_path: Path
+) -> None:
+    go_on = tmp_path / "go-on"
+    script = 'echo "$JOBWIRE_ATTEMPT"; while [ ! -e "$1" ]; do sleep 0.05; done; '
+    script += 'test "$JOBWIRE_ATTEMPT" = 2'
+    job = started(console, script, str(go_on), attempts=2)
+    every = console.start("logs", "-f", job)
+    first = console.start("logs", "-f", job, "--attempt", "1")
+    for process in (every, first):
+        assert process.stdout is not None
+        assert process.stdout.readline() == "1\n"
 
-    console.run("release", job)
+    go_on.touch()
 
-    assert every.communicate(timeout=PATIENCE_S)[0] == "1\n2\n"
-    assert first.communicate(timeout=PATIENCE_S)[0] == "1\n"
+    assert every.communicate(timeout=PATIENCE_S)[0] == "2\n"
+    assert first.communicate(timeout=PATIENCE_S)[0] == ""
 
 
 @pytest.mark.parametrize(
@@ -142,7 +151,7 @@ def test_what_cannot_be_read_is_said(
     if first == "ELSEWHERE":
         first = console.job()
     elif first == "HELD":
-        first = console.run("submit", "-q", "--hold", "--", "true").out.strip()
+        first = console.submitted("true", hold=True)
 
     failed = logs(console, first, *rest)
 

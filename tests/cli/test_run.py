@@ -7,24 +7,14 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from msgspec import Raw
 
-from actors.cli.endings import exit_code, in_words
-from actors.cli.progress import progress_of
-from schemas.identifiers import parse_job_id
-from schemas.lifecycle import JobOutcome
-from schemas.specs import Resources, Spec
-from schemas.views import JobView
 from tests.cli.console import COMMAND, PATIENCE_S, Console, plain, texts, wait_until
 
 #: How long a job that is to end may take before it is killed.
 _GRACE_S = "2"
-
-_NOW = datetime.now(UTC)
 
 
 @pytest.fixture(scope="module")
@@ -40,36 +30,6 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     )
     yield made
     made.close()
-
-
-def ended_job(
-    outcome: JobOutcome, cause: str | None, code: int | None, detail: str | None = None
-) -> JobView:
-    """Give a job that has ended."""
-    return JobView(
-        id=parse_job_id("2f1c6c1e-53b5-4d0a-9c86-0a3f35f1f6a4"),
-        name=None,
-        lifecycle="execution",
-        lifecycle_version=1,
-        state="FAILED",
-        outcome=outcome,
-        cause=cause,
-        tags=(),
-        parent=None,
-        owner="ada",
-        seq=4,
-        last_event="fail",
-        created=_NOW,
-        updated=_NOW,
-        deadline_s=None,
-        heartbeat_s=None,
-        attempt=1,
-        held=False,
-        exit_code=code,
-        signal="SIGSEGV" if cause == "signal" else None,
-        detail=detail,
-        retry_of=None,
-    )
 
 
 def run_bytes(
@@ -97,17 +57,11 @@ def newest(console: Console, name: str) -> str:
     found: list[str] = []
 
     def is_there() -> bool:
-        found[:] = [job["id"] for job in console.run("ls", "--q", name).records]
+        found[:] = [job["id"] for job in console.ask(f"/v1/jobs?q={name}")["items"]]
         return bool(found)
 
     wait_until(is_there, f"a job named {name}")
     return found[0]
-
-
-def state_of(console: Console, job: str) -> str:
-    """Give the state of a job."""
-    state: str = console.run("show", job).record["state"]
-    return state
 
 
 def test_output_comes_byte_for_byte_and_the_exit_code_is_the_jobs(console: Console) -> None:
@@ -273,7 +227,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_cancel_goes_on(
     assert time.monotonic() - began < float(_GRACE_S), "long before the job has ended"
     assert "the cancel goes on" in err
     job = newest(console, name)
-    wait_until(lambda: state_of(console, job) == "CANCELLED", "the cancel to go on")
+    wait_until(lambda: console.state_of(job) == "CANCELLED", "the cancel to go on")
 
 
 def test_a_reader_that_goes_away_ends_the_job(console: Console) -> None:
@@ -287,7 +241,7 @@ def test_a_reader_that_goes_away_ends_the_job(console: Console) -> None:
     assert process.wait(PATIENCE_S) == 130
     assert process.stderr is not None
     process.stderr.close()
-    assert state_of(console, newest(console, name)) == "CANCELLED"
+    assert console.state_of(newest(console, name)) == "CANCELLED"
 
 
 def test_a_run_goes_on_after_the_service_was_killed(bare: Console, tmp_path: Path) -> None:
@@ -333,72 +287,3 @@ def test_where_nothing_runs_the_exit_code_is_no_jobs(bare: Console) -> None:
     assert failed.code == 125
     assert "jobwire up" in failed.err
     assert len(failed.err.splitlines()) == 1
-
-
-@pytest.mark.parametrize(
-    ("ended", "code"),
-    [
-        (("success", None, 0), 0),
-        (("failure", "exit_code", 3), 3),
-        (("failure", "signal", 139), 139),
-        (("failure", "walltime", None), 124),
-        (("failure", "walltime", 0), 124),
-        (("failure", "walltime", 143), 143),
-        (("failure", "memory", None), 137),
-        (("failure", "could_not_start", None), 127),
-        (("failure", "could_not_start", 126), 126),
-        (("failure", "staging", 0), 125),
-        (("failure", "staging", None), 125),
-        (("failure", "interrupted", None), 125),
-        (("failure", None, None), 125),
-        (("cancelled", "cancelled", 143), 130),
-        (("lost", "lost", None), 125),
-    ],
-)
-def test_the_exit_code_says_how_the_job_ended(
-    ended: tuple[JobOutcome, str | None, int | None], code: int
-) -> None:
-    assert exit_code(ended_job(*ended)) == code
-
-
-@pytest.mark.parametrize(
-    ("cause", "said"),
-    [
-        ("exit_code", "exit code 3"),
-        ("signal", "SIGSEGV"),
-        ("walltime", "longer than it may (1 min 30 s)"),
-        ("memory", "more memory than it may (2,048 MiB)"),
-        ("could_not_start", "could not be started: no such program"),
-        ("staging", "brought in or out: no such program"),
-        ("interrupted", "left no exit code"),
-        ("cancelled", "was cancelled"),
-        ("lost", "no such program"),
-    ],
-)
-def test_every_cause_is_put_in_words(cause: str, said: str) -> None:
-    spec = Spec(argv=("x",), resources=Resources(memory_mb=2048, walltime_s=90))
-
-    assert said in str(in_words(ended_job("failure", cause, 3, "no such program"), spec))
-
-
-def test_a_success_needs_no_words() -> None:
-    assert in_words(ended_job("success", None, 0)) is None
-
-
-@pytest.mark.parametrize(
-    ("data", "text"),
-    [
-        (
-            b'{"stage": "in", "files": 1200, "bytes": 1610612736, "total_bytes": 3221225472}',
-            "in: 1,200 files, 1.5 GiB of 3.0 GiB, 50 %",
-        ),
-        (
-            b'{"stage": "out", "files": 0, "bytes": 0, "total_bytes": 0}',
-            "out: 0 files, 0 B of 0 B",
-        ),
-        (b'{"percent": 40}', '{"percent": 40}'),
-        (b"null", ""),
-    ],
-)
-def test_progress_is_told_in_few_words(data: bytes, text: str) -> None:
-    assert progress_of(Raw(data)) == text

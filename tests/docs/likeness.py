@@ -7,6 +7,15 @@ import re
 #: What differs from run to run, and what stands for it. The order matters: an id inside a longer
 #: text must not be taken for something shorter.
 _CHANGING = (
+    (r"\bmsg_[0-9a-f]{32}\b", "<delivery>"),
+    (r"\bsub_[0-9a-f]{24}\b", "<callback>"),
+    (r"\bwhsec_[\w+/]+=*", "<secret>"),
+    (r"\bv1,[\w+/]{43}=", "<signature>"),
+    (r'(?<="webhook-timestamp": ")\d{10}\b', "<time>"),
+    (r'(?<="pid": )\d+|(?<="pid":)\d+', "<pid>"),
+    (r"run here as [\w-]+, on \d+ cores", "run here"),
+    (r'(?<="duration_s":)[\d.e-]+', "<amount>"),
+    (r'(?<="etag": )"[^"]+"|W?/?"[0-9a-f]{13}-[0-9a-f]+"', "<version>"),
     (r"\bjwk_[a-z0-9]+_[\w-]+", "<key>"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<job>"),
     (r"\b[0-9a-f]{8}…", "<job>"),

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import signal
 import socket
 import subprocess
 import sys
 import termios
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 
 from .page import ROOT, Page
 
-#: The port that the pages name.
-_SHOWN_PORT = "8640"
+#: The ports that the pages name: of the service, and of a receiver of callbacks.
+_SHOWN_PORTS = ("8640", "8650")
 _PATIENCE_S = 15.0
 #: How a page starts the service itself.
 STARTS = re.compile(r"^(\$ )?jobwire up\b", re.MULTILINE)
@@ -62,14 +64,14 @@ class Shell:
     def __init__(self, home: Path) -> None:
         """Open a shell in an empty home; a service that it starts takes a free port."""
         self._home = home
-        self._port = str(_free_port())
+        self._ports = dict(zip(_SHOWN_PORTS, _free_ports(len(_SHOWN_PORTS)), strict=True))
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("JOBWIRE_")
         }
         environment |= {
             "HOME": str(home),
             "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}",
-            "JOBWIRE_PORT": self._port,
+            "JOBWIRE_PORT": self._ports[_SHOWN_PORTS[0]],
             "COLUMNS": "100",
             "NO_COLOR": "1",
             "TERM": "xterm",
@@ -84,6 +86,7 @@ class Shell:
             stderr=self._terminal.slave,
             cwd=home,
             env=environment,
+            start_new_session=True,
         )
         self._services: list[Terminal] = []
 
@@ -100,21 +103,25 @@ class Shell:
 
     def run(self, command: str) -> tuple[str, int]:
         """Run a command; give what it printed and its exit status."""
-        command = command.replace(f":{_SHOWN_PORT}", f":{self._port}")
+        for shown, port in self._ports.items():
+            command = command.replace(f":{shown}", f":{port}")
         if STARTS.search(command):
             return self._start(command), 0
         return self._run(command)
 
     def close(self) -> None:
-        """Stop the services and the shell; all must end well."""
-        for number, terminal in enumerate(self._services, 1):
-            printed, status = self._run(f"kill -TERM %{number}; wait %{number}")
-            assert status in (0, 127), (status, printed, terminal.read())
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(_PATIENCE_S)
-        for terminal in (self._terminal, *self._services):
-            terminal.close()
+        """Stop the services and the shell; all must end well, and nothing of them may be left."""
+        try:
+            for number, terminal in enumerate(self._services, 1):
+                printed, status = self._run(f"kill -TERM %{number}; wait %{number}")
+                assert status in (0, 127), (status, printed, terminal.read())
+        finally:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            os.killpg(self._process.pid, signal.SIGKILL)  # also what a page that broke off has left
+            self._process.wait(_PATIENCE_S)
+            for terminal in (self._terminal, *self._services):
+                terminal.close()
 
     def _start(self, command: str) -> str:
         terminal = Terminal()
@@ -138,11 +145,14 @@ class Shell:
         return self._as_shown(printed[: found.start()].decode()), int(found[1])
 
     def _as_shown(self, text: str) -> str:
-        return text.replace(f":{self._port}", f":{_SHOWN_PORT}").replace(str(self._home), "~")
+        for shown, port in self._ports.items():
+            text = text.replace(f":{port}", f":{shown}")
+        return text.replace(str(self._home), "~")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _free_ports(count: int) -> list[str]:
+    with ExitStack() as probes:
+        opened = [probes.enter_context(socket.socket()) for _ in range(count)]
+        for probe in opened:
+            probe.bind(("127.0.0.1", 0))
+        return [str(probe.getsockname()[1]) for probe in opened]

@@ -12,6 +12,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.support.leftovers import end_jobs
+
 _ROOT = Path(__file__).parents[2]
 _COMMAND = (sys.executable, "-m", "actors.cli.main")
 _RUNNER = (sys.executable, str(Path(__file__).with_name("http_runner.py")))
@@ -102,6 +104,7 @@ class Service:
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
             await self._process.wait()
+        end_jobs(self.folder)
 
 
 async def refused_start(*arguments: str) -> tuple[int, str]:

@@ -14,6 +14,7 @@ import msgspec
 from actors.runtime.folder import DataFolder
 from actors.runtime.settings import Settings
 from actors.system import System
+from tests.support.leftovers import end_jobs
 
 #: How long a test waits for one answer.
 _ANSWER_S = 10.0
@@ -215,3 +216,4 @@ async def running(path: Path, settings: Settings | None = None) -> AsyncIterator
             await system.stop()
     finally:
         folder.release()
+        end_jobs(path)
