@@ -153,7 +153,7 @@ class System:
         births = Births(
             store=self._store,
             lifecycles=lifecycles,
-            sites=self._sites,
+            sites=self._sites if self._settings.runs_jobs else {},
             roots=self._roots,
             secrets=self._job_secrets,
             limits=limits,
@@ -189,13 +189,11 @@ class System:
         )
 
     def _make_sites(self) -> Mapping[str, Site]:
-        """Give the sites that jobs may run at: this machine, where that is allowed."""
+        """Give this machine; where jobs may not run any more, those that run are still watched."""
         local = self._settings.local
-        if not self._settings.runs_jobs:
-            return {}
         root = Path(local.folder or self._folder.path / "sandboxes").absolute()
         host = LocalHost(FileTree(root), str(root))
-        slots = local.slots or os.cpu_count() or 1
+        slots = (local.slots or os.cpu_count() or 1) if self._settings.runs_jobs else 0
         return {"local": Site(name="local", host=host, batch=LocalBatch(), slots=slots)}
 
     def _make_actors(self) -> Sequence[Actor]:

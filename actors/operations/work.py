@@ -72,6 +72,10 @@ class Work:
         birth = entry.change.birth if entry else None
         return birth.spec if isinstance(birth, Birth) else None
 
+    async def job(self, command: Command) -> Job | None:
+        """Read the job of a command as it is now."""
+        return await self._store.get(command.owner, command.job)
+
     async def is_awaited(self, command: Command) -> bool:
         """Say whether a command is awaited still; a long piece of work asks now and then."""
         job = await self._store.get(command.owner, command.job)

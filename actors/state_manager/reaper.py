@@ -20,6 +20,7 @@ from actors.runtime.telemetry import Telemetry
 from actors.state_manager.actor import publish_awaited
 from actors.stores.base import Awaited, Store
 from actors.transports.base import Transport
+from schemas.commands import CommandKind
 from schemas.errors import Unavailable
 from schemas.events import Event, payload_digest
 from schemas.identifiers import RESERVED_ID, EventId
@@ -98,15 +99,31 @@ class Reaper:
                 bus held before the start of this process is gone.
 
         """
+        if not everything:
+            return await self._walk(self._clock(), lambda _: True, put_off=True)
+        until = self._clock() + timedelta(seconds=_LONGEST_PAUSE_S)
+        # What runs is found again before anything new starts in its place.
+        found = await self._walk(until, lambda kind: kind == "Watch", put_off=False)
+        return found + await self._walk(until, lambda kind: kind != "Watch", put_off=False)
+
+    async def _walk(
+        self, until: datetime, is_meant: Callable[[CommandKind], bool], *, put_off: bool
+    ) -> int:
+        """Publish, page by page, what is to be published until a moment and may be now."""
         now, published = self._clock(), 0
-        until = now + timedelta(seconds=_LONGEST_PAUSE_S) if everything else now
         after: Awaited | None = None
         while True:
             page = await self._store.outstanding(until, after, _PAGE)
-            ready = [each.job for each in page if _since(each.job) <= now]
+            ready = [
+                each.job
+                for each in page
+                if (awaited := each.job.outstanding)
+                and awaited.since <= now
+                and is_meant(awaited.kind)
+            ]
             for job in ready:
                 await publish_awaited(self._transport, self._telemetry, job)
-            if not everything:  # else the walk would meet again what it has put off
+            if put_off:  # a walk that looks ahead would meet again what it has put off
                 await self._store.postpone([(job, _again_at(job, now)) for job in ready])
             published += len(ready)
             if len(page) < _PAGE:

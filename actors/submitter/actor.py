@@ -22,7 +22,7 @@ from actors.runtime.failpoints import failpoint
 from actors.runtime.secrets import JobSecrets
 from actors.runtime.settings import LocalSite
 from actors.sites import Site
-from actors.submitter.reports import report_of
+from actors.submitter.reporter import Reporter
 from actors.submitter.runs import Runs
 from actors.submitter.slots import Slots
 from actors.transports.base import Delivery, Transport
@@ -34,8 +34,8 @@ from schemas.specs import Cause
 _log = structlog.get_logger()
 _decoder = msgspec.msgpack.Decoder(Command)
 
-#: Commands to the host that run at a time, beside the starts, which the slots bound.
-_AT_A_TIME = 16
+#: Looks and cancels that run at a time, beside the starts, which the slots bound.
+_AT_A_TIME = 64
 
 Run = tuple[JobId, int]
 """A job and an attempt of it."""
@@ -65,9 +65,10 @@ class Submitter:
         self._runs = Runs(
             site=site, work=work, secrets=secrets, settings=settings, url=url, began=clock()
         )
+        self._reporter = Reporter(work, self._runs)
         self._slots = Slots(site.slots)
         self._in_hand: set[Command] = set()
-        self._watched: dict[Run, Command] = {}
+        self._watched: set[Run] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._locks: WeakValueDictionary[JobId, asyncio.Lock] = WeakValueDictionary()
         self._few = asyncio.Semaphore(_AT_A_TIME)
@@ -98,11 +99,21 @@ class Submitter:
             except msgspec.DecodeError as error:
                 _log.error("command_not_read", error=str(error))
                 continue
-            if command not in self._in_hand:
-                self._in_hand.add(command)
-                if command.kind != "Cancel" and self._runs.is_from_before(command):
-                    self._slots.expect(command)  # it may run already
-                self._spawn(self._take(command), command)
+            if command in self._in_hand or self._is_watched(command):
+                continue
+            self._in_hand.add(command)
+            if command.kind != "Cancel" and self._runs.is_from_before(command):
+                self._slots.expect(command)  # it may run already
+            self._spawn(self._carry_out(command), command)
+
+    def _carry_out(self, command: Command) -> Coroutine[None, None, None]:
+        match command.kind:
+            case "Submit":
+                return self._arrive(command)
+            case "Watch":
+                return self._adopt(command)
+            case _:
+                return self._cancel(command)
 
     def _spawn(self, doing: Coroutine[None, None, None], command: Command) -> None:
         """Do something as a task of its own; its errors are seen, and the command comes again."""
@@ -123,22 +134,9 @@ class Submitter:
             self._slots.settle(command)
             self._fill()
 
-    async def _take(self, command: Command) -> None:
-        if command.kind == "Submit":
-            await self._arrive(command)
-            return
-        run = (command.job, command.attempt)
-        async with self._lock(command), self._few:
-            if command.kind == "Watch" and run in self._watched:
-                self._watched[run] = command
-                assignment = None  # the usual case: this process has started it
-            else:
-                assignment = await self._work.take(command)
-            if assignment is not None and command.kind == "Cancel":
-                await self._end(assignment)
-            elif assignment is not None:
-                await self._find_again(assignment)
-        self._in_hand.discard(command)
+    def _is_watched(self, command: Command) -> bool:
+        """Say whether a command is about a run that this process has started: the usual case."""
+        return command.kind == "Watch" and (command.job, command.attempt) in self._watched
 
     # --- starting
 
@@ -161,9 +159,11 @@ class Submitter:
 
     async def _submit(self, command: Command, *, begun: bool) -> None:
         """Start a job in the slots that were taken for it, and hold them until its end."""
+        run = (command.job, command.attempt)
         try:
             async with self._lock(command):
                 assignment = await self._work.take(command)
+                self._watched.add(run)
                 failpoint("submitter.before_intent")
                 if assignment is None or not await self._work.intend(command, "submit"):
                     return
@@ -173,6 +173,7 @@ class Submitter:
             if status is not None:
                 await self._watch(assignment, status)
         finally:
+            self._watched.discard(run)
             self._in_hand.discard(command)
             self._slots.give_back(command.cores)
             self._fill()
@@ -189,59 +190,72 @@ class Submitter:
         if status.state in ("absent", "burned"):
             status = await self._runs.resolve(job, spec, status.detail)
         if status.state == "running":
-            await self._report_running(assignment, status)
+            await self._reporter.running(assignment, status)
             return status
-        await self._report_end(assignment, status)
+        await self._reporter.ended(assignment, status)
         return None
 
     # --- watching
 
-    async def _find_again(self, assignment: Assignment) -> None:
-        """Look at a job that should run: after a restart, or because nobody reports on it."""
-        job, spec, command = assignment.job, assignment.spec, assignment.command
-        status = await self._runs.look_up(job, spec)
-        if status.state == "running":
-            if job.state != "RUNNING":
-                await self._report_running(assignment, status)
-            self._slots.take(command.cores)
-            self._spawn(self._hold(assignment, status), command)
-        elif status.state in ("ended", "gone"):
-            await self._report_end(assignment, status)
-        else:
-            await self._doubt(assignment)
+    async def _adopt(self, command: Command) -> None:
+        """Find a job again that should run: after a restart, or when nobody reports on it."""
+        run = (command.job, command.attempt)
+        async with self._lock(command), self._few:
+            found = None if run in self._watched else await self._find(command)
+            if found is not None:
+                self._watched.add(run)
+                self._slots.take(command.cores)
+        self._in_hand.discard(command)
+        self._slots.settle(command)
+        self._fill()
+        if found is not None:
+            await self._hold(command, *found)
 
-    async def _hold(self, assignment: Assignment, status: RunStatus) -> None:
+    async def _hold(self, command: Command, assignment: Assignment, status: RunStatus) -> None:
+        """Watch a run to its end in the slots that were taken for it."""
         try:
             await self._watch(assignment, status)
         finally:
-            self._slots.give_back(assignment.command.cores)
+            self._watched.discard((command.job, command.attempt))
+            self._slots.give_back(command.cores)
             self._fill()
+
+    async def _find(self, command: Command) -> tuple[Assignment, RunStatus] | None:
+        """Look a job up; give what is needed to watch it, None when it does not run."""
+        assignment = await self._work.take(command)
+        if assignment is None:
+            return None
+        status = await self._runs.look_up(assignment.job, assignment.spec)
+        if status.state != "running":
+            await self._report_or_doubt(assignment, status)
+            return None
+        if assignment.job.state != "RUNNING":
+            await self._reporter.running(assignment, status)
+        return assignment, status
 
     async def _watch(self, assignment: Assignment, status: RunStatus) -> None:
         """Wait for the end of a running attempt and report it."""
-        job, spec = assignment.job, assignment.spec
-        run = (job.id, job.attempt)
-        self._watched[run] = assignment.command
-        try:
-            while status.state == "running":
-                await self._runs.gone(status)
-                async with self._lock(assignment.command):
-                    status = await self._runs.look_up(job, spec)
-                    if status.state in ("ended", "gone"):
-                        failpoint("submitter.before_end_reported")
-                        await self._report_end(assignment, status)
-                        failpoint("submitter.after_end_reported")
-                    elif status.state != "running":
-                        # Its sandbox is gone. The command that awaits its end says what it is now.
-                        now = await self._work.take(self._watched[run])
-                        if now is not None:
-                            await self._doubt(now)
-        finally:
-            del self._watched[run]
+        while status.state == "running":
+            await self._runs.gone(status)
+            async with self._lock(assignment.command):
+                status = await self._runs.look_up(assignment.job, assignment.spec)
+                if status.state != "running":
+                    failpoint("submitter.before_end_reported")
+                    await self._report_or_doubt(assignment, status)
+                    failpoint("submitter.after_end_reported")
 
-    async def _doubt(self, assignment: Assignment) -> None:
+    async def _report_or_doubt(self, assignment: Assignment, status: RunStatus) -> None:
+        if status.state in ("ended", "gone"):
+            await self._reporter.ended(assignment, status)
+        else:
+            await self._doubt(assignment.command)
+
+    async def _doubt(self, command: Command) -> None:
         """Show a job of which nothing is found as UNKNOWN, and give it up in the end."""
-        job, command = assignment.job, assignment.command
+        job = await self._work.job(command)
+        awaited = job.command() if job else None
+        if job is None or awaited is None or awaited.attempt != command.attempt:
+            return  # somebody else has decided about it
         detail = "nothing of it is found at its site: its sandbox is gone"
         unknown_s = (self._clock() - job.updated).total_seconds()
         if job.state != "UNKNOWN":
@@ -250,15 +264,22 @@ class Submitter:
         elif unknown_s >= self._settings.lost_after_s:
             await self._work.lose(job, detail)
             return
-        self._spawn(self._look_later(command, self._settings.lost_after_s - unknown_s), command)
+        self._spawn(self._look_later(awaited, self._settings.lost_after_s - unknown_s), awaited)
 
     async def _look_later(self, command: Command, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        if command not in self._in_hand:
+        if command not in self._in_hand and not self._is_watched(command):
             self._in_hand.add(command)
-            await self._take(command)
+            await self._adopt(command)
 
     # --- ending
+
+    async def _cancel(self, command: Command) -> None:
+        async with self._lock(command), self._few:
+            assignment = await self._work.take(command)
+            if assignment is not None:
+                await self._end(assignment)
+        self._in_hand.discard(command)
 
     async def _end(self, assignment: Assignment) -> None:
         """End a job, and report it when nothing of it is alive; or report how it ended before."""
@@ -267,24 +288,10 @@ class Submitter:
             _log.error("not_ended", job_id=assignment.job.id, pid=status.pid)
             return  # it comes again
         if status.state == "ended":
-            await self._report_end(assignment, status)
+            await self._reporter.ended(assignment, status)
         else:
             cancelled = RunStatus(state="ended", cause=Cause.CANCELLED)
-            await self._report_end(assignment, cancelled)
-
-    async def _report_running(self, assignment: Assignment, status: RunStatus) -> None:
-        job = assignment.job
-        counter = job.suspected if job.state == "UNKNOWN" else 0
-        await self._work.report(job.id, job.attempt, "run", {"pid": status.pid}, counter)
-        failpoint("submitter.after_run_reported")
-
-    async def _report_end(self, assignment: Assignment, status: RunStatus) -> None:
-        job, spec = assignment.job, assignment.spec
-        if status.state == "gone":
-            await self._runs.end(job, spec, Cause.INTERRUPTED)  # nothing of it may be left
-        report = report_of(status, spec)
-        counter = job.suspected if job.state == "UNKNOWN" else 0
-        await self._work.report(job.id, job.attempt, report.name, report.data, counter)
+            await self._reporter.ended(assignment, cancelled)
 
     def _lock(self, command: Command) -> asyncio.Lock:
         return self._locks.setdefault(command.job, asyncio.Lock())

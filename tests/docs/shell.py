@@ -141,7 +141,7 @@ class Shell:
         self._terminal.clear()
         printed = self._terminal.read(pattern)
         found = pattern.search(printed)
-        assert found is not None, f"{command!r} did not end; it printed {printed.decode()}"
+        assert found is not None, f"{command!r} did not end; it printed {printed.decode()[-2000:]}"
         return self._as_shown(printed[: found.start()].decode()), int(found[1])
 
     def _as_shown(self, text: str) -> str:

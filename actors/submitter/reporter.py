@@ -1,0 +1,41 @@
+"""Reports what is found of attempts."""
+
+from __future__ import annotations
+
+from actors.batch_systems.base import RunStatus
+from actors.operations.work import Assignment, Work
+from actors.runtime.failpoints import failpoint
+from actors.submitter.reports import report_of
+from actors.submitter.runs import Runs
+from schemas.jobs import Job
+from schemas.specs import Cause
+
+
+class Reporter:
+    """Sends the events of a site's attempts; the same finding twice is the same event."""
+
+    def __init__(self, work: Work, runs: Runs) -> None:
+        """Report through `work`."""
+        self._work = work
+        self._runs = runs
+
+    async def running(self, assignment: Assignment, status: RunStatus) -> None:
+        """Report that an attempt runs."""
+        job = assignment.job
+        data = {"pid": status.pid}
+        await self._work.report(job.id, job.attempt, "run", data, _counter(job))
+        failpoint("submitter.after_run_reported")
+
+    async def ended(self, assignment: Assignment, status: RunStatus) -> None:
+        """Report how an attempt ended; of one that left no exit code nothing may be left."""
+        job, spec = assignment.job, assignment.spec
+        if status.state == "gone":
+            found = await self._runs.end(job, spec, Cause.INTERRUPTED)
+            status = found if found.state == "ended" else status
+        report = report_of(status, spec)
+        await self._work.report(job.id, job.attempt, report.name, report.data, _counter(job))
+
+
+def _counter(job: Job) -> int:
+    """Tell an answer to a doubt apart from the report that was made before it."""
+    return job.suspected if job.state == "UNKNOWN" else 0
