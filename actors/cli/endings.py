@@ -45,9 +45,8 @@ def in_words(job: JobView, spec: Spec | None = None) -> str | None:
     cause = _cause(job)
     if cause is None:
         return clean(job.detail) if job.detail and job.outcome != "success" else None
-    said = _said(job, cause, spec)
-    detail = clean(job.detail) if job.detail else None
-    return f"{said}: {detail}" if detail else said
+    # What the worker says is about this very run; the cause alone says what happens in general.
+    return clean(job.detail) if job.detail else _said(job, cause, spec)
 
 
 def _said(job: JobView, cause: Cause, spec: Spec | None) -> str:

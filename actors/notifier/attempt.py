@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -143,7 +144,9 @@ def _failure(failed: Exception) -> tuple[Result, str]:
         case aiohttp.ClientSSLError():
             error = "no TLS connection could be made"
         case aiohttp.ClientConnectorError(os_error=cause):
-            error = f"no connection: {cause.strerror or 'nobody answers'}".lower()
+            # Not the text of the error: that names the address behind the name.
+            why = os.strerror(cause.errno) if cause.errno else "nobody answers"
+            error = f"no connection: {why.lower()}"
         case aiohttp.ServerDisconnectedError() | OSError():
             error = "the connection was lost before the answer"
         case _:

@@ -115,7 +115,7 @@ class Egress:
         else:
             address = _parse_v4_or_name(host, authority, pointer)
         if address is not None and not self.admits(address):
-            detail = f"{address} is not an address that may be called; see the setting allow"
+            detail = f"{address} may not be called; the setting callbacks.allow opens networks"
             raise Invalid(detail, pointer=pointer, code="forbidden_address")
         return url
 

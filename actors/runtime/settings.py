@@ -76,7 +76,10 @@ class LocalSite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The site `local`: jobs that run on this machine."""
 
     enabled: Literal["auto", "yes", "no"] = "auto"
-    """Whether jobs run here as this service's user; `auto`: only while it listens on loopback."""
+    """
+    Whether jobs run here as this service's user; `auto`: only while it listens on loopback and has
+    no `public_url`.
+    """
     slots: Annotated[int, Meta(ge=0, le=10_000)] = 0
     """Cores that run jobs at a time; 0: as many as the machine has."""
     folder: str | None = None
@@ -121,7 +124,7 @@ class Callbacks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     allow: tuple[str, ...] | None = None
     """
     Networks (CIDR) that may be called beside public addresses; default: 127.0.0.0/8 while the
-    service listens on loopback, else none.
+    service listens on loopback and has no `public_url`, else none.
     """
     parallel: Positive = 64
     """Tries at a time, of all receivers together."""
@@ -166,8 +169,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     callbacks: Callbacks = field(default_factory=Callbacks)
 
     @property
+    def is_private(self) -> bool:
+        """Whether only this machine reaches the service, also not through a proxy."""
+        return self.is_on_loopback and self.public_url is None
+
+    @property
     def is_on_loopback(self) -> bool:
-        """Whether only this machine can reach the service: the development mode."""
+        """Whether the service listens on this machine only."""
         try:
             return ip_address(self.host).is_loopback
         except ValueError:
@@ -177,14 +185,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def runs_jobs(self) -> bool:
         """Whether jobs run on this machine, as the user of the service."""
         enabled = self.local.enabled
-        return enabled == "yes" or (enabled == "auto" and self.is_on_loopback)
+        return enabled == "yes" or (enabled == "auto" and self.is_private)
 
     @property
     def may_call(self) -> tuple[str, ...]:
         """The networks that callbacks may go to beside public addresses."""
         if self.callbacks.allow is not None:
             return self.callbacks.allow
-        return ("127.0.0.0/8",) if self.is_on_loopback else ()
+        return ("127.0.0.0/8",) if self.is_private else ()
 
 
 def load_settings(file: Path | None, environment: Mapping[str, str]) -> Settings:

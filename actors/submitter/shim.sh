@@ -213,7 +213,7 @@ run_job() {
     ulimit -c 0
     [ "$blocks" = 0 ] || ulimit -f "$blocks"
     ulimit -n "$files"
-    [ "$memory" = 0 ] || ulimit -d "$((memory * 2 + 65536))"
+    [ "$memory" = 0 ] || ulimit -d "$((memory * 2 + 1048576))"
     printf 'job %s %s ' "$number" "$ticks" 1<>"$JOBWIRE_RECORD"
     JOBWIRE_STEP=environment JOBWIRE_BASH=$BASH_VERSION
     unset PWD OLDPWD SHLVL

@@ -28,6 +28,10 @@ _USE = """\
   see [errors](errors.md). The code `internal` is a fault of the service: report it.
 - `jobwire_batch_seconds`: time of one commit. When it grows, the disk is slow.
 - `jobwire_stale_jobs_total`: jobs that went silent.
+- `jobwire_commands_sent_total` by `kind`: what workers were asked to do, repetitions included.
+- `jobwire_callbacks_attempted_total` by `result`: a rise of one that is not `delivered` is a
+  receiver in trouble; `jobwire_callbacks_gave_up_total`: messages that only
+  [sending again by hand](../how-to/receive-callbacks.md#look-and-send-again) will bring.
 """
 
 

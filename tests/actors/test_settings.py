@@ -116,8 +116,8 @@ def test_a_list_is_written_with_commas_in_the_environment() -> None:
     )
 
     assert settings.staging.roots == ("/data/{owner}", "/scratch")
-    assert settings.callbacks.schedule_s == (0, 1.5)
-    assert settings.callbacks.allow == ()
+    assert list(settings.callbacks.schedule_s) == [0, 1.5]
+    assert settings.may_call == ()
 
 
 @pytest.mark.parametrize(
@@ -157,3 +157,9 @@ def test_callbacks_reach_this_machine_only_while_nobody_else_reaches_the_service
         variables["JOBWIRE_CALLBACKS__ALLOW"] = allow
 
     assert load_settings(None, variables).may_call == networks
+
+
+def test_behind_a_proxy_nothing_is_open_by_itself() -> None:
+    settings = load_settings(None, {"JOBWIRE_PUBLIC_URL": "https://jobs.example.org"})
+
+    assert (settings.runs_jobs, settings.may_call) == (False, ())

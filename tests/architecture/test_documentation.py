@@ -41,7 +41,7 @@ def _settings(record: type[Struct], prefix: str = "") -> list[str]:
 
 _SETTINGS = _settings(Settings)
 #: Records that say what a job is asked to be.
-_ASKED = [
+_ASKED: list[type[Struct]] = [
     JobRequest,
     Callback,
     *(each for each in vars(specs).values() if isinstance(each, type) and issubclass(each, Struct)),

@@ -80,17 +80,23 @@ def test_the_exit_code_says_how_the_job_ended(
         ("signal", "SIGSEGV"),
         ("walltime", "longer than it may (1 min 30 s)"),
         ("memory", "more memory than it may (2,048 MiB)"),
-        ("could_not_start", "could not be started: no such program"),
-        ("staging", "brought in or out: no such program"),
+        ("could_not_start", "could not be started"),
+        ("staging", "brought in or out"),
         ("interrupted", "left no exit code"),
         ("cancelled", "was cancelled"),
-        ("lost", "no such program"),
     ],
 )
 def test_every_cause_is_put_in_words(cause: str, said: str) -> None:
     spec = Spec(argv=("x",), resources=Resources(memory_mb=2048, walltime_s=90))
 
-    assert said in str(in_words(ended_job("failure", cause, 3, "no such program"), spec))
+    assert said in str(in_words(ended_job("failure", cause, 3), spec))
+
+
+@pytest.mark.parametrize("cause", ["could_not_start", "staging", "lost"])
+def test_what_the_worker_says_of_this_very_run_is_said_alone(cause: str) -> None:
+    job = ended_job("failure", cause, None, "there is no program 'nope'")
+
+    assert in_words(job) == "there is no program 'nope'"
 
 
 def test_a_success_needs_no_words() -> None:

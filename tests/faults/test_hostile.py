@@ -60,7 +60,7 @@ class Bench:
         headers = {"Range": f"bytes=-{most}"}
         async with self._request("GET", path, None, headers) as response:
             assert response.status == 206
-            return await response.read()
+            return bytes(await response.read())
 
     async def submit(self, *argv: str, **spec: object) -> str:
         """Make a job; give its id."""
