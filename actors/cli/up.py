@@ -100,7 +100,14 @@ def _who_runs_jobs(settings: Settings) -> str:
     if not settings.runs_jobs:
         return "none run here; the setting local.enabled allows it"
     slots = settings.local.slots or os.cpu_count() or 1
-    return f"run here as {getuser()}, on {slots} cores"
+    return f"run here as {_user()}, on {slots} cores"
+
+
+def _user() -> str:
+    try:
+        return getuser()
+    except (KeyError, OSError):  # in a container the user may have no name
+        return f"user {os.getuid()}"
 
 
 def _first_job(folder: DataFolder, url: str) -> str:

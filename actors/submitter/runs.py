@@ -51,8 +51,7 @@ class Runs:
         self._settings = settings
         self._url = url
         self._lookups = Lookups(site)
-        user = pwd.getpwuid(os.getuid())
-        self._user = {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
+        self._user = _user()
 
     def is_from_before(self, command: Command) -> bool:
         """Say whether a command may have been carried out in part by an earlier process."""
@@ -162,6 +161,15 @@ class Runs:
             "JOBWIRE_URL": self._url(),
             "JOBWIRE_TOKEN": self._work.token(job),
         }
+
+
+def _user() -> dict[str, str]:
+    """Give the variables that say who runs; in a container that user may have no name."""
+    try:
+        user = pwd.getpwuid(os.getuid())
+    except KeyError:
+        return {"HOME": "/"}
+    return {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
 
 
 def _folders(sandbox: Sandbox, spec: Spec) -> set[str]:

@@ -22,6 +22,7 @@ from actors.hosts.local import LocalHost
 from actors.submitter import actor
 from schemas.specs import Resources
 from tests.support.deadlines import until
+from tests.support.disk import small_disk
 from tests.support.factories import job_id
 
 _SHIM = Path(actor.__file__).with_name("shim.sh")
@@ -533,13 +534,8 @@ async def test_a_stranger_with_the_number_of_the_shim_is_left_alone(yard: Yard, 
 
 @pytest.fixture(name="disk")
 def _disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a file system cannot be mounted here: a full disk is not tried")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
+    with small_disk(tmp_path / "disk", "256k") as disk:
+        yield disk
 
 
 async def test_a_disk_that_the_job_fills_does_not_lose_the_exit_code(

@@ -217,7 +217,7 @@ async def test_an_awaited_command_is_published_after_the_commit(ring: Ring) -> N
     await until(lambda: len(commands) == 1)
 
     command = msgspec.msgpack.decode(commands[0], type=Command)
-    assert command == Command(job_id(), create.id, "Submit", 1, owner=OWNER)
+    assert command == Command(job_id(), create.id, "Submit", 1, owner=OWNER, since=create.received)
     assert ring.metric("commands_sent_total", kind="Submit") == 1
 
 

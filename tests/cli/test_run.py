@@ -82,8 +82,8 @@ def test_a_long_output_comes_whole(console: Console) -> None:
     ("argv", "code", "said"),
     [
         (("sh", "-c", "kill -SEGV $$"), 139, "SEGV"),
-        (("/no/such/program",), 127, "could not be started"),
-        (("--walltime", "0.3", "sleep", "60"), None, "longer than it may"),
+        (("/no/such/program",), 127, "there is no program"),
+        (("--walltime", "0.3", "sleep", "60"), None, "longer than 0.3 s"),
     ],
 )
 def test_an_end_that_no_program_chose_is_said(

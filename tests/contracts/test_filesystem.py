@@ -17,6 +17,7 @@ from actors.filesystems.base import MOST_DEPTH, FileSystem
 from actors.filesystems.file import FileTree
 from actors.runtime import failpoints
 from schemas.errors import Invalid, NotFound, Unavailable
+from tests.support.disk import small_disk
 
 
 @pytest.fixture
@@ -423,24 +424,14 @@ async def test_pruning_keeps_the_files_that_are_named_and_nothing_else(
     assert (outside / "secret").read_text() == "secret"
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Give a directory on a disk of one mebibyte."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
-    mounted = shutil.which("mount") and subprocess.run(command, capture_output=True, check=False)
-    if not mounted or mounted.returncode:
-        reason = "NO DISK COULD BE FILLED: run as root"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+@pytest.fixture(name="disk")
+def _disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        yield disk
 
 
-async def test_a_full_disk_is_unavailable_and_leaves_nothing_half(small_disk: Path) -> None:
-    files = FileTree(small_disk)
+async def test_a_full_disk_is_unavailable_and_leaves_nothing_half(disk: Path) -> None:
+    files = FileTree(disk)
     writer = await files.open_write("big")
 
     with pytest.raises(Unavailable) as failed:
@@ -448,7 +439,7 @@ async def test_a_full_disk_is_unavailable_and_leaves_nothing_half(small_disk: Pa
     await writer.abort()
 
     assert "big" in failed.value.detail
-    assert _names(small_disk) == []
+    assert _names(disk) == []
     await _write(files, "small", b"fits again")
 
 

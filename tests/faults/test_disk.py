@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,8 @@ import pytest
 from http_load import Load, eventually
 from http_service import Service
 from http_witness import Witness
+
+from tests.support.disk import small_disk
 
 pytestmark = pytest.mark.fault
 
@@ -31,17 +32,8 @@ def _small_disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
         shutil.rmtree(folder, ignore_errors=True)
         return
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)]
-    mounted = shutil.which("mount") and subprocess.run(command, capture_output=True, check=False)
-    if not mounted or mounted.returncode:
-        reason = "NO DISK COULD BE FILLED: run as root, or name a small one in JOBWIRE_FAULT_DISK"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    with small_disk(tmp_path / "disk", "16m") as disk:
+        yield disk
 
 
 async def test_a_full_disk_is_answered_503_until_there_is_room_again(small_disk: Path) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,6 +13,8 @@ import msgspec
 import pytest
 from http_service import Service
 from run_fleet import alive
+
+from tests.support.disk import small_disk
 
 pytestmark = pytest.mark.fault
 
@@ -113,21 +113,10 @@ async def _bench(tmp_path: Path) -> AsyncIterator[Bench]:
     await bench.close()
 
 
-@pytest.fixture(name="small_disk")
-def _small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "sandboxes"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(disk)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode != 0:
-        if os.environ.get("CI"):
-            pytest.fail(f"CI must be able to mount a small disk: {mounted.stderr.decode()}")
-        pytest.skip("NOT TESTED: this user may not mount a small disk")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
+@pytest.fixture(name="disk")
+def _disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "sandboxes", "2m") as disk:
+        yield disk
 
 
 async def test_a_cancel_ends_all_that_a_job_has_started_however_it_hides(bench: Bench) -> None:
@@ -196,14 +185,14 @@ async def test_a_trap_in_the_place_of_an_output_is_named_and_not_stepped_into(
 
 
 async def test_a_full_disk_fails_jobs_with_a_reason_and_nothing_else(
-    bench: Bench, small_disk: Path
+    bench: Bench, disk: Path
 ) -> None:
     await bench.start()
     filling = await bench.submit("sh", "-c", "cat /dev/zero > big; echo $? > code; exit 6")
     filled = await bench.ended(filling)
     unable = await bench.ended(await bench.submit("true"))
 
-    (small_disk / filling / "1" / "work" / "big").unlink()
+    (disk / filling / "1" / "work" / "big").unlink()
     well = await bench.ended(await bench.submit("true"))
 
     assert (filled["cause"], filled["exit_code"]) == ("exit_code", 6)
