@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actors.batch_systems.base import BatchSystem
+from actors.filesystems.base import FileSystem
 from actors.hosts.base import Host
+from schemas.errors import Invalid, NotFound
 from schemas.identifiers import JobId
+from schemas.jobs import Job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,3 +44,15 @@ class Sandbox:
     def control(self) -> str:
         """The directory that the shim writes in: the latch and the exit code."""
         return f"{self.path}/control"
+
+
+async def newest_sandbox(files: FileSystem, job: Job) -> Sandbox:
+    """Give the newest sandbox that is there; if none is, the one of the newest attempt."""
+    for attempt in range(job.attempt, job.first_attempt - 1, -1):
+        sandbox = Sandbox(job.id, attempt)
+        try:
+            await files.stat(sandbox.work)
+        except (NotFound, Invalid):
+            continue  # this attempt never began, or waits to begin
+        return sandbox
+    return Sandbox(job.id, job.attempt)

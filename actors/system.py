@@ -100,6 +100,14 @@ class System:
 
     async def start(self) -> None:
         """Open the store, start the actors, and write down where the service answers."""
+        self._gateway.bind()
+        try:
+            await self._start()
+        except BaseException:
+            await self._gateway.stop()
+            raise
+
+    async def _start(self) -> None:
         await self._store.open()
         await self._fix_shards()
         await self._make_first_key()
@@ -113,11 +121,7 @@ class System:
         self._folder.announce(Service(url=self.url, pid=os.getpid()))
 
     async def stop(self) -> None:
-        """
-        Stop in the order that loses nothing.
-
-        No new requests, then what is in hand, then the store.
-        """
+        """Stop what loses nothing by it: requests first, then what is in hand, then the store."""
         for actor in reversed(self._actors[1:]):
             await actor.stop()
         await self._packer.close()
@@ -197,12 +201,7 @@ class System:
         return {"local": Site(name="local", host=host, batch=LocalBatch(), slots=slots)}
 
     def _make_actors(self) -> Sequence[Actor]:
-        """
-        Make the actors in the order of their starts.
-
-        The state manager first, then those who take its commands, then the reaper that publishes
-        them, and whoever lets requests in last.
-        """
+        """Make the actors in the order of their starts; whoever lets requests in is the last."""
         settings, store, transport = self._settings, self._store, self._transport
         settler = Settler(store, self._keyring, self._tables, settings.limits.events_per_job)
         events = self._operations.events

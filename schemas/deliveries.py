@@ -79,7 +79,7 @@ class Interest(Struct, frozen=True, array_like=True):
 
 
 class Subscription(Struct, frozen=True, kw_only=True):
-    """One callback of one job as it is stored; its secret signs and is never shown again."""
+    """One callback of one job as it is stored; its secret signs and is not shown again."""
 
     id: str
     owner: str
@@ -88,6 +88,8 @@ class Subscription(Struct, frozen=True, kw_only=True):
     secret: str
     interest: Interest
     created: datetime
+    made: bool = False
+    """The service made its secret; else whoever asked for the callback knows it already."""
 
 
 class Attempt(Struct, frozen=True, array_like=True):
@@ -127,10 +129,26 @@ class Delivery(Struct, frozen=True, kw_only=True, array_like=True):
     gave_up: GaveUp | None = None
     by_hand: bool = False
     """Somebody asked for it again: it is tried at a disabled receiver too."""
+    asked: int = 0
+    """How often somebody asked for it again: what was begun before does not end what came since."""
 
     def asked_again(self, now: datetime) -> Delivery:
         """Give it as it is when somebody asks for it again: due now, with its schedule anew."""
-        return replace(self, status="pending", next_at=now, tries=0, gave_up=None, by_hand=True)
+        return replace(
+            self,
+            status="pending",
+            next_at=now,
+            tries=0,
+            gave_up=None,
+            by_hand=True,
+            asked=self.asked + 1,
+        )
+
+    def onto(self, stored: Delivery) -> Delivery:
+        """Give what is to be stored when this is what became of a try and `stored` is there."""
+        if stored.asked <= self.asked:
+            return self
+        return replace(stored, attempts=self.attempts)
 
     def after(self, attempt: Attempt) -> Delivery:
         """Give it with one more try; what follows of that is to be said yet."""

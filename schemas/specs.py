@@ -158,10 +158,6 @@ class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
         """Give what is copied out after an attempt."""
         return tuple(each for each in self.stage_out if succeeded or each.when == "always")
 
-    def secrets(self) -> tuple[str, ...]:
-        """Give the names of the secrets that the job needs."""
-        return tuple(each.secret for each in self.env.values() if isinstance(each, Secret))
-
 
 def check(spec: Spec, pointer: str = "/spec") -> Spec:
     """

@@ -85,9 +85,10 @@ class CallbackView(Struct, frozen=True, kw_only=True):
 
 
 class NewCallbackView(CallbackView, frozen=True, kw_only=True):
-    """A callback just made, with the secret to verify it by."""
+    """A callback just made."""
 
-    secret: str
+    secret: str | None
+    """What to verify it by; None: it is the caller's own, or was shown when the job was made."""
 
 
 class FullJobView(JobView, frozen=True, kw_only=True):
@@ -121,6 +122,7 @@ class SelectedView(Struct, frozen=True):
     done: int
     refused: int
     examples: tuple[NotDoneView, ...]
+    cut: bool
 
 
 class CreatedView(Struct, frozen=True, kw_only=True):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from actors.batch_systems.base import Launch, RunStatus
 from schemas.errors import Unavailable
 
 _NONE = "-"
+_MOST_DIGITS = 20
 
 
 class LocalBatch:
@@ -48,9 +50,14 @@ class LocalBatch:
         return [[*_shim(launches[0], "status"), *pairs]]
 
     def parse_statuses(self, stdouts: Sequence[str]) -> dict[str, RunStatus]:
-        """Read a line for each attempt."""
-        lines = [line for stdout in stdouts for line in stdout.splitlines()]
-        return dict(_parse(line) for line in lines)
+        """Read a line for each attempt; one that cannot be read leaves its attempt unfound."""
+        found = {}
+        for line in (line for stdout in stdouts for line in stdout.splitlines()):
+            # What one job has spoilt must not hide the others.
+            with suppress(Unavailable):
+                run, status = _parse(line)
+                found[run] = status
+        return found
 
     def cancel_argv(self, launch: Launch, cause: str) -> list[str]:
         """Give the command that ends an attempt, or keeps it from ever starting."""
@@ -82,11 +89,11 @@ def _parse(line: str) -> tuple[str, RunStatus]:
     run, *said = line.split() or [""]
     match said[:1], said[1:]:
         case ["running"], [pid, started]:
-            return run, RunStatus(state="running", pid=int(pid), started=int(started))
+            return run, RunStatus(state="running", pid=_number(pid), started=_number(started))
         case ["ended"], [code, signal, cause, detail]:
             return run, RunStatus(
                 state="ended",
-                exit_code=int(code),
+                exit_code=_number(code),
                 signal=None if signal == _NONE else _signal(signal),
                 cause=None if cause == _NONE else cause,
                 detail=None if detail == _NONE else detail,
@@ -100,7 +107,14 @@ def _parse(line: str) -> tuple[str, RunStatus]:
         case ["refused"], [why]:
             return run, RunStatus(state="absent", cause="could_not_start", detail=why)
         case _:
-            raise Unavailable(f"the shim said something unknown: {line!r}")
+            raise Unavailable(f"the shim said something unknown: {line[:200]!r}")
+
+
+def _number(text: str) -> int:
+    # As many digits as any number of the kernel has.
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        raise Unavailable(f"the shim said {text[:40]!r} in the place of a number")
+    return int(text)
 
 
 def _signal(name: str) -> str:

@@ -46,4 +46,5 @@ callback_option = click.option(
 def show_secrets(output: Output, callbacks: Iterable[NewCallbackView]) -> None:
     """Say, this once, what receivers verify with."""
     for each in callbacks:
-        output.note(f"{clean(each.url)} verifies with {each.secret}")
+        if each.secret is not None:
+            output.note(f"{clean(each.url)} verifies with {each.secret}")

@@ -57,23 +57,28 @@ class Gateway:
         )
         self._most_connections = limits.connections
         self._server: asyncio.Server | None = None
+        self._bound: socket.socket | None = None
         self.url = ""
 
-    async def start(self) -> None:
+    def bind(self) -> None:
         """
-        Listen.
+        Take the address, so that everybody knows the URL before anybody can use it.
 
         Raises:
             Misconfigured: the address is taken or not this machine's.
 
         """
-        listening = _listen(self._settings.host, self._settings.port)
-        await self._runner.setup()
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accept, sock=listening, backlog=1024)
-        host, port = listening.getsockname()[:2]
+        self._bound = bound = _listen(self._settings.host, self._settings.port)
+        host, port = bound.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{port}"
+
+    async def start(self) -> None:
+        """Listen at the address that was taken."""
+        assert self._bound is not None, "the address is taken first, with bind()"
+        await self._runner.setup()
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._accept, sock=self._bound, backlog=1024)
 
     async def stop(self) -> None:
         """Take no new connection, end the streams, let running requests end."""
@@ -81,6 +86,9 @@ class Gateway:
         if self._server is not None:
             self._server.close()
             self._server = None
+        elif self._bound is not None:
+            self._bound.close()
+        self._bound = None
         await self._runner.cleanup()
 
     def missing(self) -> str | None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -20,6 +20,11 @@ _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 #: Most of an output that is read.
 _MOST_OUTPUT = 1_048_576
 _STDERR = 2
+_INIT = 1
+#: How long an orphan may stay a zombie.
+_ORPHANS_S = 1.0
+#: The commands that somebody waits for, of all hosts in this process.
+_commands: set[int] = set()
 #: Signals that this process may ignore, under `nohup` for one, and a command must not.
 _SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
@@ -31,14 +36,21 @@ class LocalHost:
         """Serve the folder of sandboxes at `root` through `files`."""
         self.files = files
         self.root = root
+        self._reaping: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Make the folder; keep what this process was handed open for itself."""
         os.makedirs(self.root, mode=0o700, exist_ok=True)  # noqa: PTH103 - as quick as it gets
         _keep_descriptors()
+        if os.getpid() == _INIT:
+            self._own(_reap_orphans())
 
     async def close(self) -> None:
-        """Do nothing: what runs has its own session, and runs on."""
+        """Wait for nothing any more; what runs has its own session, and runs on."""
+        await asyncio.sleep(0)  # what has just been begun looks once
+        for task in self._reaping:
+            task.cancel()
+        await asyncio.gather(*self._reaping, return_exceptions=True)
 
     async def run(
         self,
@@ -55,6 +67,7 @@ class LocalHost:
         with _Memory(stdin) as given, _Memory() as out, _Memory() as err:
             streams = (given.descriptor, out.descriptor, err.descriptor)
             pid = _spawn(argv, cwd, _ENVIRONMENT if env is None else env, streams)
+            _commands.add(pid)
             try:
                 async with asyncio.timeout(timeout_s):
                     await _ended(pid)
@@ -62,12 +75,27 @@ class LocalHost:
                 detail = f"{argv[0]} did not end within {timeout_s:g} s"
                 raise Unavailable(detail) from error
             finally:
-                exit_code = _reap(pid)
+                exit_code = self._reap(pid)
             return Completed(exit_code, out.text(), err.text())
 
     async def gone(self, pid: int, started: int) -> None:
         """Return when a process is gone; see `Host.gone`."""
         await _ended(pid, started)
+
+    def _reap(self, pid: int) -> int:
+        """Give the exit code of a command; one that has not ended is killed."""
+        exit_code = _exit_code(pid)
+        if exit_code is not None:
+            return exit_code
+        os.kill(pid, signal.SIGKILL)
+        # One that waits for a disk is not killed before the disk answers.
+        self._own(_reap_later(pid))
+        return -signal.SIGKILL
+
+    def _own(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._reaping.add(task)
+        task.add_done_callback(self._reaping.discard)
 
 
 class _Memory:
@@ -122,13 +150,43 @@ def _spawn(
         raise Unavailable(f"cannot run {argv[0]}: {error.strerror}") from error
 
 
-def _reap(pid: int) -> int:
-    """Give the exit code of a command; one that has not ended is killed."""
+def _exit_code(pid: int) -> int | None:
+    """Give the exit code of a command, once; None: it has not ended."""
     done, status = os.waitpid(pid, os.WNOHANG)
     if not done:
-        os.kill(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
+        return None
+    _commands.discard(pid)
     return os.waitstatus_to_exitcode(status)
+
+
+async def _reap_later(pid: int) -> None:
+    try:
+        await _ended(pid)
+    finally:
+        _exit_code(pid)
+        _commands.discard(pid)
+
+
+async def _reap_orphans() -> None:
+    """
+    Reap what others left to this process, which the kernel made their parent.
+
+    In a container without an init of its own, every shim that has ended would stay a zombie.
+    """
+    while True:
+        await asyncio.sleep(_ORPHANS_S)
+        while _reap_orphan():
+            pass
+
+
+def _reap_orphan() -> bool:
+    with suppress(ChildProcessError):
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        # Whoever waits for a command comes first.
+        if found is not None and found.si_pid not in _commands:
+            os.waitpid(found.si_pid, os.WNOHANG)
+            return True
+    return False
 
 
 async def _ended(pid: int, started: int | None = None) -> None:

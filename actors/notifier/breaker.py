@@ -2,15 +2,20 @@
 How many tries each endpoint has at a time, so that one that is slow or dead harms nobody else.
 
 An endpoint that keeps failing gets one try at a time, with pauses between, and all that fail
-together get at most half of the tries that there are. Nothing of it is kept across a restart.
+together get at most half of the tries that there are. One owner gets at most half of them too,
+however many endpoints it has. Nothing of it is kept across a restart.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Final
 
 from msgspec import Struct
+
+from actors.notifier.endpoints import owner_of
 
 Clock = Callable[[], datetime]
 
@@ -29,15 +34,31 @@ class _Endpoint(Struct):
     rests_until: datetime | None = None
 
 
+class Busy:
+    """Endpoints that get no further try, and owners of whose endpoints none gets one."""
+
+    def __init__(self, endpoints: set[str], owners: set[str]) -> None:
+        """Hold what was so at one moment: it is asked in another thread."""
+        self.endpoints: Final = frozenset(endpoints)
+        self.owners: Final = frozenset(owners)
+
+    def __contains__(self, endpoint: object) -> bool:
+        """Say whether an endpoint gets no further try."""
+        return endpoint in self.endpoints or owner_of(str(endpoint)) in self.owners
+
+
 class Breaker:
     """Counts tries in hand and failures in a row."""
 
     def __init__(self, *, parallel: int, each: int, clock: Clock) -> None:
-        """Allow `parallel` tries of all endpoints, and `each` of one."""
+        """Allow `parallel` tries of all endpoints, half of them to one owner, and `each` of one."""
         self._parallel = parallel
+        self._of_owner = (parallel + 1) // 2
         self._each = each
         self._clock = clock
         self._endpoints: dict[str, _Endpoint] = {}
+        self._owners: Counter[str] = Counter()
+        """Tries in hand of each owner that has some."""
         self._in_hand = 0
         self._failing_in_hand = 0
 
@@ -53,13 +74,18 @@ class Breaker:
 
     def is_busy(self, endpoint: str) -> bool:
         """Say whether an endpoint gets no further try now."""
+        if self._owners[owner_of(endpoint)] >= self._of_owner:
+            return True
         known = self._endpoints.get(endpoint)
         return known is not None and self._is_busy(known, self._clock())
 
-    def busy(self) -> set[str]:
+    def busy(self) -> Busy:
         """Give the endpoints that get no further try now."""
         now = self._clock()
-        return {name for name, known in self._endpoints.items() if self._is_busy(known, now)}
+        return Busy(
+            {name for name, known in self._endpoints.items() if self._is_busy(known, now)},
+            {name for name, in_hand in self._owners.items() if in_hand >= self._of_owner},
+        )
 
     def rests_until(self) -> datetime | None:
         """Give the moment at which the first of the resting endpoints has rested."""
@@ -73,6 +99,7 @@ class Breaker:
             return False
         known = self._endpoints.setdefault(endpoint, _Endpoint())
         known.in_hand += 1
+        self._owners[owner_of(endpoint)] += 1
         self._in_hand += 1
         self._failing_in_hand += known.failures >= FAILING
         return True
@@ -91,9 +118,10 @@ class Breaker:
 
         """
         known = self._endpoints[endpoint]
-        others_waited = self.free <= 0 or self._is_busy(known, self._clock())
+        others_waited = self.free <= 0 or self.is_busy(endpoint)
         known.in_hand -= 1
         self._in_hand -= 1
+        self._leave(owner_of(endpoint))
         was_failing = known.failures >= FAILING
         self._failing_in_hand -= was_failing
         known.failures = known.failures + failures if failures else 0
@@ -116,6 +144,11 @@ class Breaker:
         if known.failures < FAILING:
             return known.in_hand >= self._each
         return known.in_hand > 0 or self._failing_in_hand >= max(1, self._parallel // 2)
+
+    def _leave(self, owner: str) -> None:
+        self._owners[owner] -= 1
+        if not self._owners[owner]:
+            del self._owners[owner]
 
     def _forget(self, endpoint: str, known: _Endpoint) -> None:
         if not known.in_hand and not known.failures and known.rests_until is None:

@@ -121,9 +121,11 @@ class Dispatcher:
         limit = self._breaker.free + self._breaker.in_hand
         found = await self._store.deliverable(now, self._breaker.busy(), self._each, limit)
         self._ended_meanwhile = None
-        for delivery in found:
-            if delivery.id not in ended:
-                self._start(delivery)
+        started = [self._start(each) for each in found if each.id not in ended]
+        if len(found) == limit and not all(started):
+            # Those of one owner, or of those that fail, have hidden others: they are busy now.
+            self.look()
+            return
         # Whatever is due by now and waits all the same waits for a try that is in hand.
         to_come = await self._store.next_delivery(now, self._breaker.busy())
         for moment in (to_come, self._breaker.rests_until()):

@@ -45,6 +45,11 @@ def endpoint_of(owner: str, url: URL) -> str:
     return f"{url.origin()} {owner}"
 
 
+def owner_of(endpoint: str) -> str:
+    """Give the owner of an endpoint; an origin holds no space."""
+    return endpoint.split(" ", 1)[-1]
+
+
 class Endpoints:
     """Remembers which receivers fail."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from hashlib import blake2b
 from typing import TypeVar
 
@@ -9,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from schemas.deliveries import Message, News
-from schemas.identifiers import JobId
+from schemas.identifiers import RESERVED_ID, JobId
 from schemas.jobs import Birth, Ending, Entry, Job
 
 Value = TypeVar("Value")
@@ -17,6 +18,8 @@ Value = TypeVar("Value")
 _encode = msgspec.json.Encoder().encode
 _NULL = Raw(b"null")
 _NO_ENDING = Ending()
+#: Head of the id of an event by which a worker reports on an attempt.
+_OF_ATTEMPT = re.compile(re.escape(RESERVED_ID) + r"a([0-9]{1,9})\.")
 
 
 def delivery_id(job: JobId, seq: int, subscription: str) -> str:
@@ -47,7 +50,7 @@ def write_body(entry: Entry, job: Job | None) -> bytes:
         seq=entry.seq,
         state=entry.state,
         outcome=entry.outcome,
-        attempt=entry.change.attempt or (job.attempt if job else 1),
+        attempt=_attempt(entry, job),
         cause=_as_of(entry, entry.change.cause, job, job.cause if job else None),
         exit_code=ending.exit_code,
         signal=ending.signal,
@@ -57,6 +60,16 @@ def write_body(entry: Entry, job: Job | None) -> bytes:
         occurred=entry.occurred,
     )
     return _encode(Message(type=f"job.{entry.name}", timestamp=entry.received, data=news))
+
+
+def _attempt(entry: Entry, job: Job | None) -> int:
+    """Give the attempt that an entry tells of: what begins the next one tells how it ended."""
+    begun = entry.change.attempt
+    if begun is not UNSET:
+        return begun if entry.change.birth is not UNSET else begun - 1
+    if (said := _OF_ATTEMPT.match(entry.id)) is not None:
+        return int(said[1])
+    return job.attempt if job else 1
 
 
 def _as_of(

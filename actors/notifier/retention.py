@@ -22,6 +22,8 @@ _LOOK_S = 60.0
 _PORTION = 200
 #: So old is a subscription at least whose job was never made.
 _UNMADE = timedelta(hours=1)
+#: So old is one at least that its job does not name: it came with a creation that was refused.
+_UNNAMED = timedelta(minutes=10)
 
 
 class Retention:
@@ -67,7 +69,7 @@ class Retention:
             await asyncio.sleep(0)  # others write meanwhile
 
     async def drop_subscriptions(self) -> int:
-        """Remove some subscriptions whose job and deliveries are gone; give their number."""
+        """Remove some subscriptions that no job and no delivery names; give their number."""
         page = await self._deliveries.subscriptions(self._subscription, _PORTION)
         self._subscription = page[-1].id if len(page) == _PORTION else ""
         if await self._store.due(1):
@@ -87,9 +89,13 @@ class Retention:
             await self._endpoints.drop(record, self._clock() - self._keep)
 
     async def _is_useless(self, subscription: Subscription) -> bool:
-        if self._clock() - subscription.created < _UNMADE:
+        age = self._clock() - subscription.created
+        if age < _UNNAMED:
             return False
-        if await self._store.get(subscription.owner, subscription.job) is not None:
+        job = await self._store.get(subscription.owner, subscription.job)
+        if job is None and age < _UNMADE:
+            return False
+        if job is not None and subscription.interest in job.interests:
             return False
         which = DeliveryFilter(job=subscription.job, subscription=subscription.id)
         return not await self._store.deliveries(subscription.owner, which, None, 1)

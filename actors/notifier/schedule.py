@@ -54,7 +54,7 @@ def read_retry_after(text: str | None, now: datetime) -> float | None:
     else:
         try:
             moment = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):  # a zone with too many digits
             return None
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
         asked_s = (moment - now).total_seconds()

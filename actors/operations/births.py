@@ -19,7 +19,7 @@ from schemas.deliveries import Callback
 from schemas.errors import Invalid, TooLarge
 from schemas.identifiers import JobId, Name, Tag, parse_job_id
 from schemas.jobs import Birth, Plan
-from schemas.lifecycle import Lifecycle
+from schemas.lifecycle import CREATE, RESERVED, Lifecycle
 from schemas.principals import Principal
 from schemas.specs import Secret, Spec, check
 
@@ -91,12 +91,7 @@ class Births:
                 pointer="/tags",
                 limit=self._limits.tags_per_job,
             )
-        if len(request.callbacks) > self._limits.callbacks_per_job:
-            raise Invalid(
-                f"a job has at most {self._limits.callbacks_per_job} callbacks",
-                pointer="/callbacks",
-                limit=self._limits.callbacks_per_job,
-            )
+        self._check_callbacks(lifecycle, request)
         return Birth(
             owner=principal.name,
             lifecycle=lifecycle.name,
@@ -139,6 +134,19 @@ class Births:
                 f"stale_event, so {watched} would do nothing"
             )
             raise Invalid(detail, pointer=f"/{watched}")
+
+    def _check_callbacks(self, lifecycle: Lifecycle, request: JobRequest) -> None:
+        most = self._limits.callbacks_per_job
+        if len(request.callbacks) > most:
+            detail = f"a job has at most {most} callbacks"
+            raise Invalid(detail, pointer="/callbacks", limit=most)
+        events = {*lifecycle.events, CREATE, *RESERVED}
+        for index, callback in enumerate(request.callbacks):
+            for field, known in (("states", lifecycle.states), ("events", events)):
+                for name in getattr(callback, field):
+                    if name not in known:
+                        detail = f"the lifecycle {lifecycle.name!r} has no {name!r} in its {field}"
+                        raise Invalid(detail, pointer=f"/callbacks/{index}/{field}")
 
     def _plan(self, principal: Principal, request: JobRequest) -> Plan | None:
         spec = request.spec

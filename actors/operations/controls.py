@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta, Raw, Struct
+from msgspec.structs import replace
 
 from actors.operations.births import Births, JobRequest
 from actors.operations.deliveries import Deliveries
@@ -19,7 +20,7 @@ from schemas.events import Event
 from schemas.identifiers import JobId, Name, Tag, parse_job_id
 from schemas.jobs import Job
 from schemas.lifecycle import JobOutcome, Lifecycle
-from schemas.outcomes import Outcome, Reason
+from schemas.outcomes import Outcome
 from schemas.principals import Principal
 
 Control = Literal["cancel", "hold", "release"]
@@ -66,7 +67,7 @@ class Selection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if which == JobFilter() and not self.all:
             detail = 'say which jobs: by ids, by a filter, or every one of yours by "all": true'
             raise Invalid(detail, code="nothing_selected")
-        return which
+        return replace(which, is_live=True)
 
 
 class Controlled(NamedTuple):
@@ -93,6 +94,8 @@ class Many(Struct, frozen=True):
     refused: int
     examples: tuple[NotDone, ...]
     """The first ones that were refused."""
+    cut: bool
+    """Whether there may be more: one request takes so many and no more; ask again."""
 
 
 class Controls:
@@ -136,33 +139,42 @@ class Controls:
         outcome = await self._events.post(event, _COMMIT_S)
         if outcome is None:
             raise Unavailable(f"the {control} is stored, but not decided yet", retry_after_s=1)
-        if (refused := _refused(outcome, control)) is not None:
+        if (refused := _refused(outcome, control, lifecycle)) is not None:
             raise refused
         reached = lifecycle.states[outcome.state] if outcome.state else None
         return Controlled(job_id, outcome.state, reached.outcome if reached else None)
 
     async def many(self, principal: Principal, selection: Selection, control: Control) -> Many:
         """Cancel, hold or release every selected job that has not ended."""
-        matched, done = 0, 0
+        matched, done, cut = 0, 0, False
         examples: list[NotDone] = []
         async for page in self._select(principal, selection):
-            able: list[Job] = []
-            for job in page:
-                try:
-                    await self._check(job, control)
-                except Conflict as unable:
-                    examples.append(NotDone(job.id, unable.code, unable.detail))
-                else:
-                    able.append(job)
+            if matched >= self._most:
+                cut = True
+                break
             matched += len(page)
-            for job, posted in zip(able, await self._post(principal, able, control), strict=True):
-                error = posted.error or _refused(posted.outcome, control)
-                if error is None:
-                    done += 1
-                else:
-                    examples.append(NotDone(job.id, error.code, error.detail))
-            del examples[_MOST_SHOWN:]
-        return Many(matched, done, matched - done, tuple(examples))
+            refused = await self._control(principal, page, control)
+            done += len(page) - len(refused)
+            examples += refused[: _MOST_SHOWN - len(examples)]
+        return Many(matched, done, matched - done, tuple(examples), cut)
+
+    async def _control(
+        self, principal: Principal, jobs: Sequence[Job], control: Control
+    ) -> list[NotDone]:
+        """Ask it of some jobs; give those that did not do it, and why."""
+        refused: list[NotDone] = []
+        able: list[tuple[Job, Lifecycle]] = []
+        for job in jobs:
+            try:
+                able.append((job, await self._check(job, control)))
+            except Conflict as unable:
+                refused.append(NotDone(job.id, unable.code, unable.detail))
+        answers = await self._post(principal, [job for job, _ in able], control)
+        for (job, lifecycle), posted in zip(able, answers, strict=True):
+            error = posted.error or _refused(posted.outcome, control, lifecycle)
+            if error is not None:
+                refused.append(NotDone(job.id, error.code, error.detail))
+        return refused
 
     async def retry(
         self, principal: Principal, job_id: JobId, idempotency_key: str | None
@@ -227,29 +239,32 @@ class Controls:
                 raise NotFound(detail, code="unknown_job", pointer="/ids")
             yield [job for job in found if job is not None]
             return
-        which, after, seen = selection.filter(), None, 0
-        while seen < self._most:
+        which, after = selection.filter(), None
+        while True:
             page = await self._store.find(principal.name, which, after, _PAGE)
-            live = [job for job in page if job.outcome is None]
-            if live:
-                yield live
+            if page:
+                yield page
             if len(page) < _PAGE:
                 return
-            seen += len(page)
             after = After(page[-1].created, page[-1].id)
 
 
-def _refused(outcome: Outcome | None, control: Control) -> JobwireError | None:
+def _refused(
+    outcome: Outcome | None, control: Control, lifecycle: Lifecycle
+) -> JobwireError | None:
     if outcome is None:
         return Unavailable(f"the {control} is stored, but not decided yet", retry_after_s=1)
     if outcome.verdict == "applied":
         return None
-    if outcome.verdict == "refused":
+    if outcome.verdict == "refused" or outcome.state is None:
         return NotFound("there is no job with this id", code="unknown_job")
-    if outcome.reason is Reason.WRONG_STATE and control != "cancel":
-        detail = f"the job is {outcome.state}: only one that has not started can be held"
-        return Conflict(detail, code="wrong_state")
-    return _has_ended(outcome.state or "")
+    if lifecycle.states[outcome.state].category == "ended":
+        return _has_ended(outcome.state)
+    if control == "cancel":
+        detail = f"the job is {outcome.state}: it has run, so it is too late to cancel it"
+        return Conflict(detail, code="too_late")
+    detail = f"the job is {outcome.state}: only one that has not started can be held"
+    return Conflict(detail, code="wrong_state")
 
 
 def _has_ended(state: str) -> Conflict:

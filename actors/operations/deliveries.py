@@ -111,6 +111,7 @@ class Deliveries:
                 secret=callback.secret or self._secret(key),
                 interest=Interest(key, callback.states, callback.outcomes, callback.events),
                 created=self._clock(),
+                made=callback.secret is None,
             )
             record = Record(owner, key, _encode(subscription))
             await self._store.put(SUBSCRIPTIONS, record, fresh=True)
@@ -132,14 +133,18 @@ class Deliveries:
         await self._store.drop(SUBSCRIPTIONS, subscription.owner, subscription.id)
 
     async def callbacks(self, job: Job) -> tuple[Callback, ...]:
-        """Give the callbacks of a job as they were asked for, for another job like it."""
+        """
+        Give the callbacks of a job as they were asked for, for another job like it.
+
+        A secret that the service made is made anew for that job.
+        """
         return tuple(
             Callback(
                 url=each.url,
                 states=each.interest.states,
                 outcomes=each.interest.outcomes,
                 events=each.interest.events,
-                secret=each.secret,
+                secret=None if each.made else each.secret,
             )
             for each in await self.of_job(job)
         )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from msgspec import structs
 
 from actors.filesystems.base import FileInfo, FileSystem, Reader
-from actors.sites import Sandbox, Site
+from actors.sites import Sandbox, Site, newest_sandbox
 from schemas.errors import Invalid, NotFound
 from schemas.jobs import Job
 
@@ -83,7 +83,7 @@ class Files:
             raise NotFound(detail, code="no_attempt")
         files = site.host.files
         if attempt is None:
-            attempt = await _newest(files, job) if newest_begun else job.attempt
+            attempt = (await newest_sandbox(files, job)).attempt if newest_begun else job.attempt
         return Box(files, Sandbox(job.id, attempt).work, attempt)
 
     async def list(self, box: Box, after: str, limit: int) -> list[FileInfo]:
@@ -139,17 +139,6 @@ class Files:
             return await self.open(box, path, start)
         except NotFound:
             return None
-
-
-async def _newest(files: FileSystem, job: Job) -> int:
-    """Give the newest attempt that has a directory: one that is waited for has none yet."""
-    for attempt in range(job.attempt, job.first_attempt - 1, -1):
-        try:
-            await files.stat(Sandbox(job.id, attempt).work)
-        except (NotFound, Invalid):
-            continue
-        return attempt
-    return job.attempt
 
 
 @contextmanager

@@ -76,6 +76,11 @@ class Work:
         """Read the job of a command as it is now."""
         return await self._store.get(command.owner, command.job)
 
+    async def suspected_at(self, job: Job) -> datetime:
+        """Give the moment from which on nothing has been known of a job."""
+        entry = await self._store.entry(job.owner, job.id, job.suspected)
+        return entry.received if entry else job.updated
+
     async def is_awaited(self, command: Command) -> bool:
         """Say whether a command is awaited still; a long piece of work asks now and then."""
         job = await self._store.get(command.owner, command.job)

@@ -127,7 +127,7 @@ class Callbacks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     service listens on loopback and has no `public_url`, else none.
     """
     parallel: Positive = 64
-    """Tries at a time, of all receivers together."""
+    """Tries at a time, of all receivers together; one owner gets at most half of them."""
     parallel_per_endpoint: Positive = 4
     """Tries at a time to one receiver."""
     keep_s: Seconds = 2_592_000

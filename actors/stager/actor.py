@@ -28,6 +28,7 @@ from actors.stager.cleaning import clean_up
 from actors.stager.ending import end_of, shortened
 from actors.stager.haul import Haul
 from actors.stager.plan import Bounds, Line
+from actors.stager.turns import Turns
 from actors.transports.base import Delivery, Transport
 from schemas.commands import Command
 from schemas.errors import JobwireError
@@ -68,7 +69,8 @@ class Stager:
         self._bounds = Bounds(settings.job_files, settings.job_bytes, settings.file_bytes)
         self._pauses_s = pauses_s
         self._look_s = look_s
-        self._waiting: asyncio.Queue[Command] = asyncio.Queue()
+        self._waiting = Turns()
+        self._ready = asyncio.Semaphore(0)
         self._in_hand: set[tuple[JobId, EventId, int]] = set()
         self._locks: WeakValueDictionary[JobId, asyncio.Lock] = WeakValueDictionary()
         self._loops = [Loop(f"stager.{n}", self._run) for n in range(settings.parallel)]
@@ -96,11 +98,13 @@ class Stager:
                 continue
             if (key := _key(command)) not in self._in_hand:
                 self._in_hand.add(key)
-                self._waiting.put_nowait(command)
+                self._waiting.wait(command)
+                self._ready.release()
 
     async def _run(self) -> None:
         while True:
-            command = await self._waiting.get()
+            await self._ready.acquire()
+            command = self._waiting.take()
             lock = self._locks.setdefault(command.job, asyncio.Lock())
             try:
                 async with lock:
@@ -155,6 +159,8 @@ class Stager:
         except JobwireError as error:
             problem = error.detail
         if problem:
+            if not await self._work.is_awaited(command):
+                return  # a cancel came first, and what it finds decides how the attempt ends
             data = {"cause": Cause.STAGING, "detail": shortened(f"staging in failed: {problem}")}
             await self._work.report(job.id, command.attempt, "fail", data)
             return
@@ -177,7 +183,7 @@ class Stager:
 
     async def _clean_up(self, assignment: Assignment, files: FileSystem) -> None:
         command, job, spec = assignment
-        data = {"kept": await clean_up(files, job, spec)}
+        data = await clean_up(files, job, spec)
         await self._work.report(job.id, command.attempt, "cleaned", data)
 
     def _haul(self, assignment: Assignment, files: FileSystem, lines: Sequence[Line]) -> Haul:

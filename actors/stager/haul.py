@@ -10,6 +10,7 @@ import structlog
 
 from actors.filesystems.base import FileInfo, Place
 from actors.runtime.failpoints import failpoint
+from actors.stager.names import Names
 from actors.stager.plan import Bounds, Copy, Line, Pattern, base_of, check, copies_of
 from actors.stager.transfer import copy
 from schemas.errors import JobwireError, NotFound, Unavailable
@@ -19,8 +20,6 @@ _log = structlog.get_logger()
 
 Result = TypeVar("Result")
 
-#: Files that a report names one by one, the first.
-_MOST_SHOWN = 1_000
 #: Problems that a report names one by one, the first.
 _MOST_PROBLEMS = 5
 
@@ -53,7 +52,7 @@ class Haul:
         self.total_bytes = 0
         self.problems: list[str] = []
         """What could not be copied, and why; one sentence for each line of the list."""
-        self._shown: list[dict[str, Any]] = []
+        self._names = Names()
         self._lines = lines
         self._work = work
         self._bounds = bounds
@@ -77,11 +76,10 @@ class Haul:
     async def _run(self, *, to_the_end: bool) -> None:
         copies = await self._plan(to_the_end=to_the_end)
         try:
-            check(copies, self._bounds)
+            self.total_bytes = await asyncio.to_thread(check, copies, self._bounds)
         except JobwireError as error:
             self._note(error.detail)
             return
-        self.total_bytes = sum(each.size for each in copies if not each.is_directory)
         for each in copies:
             if self.problems and not to_the_end:
                 return
@@ -89,7 +87,7 @@ class Haul:
 
     def report(self) -> dict[str, Any]:
         """Say what was copied."""
-        return {"files": self.files, "bytes": self.bytes, "copied": self._shown}
+        return {"files": self.files, "bytes": self.bytes, **self._names.said("copied")}
 
     def progress(self) -> dict[str, Any]:
         """Say how far it has come."""
@@ -102,17 +100,16 @@ class Haul:
         return "; ".join([*(each[:600] for each in self.problems[:_MOST_PROBLEMS]), *rest])
 
     async def _plan(self, *, to_the_end: bool) -> list[Copy]:
+        """Give all copies, or the first of them: one more than there may be, for `check`."""
         copies: list[Copy] = []
         for line in self._lines:
-            if self.problems and not to_the_end:
+            room = self._bounds.files - len(copies)
+            if room < 0 or (self.problems and not to_the_end):
                 break
-            there = await self._noting(line.label, lambda line=line: self._there(line))  # type: ignore[misc]
+            there = await self._noting(line.label, lambda line=line, room=room: _there(line, room))  # type: ignore[misc]
             if there is not None:
                 copies += there
         return copies
-
-    async def _there(self, line: Line) -> list[Copy]:
-        return copies_of(line, await _look(line.source, self._bounds.files))
 
     async def _noting(self, label: str, call: Callable[[], Awaitable[Result]]) -> Result | None:
         """Do something, patiently; what goes wrong for good is a problem."""
@@ -148,10 +145,9 @@ class Haul:
             self.bytes = before
             raise
         self.files += 1
-        if len(self._shown) < _MOST_SHOWN:
-            is_inside = each.target.startswith(f"{self._work.path}/")
-            path = self._shortened(each.target if is_inside else each.source)
-            self._shown.append({"path": path, "size": copied.size, "sha256": copied.sha256})
+        is_inside = each.target.startswith(f"{self._work.path}/")
+        path = self._shortened(each.target if is_inside else each.source)
+        self._names.add({"path": path, "size": copied.size, "sha256": copied.sha256})
         failpoint("stager.after_copy")
 
     def _note(self, problem: str) -> None:
@@ -165,8 +161,19 @@ class Haul:
         self.bytes += count
 
 
+async def _there(line: Line, most: int) -> list[Copy]:
+    """Give the copies of a line, at most one more than `most`."""
+    found = await _look(line.source, most)
+    # In a thread: a line may stand for so many files that the loop would stand still.
+    return await asyncio.to_thread(copies_of, line, found)
+
+
 async def _look(source: Place, most: int) -> list[FileInfo]:
-    """Give what is there of a source: itself and what is in it; of a pattern what it covers."""
+    """
+    Give what is there of a source: itself and what is in it; of a pattern what it covers.
+
+    At most one more than `most` is given.
+    """
     files, path = source.files, source.path
     try:
         if is_pattern(path):

@@ -152,9 +152,9 @@ def copies_of(line: Line, there: Sequence[FileInfo]) -> list[Copy]:
     ]
 
 
-def check(copies: Sequence[Copy], bounds: Bounds) -> None:
+def check(copies: Sequence[Copy], bounds: Bounds) -> int:
     """
-    Check that all copies together can be made.
+    Check that all copies together can be made; give the bytes of all files.
 
     Raises:
         Invalid: they are too many or too large, or two of them go to one place.
@@ -167,10 +167,12 @@ def check(copies: Sequence[Copy], bounds: Bounds) -> None:
     for each in files:
         if each.size > bounds.file_bytes:
             raise too_large(each.source, bounds.file_bytes)
-    if sum(each.size for each in files) > bounds.bytes:
+    total = sum(each.size for each in files)
+    if total > bounds.bytes:
         detail = f"more than {bounds.bytes} bytes are to be copied"
         raise Invalid(detail, code="too_large", limit=bounds.bytes)
     _check_targets(copies)
+    return total
 
 
 def too_large(path: str, limit: int) -> Invalid:

@@ -34,9 +34,13 @@ def at_birth(event: Event, plan: Plan, attempt: int) -> dict[str, Any]:
 
 
 def consequences(  # noqa: C901, PLR0911 - a table
-    job: Job, event: Event, target: State, target_name: str
+    job: Job, event: Event, target: State, target_name: str, *, by_worker: bool
 ) -> dict[str, Any]:
-    """Give the changes, beside the state, that an applied event brings to a job with a plan."""
+    """
+    Give the changes, beside the state, that an applied event brings to a job with a plan.
+
+    A job's own word that it runs ends no command: only its worker knows that the start is done.
+    """
     plan = job.plan
     if plan is None:
         return {}
@@ -45,7 +49,7 @@ def consequences(  # noqa: C901, PLR0911 - a table
     match event.name, target_name:
         case "staged", "STAGED":
             return {"outstanding": _command(event, "Submit", job.attempt)}
-        case (("queued" | "run"), _) if job.outstanding and job.outstanding.kind == "Submit":
+        case (("queued" | "run"), _) if by_worker and _awaits_start(job):
             return {"outstanding": _command(event, "Watch", job.attempt)}
         case "exit", _:
             return {"outstanding": _command(event, "StageOut", job.attempt)}
@@ -57,7 +61,7 @@ def consequences(  # noqa: C901, PLR0911 - a table
             return {"suspected": job.seq + 1}
         case "hold", _:
             return {"held": True}
-        case "release", _:
+        case "release", _ if job.held:
             return {"held": False, "outstanding": _again(job, event)}
         case _:
             return {}
@@ -78,6 +82,10 @@ def may_retry(job: Job, cause: str | None) -> bool:
 def first_command(plan: Plan) -> CommandKind:
     """Name the command that an attempt begins with."""
     return "StageIn" if plan.stage_in else "Submit"
+
+
+def _awaits_start(job: Job) -> bool:
+    return job.outstanding is not None and job.outstanding.kind == "Submit"
 
 
 def _next_attempt(job: Job, event: Event, plan: Plan) -> dict[str, Any]:

@@ -101,7 +101,8 @@ def decide(
     if lifecycle is None:
         return Refuse(Reason.UNKNOWN_LIFECYCLE)
     verdict = _decide_event(job, event, sender, lifecycle)
-    if job.seq >= most_events and verdict.state == job.state and event.name not in (DELETE, ROTATE):
+    changes_nothing = verdict.state == job.state and verdict.change == NO_CHANGE
+    if job.seq >= most_events and changes_nothing:
         return Refuse(Reason.EVENT_LIMIT)
     return verdict
 
@@ -244,10 +245,11 @@ def _decide_transition(job: Job, event: Event, sender: Sender, lifecycle: Lifecy
     if job.held and event.name in STARTING:
         return Keep(job.state, Reason.HELD)
     reached = lifecycle.states[target]
-    changes = consequences(job, event, reached, target)
+    by_worker = sender.role == "worker"
+    changes = consequences(job, event, reached, target, by_worker=by_worker)
     if target != job.state:
         changes |= _cause(job, event, report, reached)
-    if ends and sender.role == "worker":
+    if ends and by_worker:
         changes["ending"] = Ending(report.exit_code, report.signal, report.detail)
     return Keep(target, change=Change(**changes) if changes else NO_CHANGE)
 

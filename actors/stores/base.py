@@ -111,6 +111,8 @@ class JobFilter(Struct, frozen=True, kw_only=True):
     since: datetime | None = None
     until: datetime | None = None
     words: tuple[str, ...] = ()
+    is_live: bool = False
+    """Only jobs that have no outcome yet."""
 
 
 class After(Struct, frozen=True, array_like=True):

@@ -7,7 +7,7 @@ until its receiver has taken it or its schedule has ended; so a crash repeats, a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -61,7 +61,7 @@ class Outbox(Protocol):
         """
 
     async def deliverable(
-        self, now: datetime, busy: Collection[str], each: int, limit: int
+        self, now: datetime, busy: Container[str], each: int, limit: int
     ) -> list[Delivery]:
         """
         Give deliveries whose next try is due, the longest overdue first.
@@ -70,17 +70,21 @@ class Outbox(Protocol):
 
         Args:
             now: the moment by which they are due.
-            busy: endpoints to leave out.
+            busy: endpoints to leave out; asked in another thread, so it must not change meanwhile.
             each: most of one endpoint, so that none hides the others.
             limit: most of all together.
 
         """
 
-    async def next_delivery(self, now: datetime, busy: Collection[str]) -> datetime | None:
+    async def next_delivery(self, now: datetime, busy: Container[str]) -> datetime | None:
         """Give the moment of the earliest try after `now` at any endpoint that is not busy."""
 
     async def save_deliveries(self, deliveries: Sequence[Delivery]) -> None:
-        """Write down what became of tries; one whose delivery was dropped is forgotten."""
+        """
+        Write down what became of tries; one whose delivery was dropped is forgotten.
+
+        Of one that somebody has asked for again since, only the tries made are added: it stays due.
+        """
 
     async def redeliver(self, owner: str, delivery: str, now: datetime) -> Delivery | None:
         """Make one delivery of this owner due again, whatever became of it; None: no such one."""

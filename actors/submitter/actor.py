@@ -21,10 +21,12 @@ from actors.operations.work import Assignment, Work
 from actors.runtime.failpoints import failpoint
 from actors.runtime.secrets import JobSecrets
 from actors.runtime.settings import LocalSite
+from actors.runtime.tasks import Loop
 from actors.sites import Site
 from actors.submitter.reporter import Reporter
 from actors.submitter.runs import Runs
 from actors.submitter.slots import Slots
+from actors.submitter.watcher import Watcher
 from actors.transports.base import Delivery, Transport
 from schemas.commands import Command
 from schemas.errors import JobwireError
@@ -36,6 +38,8 @@ _decoder = msgspec.msgpack.Decoder(Command)
 
 #: Looks and cancels that run at a time, beside the starts, which the slots bound.
 _AT_A_TIME = 64
+#: Pause between two looks at who waits for cores, and before a look that failed is repeated.
+_LOOK_S = 1.0
 
 Run = tuple[JobId, int]
 """A job and an attempt of it."""
@@ -60,13 +64,22 @@ class Submitter:
         self._queue = f"commands.site.{site.name}"
         self._transport = transport
         self._work = work
-        self._settings = settings
-        self._clock = clock
         self._runs = Runs(
             site=site, work=work, secrets=secrets, settings=settings, url=url, began=clock()
         )
         self._reporter = Reporter(work, self._runs)
+        self._watcher = Watcher(
+            runs=self._runs,
+            work=work,
+            reporter=self._reporter,
+            lost_after_s=settings.lost_after_s,
+            clock=clock,
+            lock=self._lock,
+            look_again=self._look_again,
+        )
+        self._cores = site.slots
         self._slots = Slots(site.slots)
+        self._turns = Loop(f"{self.name}.turns", self._check_turns)
         self._in_hand: set[Command] = set()
         self._watched: set[Run] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -77,11 +90,13 @@ class Submitter:
     async def start(self) -> None:
         """Begin to take commands; those that are awaited come again."""
         self._started = True
+        self._turns.start()
         await self._transport.consume(self._queue, self._put)
 
     async def stop(self) -> None:
         """Leave everything as it is: what runs, runs on, and is found again."""
         self._started = False
+        await self._turns.stop()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -93,6 +108,8 @@ class Submitter:
         return None if self._started else self.name
 
     async def _put(self, deliveries: Sequence[Delivery]) -> None:
+        if not self._started:
+            return  # stopping: they come again after the next start
         for delivery in deliveries:
             try:
                 command = _decoder.decode(delivery.body)
@@ -147,8 +164,29 @@ class Submitter:
             self._slots.settle(command)
             self._fill()
             await self._submit(command, begun=True)
+        elif self._cores and command.cores > self._cores:
+            await self._refuse(command)
         else:
             self._slots.wait(command)
+
+    async def _refuse(self, command: Command) -> None:
+        """Fail a job that would wait for ever: the site has fewer cores than when it was made."""
+        async with self._lock(command):
+            assignment = await self._work.take(command)
+            if assignment is not None:
+                detail = f"its site has {self._cores} cores, fewer than {command.cores}"
+                status = RunStatus(state="ended", cause=Cause.COULD_NOT_START, detail=detail)
+                await self._reporter.ended(assignment, status)
+        self._in_hand.discard(command)
+
+    async def _check_turns(self) -> None:
+        """Let nobody wait behind a job that was cancelled or held while it waited for cores."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            while (head := self._slots.blocked()) and not await self._work.is_awaited(head):
+                self._slots.withdraw(head)
+                self._in_hand.discard(head)
+            self._fill()
 
     def _fill(self) -> None:
         """Start what may start now."""
@@ -171,7 +209,7 @@ class Submitter:
                 status = await self._launch(assignment, begun=begun)
             self._in_hand.discard(command)
             if status is not None:
-                await self._watch(assignment, status)
+                await self._watcher.watch(assignment, status)
         finally:
             self._watched.discard(run)
             self._in_hand.discard(command)
@@ -201,7 +239,7 @@ class Submitter:
         """Find a job again that should run: after a restart, or when nobody reports on it."""
         run = (command.job, command.attempt)
         async with self._lock(command), self._few:
-            found = None if run in self._watched else await self._find(command)
+            found = None if run in self._watched else await self._watcher.find(command)
             if found is not None:
                 self._watched.add(run)
                 self._slots.take(command.cores)
@@ -214,57 +252,14 @@ class Submitter:
     async def _hold(self, command: Command, assignment: Assignment, status: RunStatus) -> None:
         """Watch a run to its end in the slots that were taken for it."""
         try:
-            await self._watch(assignment, status)
+            await self._watcher.watch(assignment, status)
         finally:
             self._watched.discard((command.job, command.attempt))
             self._slots.give_back(command.cores)
             self._fill()
 
-    async def _find(self, command: Command) -> tuple[Assignment, RunStatus] | None:
-        """Look a job up; give what is needed to watch it, None when it does not run."""
-        assignment = await self._work.take(command)
-        if assignment is None:
-            return None
-        status = await self._runs.look_up(assignment.job, assignment.spec)
-        if status.state != "running":
-            await self._report_or_doubt(assignment, status)
-            return None
-        if assignment.job.state != "RUNNING":
-            await self._reporter.running(assignment, status)
-        return assignment, status
-
-    async def _watch(self, assignment: Assignment, status: RunStatus) -> None:
-        """Wait for the end of a running attempt and report it."""
-        while status.state == "running":
-            await self._runs.gone(status)
-            async with self._lock(assignment.command):
-                status = await self._runs.look_up(assignment.job, assignment.spec)
-                if status.state != "running":
-                    failpoint("submitter.before_end_reported")
-                    await self._report_or_doubt(assignment, status)
-                    failpoint("submitter.after_end_reported")
-
-    async def _report_or_doubt(self, assignment: Assignment, status: RunStatus) -> None:
-        if status.state in ("ended", "gone"):
-            await self._reporter.ended(assignment, status)
-        else:
-            await self._doubt(assignment.command)
-
-    async def _doubt(self, command: Command) -> None:
-        """Show a job of which nothing is found as UNKNOWN, and give it up in the end."""
-        job = await self._work.job(command)
-        awaited = job.command() if job else None
-        if job is None or awaited is None or awaited.attempt != command.attempt:
-            return  # somebody else has decided about it
-        detail = "nothing of it is found at its site: its sandbox is gone"
-        unknown_s = (self._clock() - job.updated).total_seconds()
-        if job.state != "UNKNOWN":
-            await self._work.suspect(job, detail)
-            unknown_s = 0.0
-        elif unknown_s >= self._settings.lost_after_s:
-            await self._work.lose(job, detail)
-            return
-        self._spawn(self._look_later(awaited, self._settings.lost_after_s - unknown_s), awaited)
+    def _look_again(self, command: Command, seconds: float) -> None:
+        self._spawn(self._look_later(command, seconds), command)
 
     async def _look_later(self, command: Command, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -99,23 +100,24 @@ class Runs:
         """
         Find out what became of a start that failed, and make sure that it stays so.
 
-        A start of which nobody can tell is looked up; only one whose latch is burned has failed.
+        Raises:
+            Unavailable: nobody can tell. Then nothing is said of it: the command comes again, and
+                the latch keeps a repeated start from running twice.
+
         """
         _log.warning("start_failed", job_id=job.id, error=detail)
-        try:
-            status = await self.look_up(job, spec)
-            if status.state == "absent":
-                status = await self.end(job, spec, Cause.COULD_NOT_START)
-        except JobwireError:
-            # Not even the latch could be made, so no start can have taken it.
-            status = RunStatus(state="absent")
+        status = await self.look_up(job, spec)
+        if status.state == "absent":
+            status = await self.end(job, spec, Cause.COULD_NOT_START)
         if status.state in ("burned", "absent"):
             return RunStatus(state="ended", cause=Cause.COULD_NOT_START, detail=detail)
         return status
 
     async def end(self, job: Job, spec: Spec, cause: str) -> RunStatus:
         """End the attempt, or keep it from ever starting; give what is found of it then."""
-        await self._site.host.files.make_directory(Sandbox(job.id, job.attempt).control)
+        # Without the folder there is no latch to burn, nor one that a start could take.
+        with suppress(JobwireError):
+            await self._site.host.files.make_directory(Sandbox(job.id, job.attempt).control)
         launch, batch = self._launch(job, spec), self._site.batch
         done = await self._site.host.run(
             batch.cancel_argv(launch, cause), timeout_s=self._settings.grace_s + _CANCEL_S

@@ -25,6 +25,10 @@
 # The exit code is not forced to disk: the job's own outputs are not either, and an exit code that
 # outlived them in a power failure would promise too much. Such an attempt is found as `gone`.
 #
+# The job can change all of this. What is read here is read only when it is a small plain file, and
+# believed only when it has the right form; and no signal goes to a process because of a number in
+# the control folder alone.
+#
 # The shell reads all of this before it runs the last line, so the file may be replaced meanwhile.
 # Names of variables that are used after the job's environment was read begin with JOBWIRE_, which
 # no variable of a user does.
@@ -68,11 +72,29 @@ is_alive() {
         [ "$state" != Z ] && [ "$state" != X ]
 }
 
+# Says whether the shim that a latch names is alive and is that of this control folder, or is just
+# putting the exit code there. The shells drop the zeros between the words; the folder that follows
+# begins with a slash. While a process becomes another program, what is read of it is a mixture.
+is_of_here() {
+    tries=0
+    while is_alive && [ "$tries" -lt 8 ]; do
+        line=
+        { IFS= read -r line <"/proc/$shim/cmdline"; } 2>/dev/null
+        case $line in
+            *"start$control/"* | *"$control/record.$shim$control/exit") return 0 ;;
+        esac
+        tries=$((tries + 1))
+        [ "$tries" -lt 4 ] || pause 0.01
+    done
+    return 1
+}
+
 # Finds the processes of the attempt: those of its session, and those that carry its name in their
 # environment, wherever they went. The shim and what it runs for itself are none.
 #
-# Sets `members`, and `pages`, the memory that they have. A session counts when `is_ours` is set, or when one in it carries the name: without the shim in
-# it, its number may belong to strangers by now.
+# Sets `members`, and `pages`, the memory that they have. A session counts when `is_ours` is set, or
+# when one in it carries the name: without the shim in it, its number may belong to strangers by
+# now.
 find_members() {
     set +f
     marked=$(exec grep -lsFxz "JOBWIRE_RUN=$run" /proc/[0-9]*/environ)
@@ -128,6 +150,7 @@ pick_members() {
 end_members() {
     told=' ' signal=$2
     while find_members; [ -n "$members" ]; do
+        seen=1
         tell_time
         [ "$now" -lt "$(($1 + 3000))" ] || return 1
         [ "$now" -lt "$1" ] || signal=KILL told=' '
@@ -189,9 +212,11 @@ claim() {
         rm -f "$JOBWIRE_RECORD"
         return 1
     fi 2>/dev/null
-    ln -s "run:$shim.$shim_ticks.$shim_boot.$own_session" "$control/latch" 2>/dev/null && return
+    # Into a directory of that name a link can be made, too.
+    ln -s "run:$shim.$shim_ticks.$shim_boot.$own_session" "$control/latch" 2>/dev/null &&
+        [ -L "$control/latch" ] && return
     rm -f "$JOBWIRE_RECORD"
-    if [ -L "$control/latch" ]; then
+    if [ -L "$control/latch" ] || [ -e "$control/latch" ]; then
         status "$1" "$control"
     else
         echo "$1 refused no_space"
@@ -249,9 +274,10 @@ could_not_run() {
 # Shells say on stderr, which is the record, when a signal ends what they run, and of INT and PIPE
 # they are silent; so a job that exits with 130 or 141 counts as ended by these.
 finish() {
-    code=$1 main=
-    IFS= read -r line <"$JOBWIRE_RECORD"
+    code=$1 main= line=
     exec 2>/dev/null
+    is_plain "$JOBWIRE_RECORD" || rm -f "$JOBWIRE_RECORD"
+    IFS= read -r line <"$JOBWIRE_RECORD"
     by=- cause=- detail=-
     # shellcheck disable=SC2086
     case $line in
@@ -265,13 +291,23 @@ finish() {
             cause=could_not_start detail=$2
             ;;
         " "*) cause=could_not_start detail=unknown ;;
+        '') ;;
         *) by=$(kill -l "$((code - 128))") || by=$((code - 128)) ;;
     esac
     end_watcher
-    [ ! -L "$control/cause" ] || cause=$(readlink "$control/cause")
+    [ ! -L "$control/cause" ] || read_cause
     sweep
     printf 'ended %s %s %s %s\n' "$code" "$by" "$cause" "$detail" 1<>"$JOBWIRE_RECORD"
     exec mv -f "$JOBWIRE_RECORD" "$control/exit"
+}
+
+# Lets the reason that somebody here had count for more than what the record says.
+read_cause() {
+    line=$(readlink "$control/cause")
+    case $line in
+        walltime | memory | cancelled | interrupted) cause=$line detail=- ;;
+        could_not_start) cause=$line ;;
+    esac
 }
 
 # Ends the watch and its sleep, unless the watch is just ending the attempt. It is stopped first,
@@ -380,22 +416,34 @@ nap() {
 # Sets `main` to the job's own process: the one child of the shim that is not its own.
 read_main() {
     line= main=
-    { IFS= read -r line <"$control/record.$shim"; } 2>/dev/null
+    is_plain "$control/record.$shim" || return
+    line=$(exec 2>/dev/null; exec head -c 300 "$control/record.$shim" | tr -d '\000')
     # shellcheck disable=SC2086
     case $line in "job "*) set -- $line; main=$2 ;; esac
+}
+
+is_plain() {
+    [ -f "$1" ] && [ ! -L "$1" ]
 }
 
 # ---- status and cancel
 
 # Reads what the control folder says: sets `there` to one of the lines above, without the name.
 find_out() {
-    read_latch || { there=absent; return; }
+    survey
     case $latch in
+        '') if is_spoiled; then there=gone; else there=absent; fi; return ;;
         run:*) ;;
-        *) there="burned $latch"; return ;;
+        *[!A-Za-z0-9:._-]*) there=gone; return ;;
+        *)
+            if [ ${#latch} -le 200 ]; then there="burned $latch"; else there=gone; fi
+            return
+            ;;
     esac
     read_exit && return
-    if is_alive; then
+    if read_latch && is_of_here; then
+        # Where it is counts, not what the latch says.
+        own_session=$session
         there="running $shim $shim_ticks"
     else
         # It may have ended between the two looks.
@@ -403,19 +451,56 @@ find_out() {
     fi
 }
 
+# Sets `latch` to what the link says, and `size` to the bytes of a plain exit file. One listing
+# costs less than two programs; of the two names, `exit` comes first.
+survey() {
+    latch= size=
+    line=$(exec 2>/dev/null; cd "$control" && exec ls -ldn exit latch)
+    case $line in *" latch -> "?*) latch=${line##*" latch -> "} ;; esac
+    # shellcheck disable=SC2086
+    case $line in -*) set -- $line; size=$5 ;; esac
+}
+
+# Says whether an attempt without a latch cannot be a new one.
+is_spoiled() {
+    [ -e "$control/latch" ] && return
+    [ -e "$control" ] || [ -L "$control" ] || return
+    ! { [ -d "$control" ] && [ -x "$control" ]; }
+}
+
 read_latch() {
-    [ -L "$control/latch" ] || return 1
-    latch=$(readlink "$control/latch")
-    case $latch in run:*) line=${latch#run:} ;; *) return ;; esac
+    line=${latch#run:} shim_boot=
     shim=${line%%.*} line=${line#*.}
     shim_ticks=${line%%.*} line=${line#*.}
     shim_boot=${line%%.*} own_session=${line#*.}
+    for each in "$shim" "$shim_ticks" "$own_session"; do
+        case $each in
+            '' | *[!0-9]*) shim= own_session=; return 1 ;;
+        esac
+    done
 }
 
+# Reads how the attempt ended, when the exit file says that in the right form.
 read_exit() {
+    is_plain "$control/exit" || return
+    [ -n "$size" ] || survey
+    [ "${size:-9999}" -le 512 ] || return
     line=
     { IFS= read -r line <"$control/exit"; } 2>/dev/null
-    case $line in "ended "*) there=$line ;; *) return 1 ;; esac
+    # shellcheck disable=SC2086
+    set -- $line
+    [ $# = 5 ] && [ "$1" = ended ] && [ ${#line} -le 300 ] || return
+    case $2 in '' | *[!0-9]* | ????*) return 1 ;; esac
+    [ "$2" -le 255 ] || return
+    case $3 in *[!A-Z0-9+-]*) return 1 ;; esac
+    case $4 in
+        - | walltime | memory | cancelled | interrupted | could_not_start) ;;
+        *) return 1 ;;
+    esac
+    case $5 in
+        - | directory | output | limits | environment | program | unknown) there="$*" ;;
+        *) return 1 ;;
+    esac
 }
 
 status() {
@@ -428,7 +513,7 @@ status() {
 }
 
 cancel() {
-    run=$1 control=$2 grace=$3 cause=$4 shim= own_session= is_ours=
+    run=$1 control=$2 grace=$3 cause=$4 shim= own_session= is_ours= seen=
     look self
     read -r boot </proc/sys/kernel/random/boot_id
     ln -s "$cause:$number.$ticks.$boot" "$control/latch" 2>/dev/null
@@ -441,6 +526,8 @@ cancel() {
         *) shim=; end_members "$limit" TERM ;;
     esac
     find_out
+    # What ran has started, whatever its folder says.
+    case $seen$there in 1absent | 1burned*) there=gone ;; esac
     echo "$run $there"
 }
 
@@ -454,7 +541,8 @@ end_running() {
         read_main
         end_members "$limit" TERM
         tell_time
-        [ "$now" -lt "$patience" ] || return
+        # One that reads for ever what the job has put in its way will not do it.
+        [ "$now" -lt "$patience" ] || { kill -KILL "$shim"; break; }
         pause 0.02
     done
     if ! read_exit; then

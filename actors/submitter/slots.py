@@ -56,19 +56,30 @@ class Slots:
         if self._free is not None:
             self._free += cores
 
+    def blocked(self) -> Command | None:
+        """Give the command whose turn it is and whose cores are not free."""
+        return self._waiting[self._turns[0]][0][2] if self._turns else None
+
+    def withdraw(self, command: Command) -> None:
+        """Let the command whose turn it is go without: nobody awaits it any more."""
+        if self.blocked() == command:
+            self._pop()
+
     def ready(self) -> Iterator[Command]:
         """Give the commands whose turn has come, each with its cores taken."""
         while self._turns and not self._expected:
-            owner = self._turns[0]
-            waiting = self._waiting[owner]
-            command = waiting[0][2]
+            command = self._waiting[self._turns[0]][0][2]
             if self._free is not None and command.cores > self._free:
                 return
-            heapq.heappop(waiting)
-            self._turns.popleft()
-            if waiting:
-                self._turns.append(owner)
-            else:
-                del self._waiting[owner]
+            self._pop()
             self.take(command.cores)
             yield command
+
+    def _pop(self) -> None:
+        """Take the command whose turn it is out, and let the next owner have a turn."""
+        owner = self._turns.popleft()
+        heapq.heappop(self._waiting[owner])
+        if self._waiting[owner]:
+            self._turns.append(owner)
+        else:
+            del self._waiting[owner]

@@ -101,6 +101,7 @@ _ADVICE = {
     "Send both again, in their order.",
     (409, "job_deleted"): "The job made with this `Idempotency-Key` has been deleted. "
     "Use a new key for a new job.",
+    (409, "too_late"): "The job has run, and its outputs are being brought out. Wait for its end.",
     (409, "still_running"): "The job has not ended. Wait, or delete with `force=true`.",
     (413, "too_large"): "The body, a line or `data` is over the limit in `limit`.",
     (415, "unknown_encoding"): "Send gzip, deflate or no content encoding.",

@@ -36,7 +36,7 @@ def test_an_endpoint_gets_so_many_tries_and_all_together_so_many() -> None:
     breaker = _breaker(_Clock(), parallel=3, each=2)
 
     assert [breaker.take("a") for _ in range(3)] == [True, True, False]
-    assert breaker.busy() == {"a"}
+    assert breaker.busy().endpoints == {"a"}
     assert [breaker.take("b") for _ in range(2)] == [True, False]
     assert (breaker.free, breaker.in_hand) == (0, 3)
 
@@ -96,12 +96,12 @@ def test_a_receiver_that_asks_for_time_is_left_alone_until_somebody_insists() ->
     for endpoint in ("a", "b"):
         breaker.take(endpoint)
         breaker.give_back(endpoint, failures=1, rest_s=60.0)
-    assert breaker.busy() == {"a", "b"}
+    assert breaker.busy().endpoints == {"a", "b"}
 
     breaker.forgive("a")
-    assert breaker.busy() == {"b"}
+    assert breaker.busy().endpoints == {"b"}
     breaker.forgive(None)
-    assert breaker.busy() == set()
+    assert breaker.busy().endpoints == set()
     breaker.forgive("unknown")
 
 
@@ -116,6 +116,20 @@ def test_endpoints_that_fail_share_half_of_the_tries() -> None:
     assert breaker.take("well")
     assert breaker.give_back("a", failures=1)
     assert breaker.take("c")
+
+
+def test_one_owner_gets_half_of_the_tries_however_many_endpoints_it_has() -> None:
+    breaker = _breaker(_Clock(), parallel=4)
+
+    assert [breaker.take(f"http://h{n} alice") for n in range(3)] == [True, True, False]
+    busy = breaker.busy()
+    assert "http://unknown alice" in busy
+    assert "http://h0 bob" not in busy
+    assert [breaker.take(f"http://h{n} bob") for n in range(2)] == [True, True]
+    assert breaker.give_back("http://h0 alice", failures=0)
+    assert "http://unknown alice" not in breaker.busy()
+    breaker.give_back("http://h1 alice", failures=0)
+    assert list(breaker._owners) == ["bob"]
 
 
 def test_what_is_remembered_is_bounded() -> None:

@@ -474,9 +474,18 @@ _STAGE_AND_RUN = make_plan(stage_in=True, stage_out=True, tries=2)
             _planned(
                 "SUBMITTING", outstanding=Outstanding(EventId("staged-1"), "Submit", 1, after(0))
             ),
-            make_event("run", attempt=1, received=after(2)),
+            _worker("run", received=after(2)),
             "RUNNING",
             {"outstanding": Outstanding(EventId("run-1"), "Watch", 1, after(2))},
+        ),
+        (
+            # The job's own word: only its worker knows that the start is done.
+            _planned(
+                "SUBMITTING", outstanding=Outstanding(EventId("staged-1"), "Submit", 1, after(0))
+            ),
+            make_event("run", attempt=1),
+            "RUNNING",
+            {},
         ),
         (
             _planned(
@@ -620,6 +629,31 @@ def test_a_released_job_awaits_its_command_anew() -> None:
     assert changes(held.change) == {"held": True}
     again = Outstanding(EventId("release-1"), "StageIn", 1, after(7))
     assert changes(released.change) == {"held": False, "outstanding": again}
+
+
+def test_a_release_of_a_job_that_is_not_held_changes_nothing() -> None:
+    awaited = Outstanding(EventId("create"), "StageIn", 1, after(0))
+    job = _planned("STAGING", outstanding=awaited)
+
+    verdict = _kept(_decide(job, make_signed("release"), lifecycle=EXECUTION))
+
+    assert (verdict.reason, verdict.change) == (None, NO_CHANGE)
+
+
+@pytest.mark.parametrize(
+    ("job", "event"),
+    [
+        (_planned("FINISHED", outstanding=Outstanding(EventId("x"), "CleanUp", 1, after(0))), None),
+        (_planned("CREATED", held=True), make_signed("release")),
+    ],
+    ids=["cleaned", "release"],
+)
+def test_a_full_history_still_takes_what_changes_the_job(job: Job, event: Event | None) -> None:
+    full = replace(job, seq=_MANY)
+
+    verdict = _decide(full, event or _worker("cleaned"), lifecycle=EXECUTION)
+
+    assert _kept(verdict).reason is None
 
 
 def test_a_job_that_runs_cannot_be_held() -> None:

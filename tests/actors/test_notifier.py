@@ -7,20 +7,23 @@ from collections.abc import Sequence
 from datetime import timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 from standardwebhooks import WebhookVerificationError
 
 from actors.notifier.breaker import FAILING
 from actors.notifier.endpoints import ENDPOINTS
+from actors.notifier.message import write_body
 from actors.runtime import failpoints
 from actors.runtime.settings import Callbacks
 from schemas.deliveries import Delivery
 from schemas.errors import NotFound, Unavailable
 from schemas.jobs import Change, Ending
 from tests.support.deadlines import turns, until
-from tests.support.factories import OWNER, STRANGER, job_id, make_entry, make_history
+from tests.support.factories import OWNER, STRANGER, job_id, make_entry, make_history, make_job
 from tests.support.receiver import Answer, endless, hang, receiving, reset, with_headers
 from tests.support.teller import QUICK, Leading, now, principal, telling
 
@@ -430,6 +433,62 @@ async def test_receivers_that_fail_leave_tries_to_those_that_do_not(tmp_path: Pa
     assert took_s < 1
 
 
+async def test_an_owner_with_many_receivers_that_hang_delays_no_other_owner(
+    tmp_path: Path,
+) -> None:
+    settings = Callbacks(schedule_s=(0.0, 3_600.0), parallel=4, timeout_s=20.0)
+    async with (
+        receiving() as dead,
+        receiving() as well,
+        telling(tmp_path, settings, resolver=Leading("127.0.0.1")) as teller,
+    ):
+        dead.always = hang
+        for number in range(2, 12):
+            url = dead.url.replace("127.0.0.1", f"callbacks{number}.example.org")
+            subscription = await teller.subscribe(url, number=number)
+            await teller.tell([subscription], number=number)
+        await dead.wait(2)
+        other = await teller.subscribe(well.url, owner=STRANGER)
+        # Found in the store, where those of the other owner wait for longer.
+        await teller.tell([other], events=20, quietly=True)
+
+        await well.wait(20)
+
+        assert dead.most_in_hand == 2
+
+
+async def test_what_is_asked_for_while_it_is_tried_is_tried_again(tmp_path: Path) -> None:
+    settings = Callbacks(schedule_s=(0.0,), timeout_s=0.5)
+    async with receiving() as receiver, telling(tmp_path, settings) as teller:
+        receiver.answers = [hang]
+        await teller.tell([await teller.subscribe(receiver.url)])
+        await receiver.wait(1)
+        await teller.deliveries.redeliver(principal(), (await teller.one()).id)
+
+        delivery = (await teller.wait_for("delivered"))[0]
+
+    assert [each.status for each in delivery.attempts] == [None, 200]
+    assert receiver.ids == [delivery.id] * 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "attempt"),
+    [
+        ({"state": "RETRYING", "change": Change(attempt=2)}, 1),
+        ({"id": "jobwire.a2.run.0"}, 2),
+        ({"id": "mine.a2.run"}, 3),
+    ],
+)
+def test_a_message_names_the_attempt_that_its_event_tells_of(
+    fields: dict[str, Any], attempt: int
+) -> None:
+    entry = make_entry(seq=2, name="fail", **fields)
+
+    body = msgspec.json.decode(write_body(entry, make_job(attempt=3)))
+
+    assert body["data"]["attempt"] == attempt
+
+
 async def test_a_delivery_that_was_taken_is_sent_again_by_hand(tmp_path: Path) -> None:
     async with receiving() as receiver, telling(tmp_path) as teller:
         await teller.tell([await teller.subscribe(receiver.url)])
@@ -614,6 +673,27 @@ async def test_old_deliveries_and_what_belongs_to_them_are_dropped(tmp_path: Pat
         assert await teller.all() == []
         assert await teller.deliveries.subscription(OWNER, mine.id) is None
         assert await teller.deliveries.subscription(OWNER, kept.id) is not None
+
+
+async def test_a_subscription_that_came_with_a_refused_repetition_is_dropped(
+    tmp_path: Path,
+) -> None:
+    async with receiving() as receiver, telling(tmp_path) as teller:
+        named = await teller.subscribe(receiver.url)
+        await teller.tell([named])
+        await teller.wait_for("delivered")
+        refused = await teller.subscribe(receiver.url + "/other")
+        unmade = await teller.subscribe(receiver.url, number=2)
+        retention = teller.notifier._retention
+
+        early = await retention.drop_subscriptions()
+        retention._clock = lambda: now() + timedelta(minutes=20)
+        late = await retention.drop_subscriptions()
+
+        assert (early, late) == (0, 1)
+        assert await teller.deliveries.subscription(OWNER, refused.id) is None
+        for kept in (named, unmade):
+            assert await teller.deliveries.subscription(OWNER, kept.id) is not None
 
 
 async def test_what_failed_long_ago_is_forgotten(tmp_path: Path) -> None:

@@ -65,6 +65,8 @@ def test_a_receiver_makes_a_pause_longer_never_shorter() -> None:
         ("86400", MOST_RETRY_AFTER_S),
         ("9" * 5_000, MOST_RETRY_AFTER_S),
         ("Fri, 31 Dec 9999 23:59:59 GMT", MOST_RETRY_AFTER_S),
+        ("Sun, 01 Mar 2026 12:01:00 +999999999999999", None),
+        ("Sun, 01 Mar 99999999999999999999 12:01:00 GMT", None),
         ("soon", None),
         ("-5", None),
         ("1.5", None),

@@ -598,7 +598,7 @@ async def test_a_repeated_cause_publishes_what_is_still_awaited(store: SqliteSto
     await _settle(store, create)
 
     again = await _settle(store, create, redelivered=True)
-    await _settle(store, make_signed("submit", role="worker"), make_event("run"))
+    await _settle(store, make_signed("submit", role="worker"), make_signed("finish", role="worker"))
     answered = await _settle(store, create, redelivered=True)
 
     assert _awaited(again.awaiting) == [(_JOB, "Submit")]

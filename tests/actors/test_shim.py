@@ -461,6 +461,16 @@ async def test_a_second_start_does_nothing_and_says_what_is_there(yard: Yard) ->
     assert _names(launch.control) == ["exit", "latch"]
 
 
+async def test_a_look_at_the_very_end_does_not_miss_it(yard: Yard) -> None:
+    for _ in range(10):
+        launch = yard.launch("true")
+        found = await yard.start(launch)
+        while found.state == "running":
+            found = await yard.status(launch)
+
+        assert found == RunStatus(state="ended", exit_code=0)
+
+
 def _boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
@@ -527,6 +537,118 @@ async def test_a_stranger_with_the_number_of_the_shim_is_left_alone(yard: Yard, 
     assert _is_alive(stranger.pid)
     stranger.kill()
     await stranger.wait()
+
+
+# --- a job that changes its own control folder
+
+_RUNS_ON = "echo $$ > pid; exec sleep 1000"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "mkfifo exit",
+        "mkfifo record.1; for each in record.*; do rm $each; mkfifo $each; done",
+        "truncate -s 50G exit",
+        "ln -s /etc/passwd exit",
+        "mkdir exit",
+        "echo ended 0 - dancing - > exit",
+        "echo ended 256 - - - > exit",
+        "echo ended 0 '$(id)' - - > exit",
+        "echo ended 0 - - word > exit",
+        "rm latch; mkdir latch",
+        "ln -sfn '!!' latch",
+        "ln -sfn 'a b' latch",
+        "ln -sfn run:1.2 latch",
+        "ln -sfn $(printf %1000s | tr ' ' x) latch",
+    ],
+)
+async def test_what_a_job_puts_in_the_place_of_its_end_holds_nobody_up(
+    yard: Yard, script: str
+) -> None:
+    kill = "kill -KILL $(readlink latch | tr ':' '.' | cut -d. -f2)"
+    launch = yard.launch("sh", "-c", f"cd ../control; {kill}; {script}; cd ../work; {_RUNS_ON}")
+    await yard.start(launch)
+    await until(lambda: _count(Path(launch.work) / "pid") == 1)
+
+    async with asyncio.timeout(8):
+        before, after = await yard.status(launch), await yard.cancel(launch)
+
+    assert (before.state, after.state) == ("gone", "gone")
+    assert not _is_alive(int(yard.text("pid")))
+
+
+async def test_a_record_that_is_no_file_any_more_holds_the_shim_not_up(yard: Yard) -> None:
+    script = "cd ../control; for each in record.*; do rm $each; mkfifo $each; done; exit 3"
+
+    found = await yard.run("sh", "-c", script)
+
+    assert found == RunStatus(state="ended", exit_code=3)
+
+
+async def test_a_cause_that_is_none_does_not_count(yard: Yard) -> None:
+    found = await yard.run("sh", "-c", "ln -s 'dancing - x' ../control/cause; exit 3")
+
+    assert found == RunStatus(state="ended", exit_code=3)
+
+
+async def test_a_latch_that_names_a_stranger_makes_it_no_part_of_the_job(yard: Yard) -> None:
+    stranger = await asyncio.create_subprocess_exec("sleep", "1000", start_new_session=True)
+    named = f"run:{stranger.pid}.{_ticks(stranger.pid)}.{_boot()}.{stranger.pid}"
+    script = (
+        f"shim=$(readlink ../control/latch | tr ':' '.' | cut -d. -f2); ln -sfn {named} "
+        f"../control/latch; kill -KILL $shim; {_RUNS_ON}"
+    )
+    launch = yard.launch("sh", "-c", script)
+    await yard.start(launch)
+    await until(lambda: _count(Path(launch.work) / "pid") == 1)
+
+    before, after = await yard.status(launch), await yard.cancel(launch)
+
+    assert (before.state, after.state) == ("gone", "gone")
+    assert _is_alive(stranger.pid)
+    assert not _is_alive(int(yard.text("pid")))
+    stranger.kill()
+    await stranger.wait()
+
+
+async def test_a_latch_that_names_the_session_of_a_stranger_does_not_end_it(yard: Yard) -> None:
+    stranger = await asyncio.create_subprocess_exec("sleep", "1000", start_new_session=True)
+    script = (
+        "latch=$(readlink ../control/latch); "
+        f"ln -sfn ${{latch%.*}}.{stranger.pid} ../control/latch; {_RUNS_ON}"
+    )
+    launch = yard.launch("sh", "-c", script)
+    await yard.start(launch)
+    await until(lambda: _count(Path(launch.work) / "pid") == 1)
+
+    found = await yard.cancel(launch)
+
+    assert (found.state, found.cause) == ("ended", "cancelled")
+    assert _is_alive(stranger.pid)
+    stranger.kill()
+    await stranger.wait()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "mv ../control ../x; touch ../control",
+        "mv ../control ../x; ln -s /no/such ../control",
+        "mv ../control ../x",
+        "mv ../control ../x; mkdir ../control",
+    ],
+)
+async def test_cancel_ends_a_job_that_took_its_control_folder_away(yard: Yard, script: str) -> None:
+    launch = yard.launch("sh", "-c", f"{script}; {_RUNS_ON}")
+    await yard.start(launch)
+    await until(lambda: _count(Path(launch.work) / "pid") == 1)
+
+    found = await yard.cancel(launch)
+
+    assert found.state == "gone"
+    assert yard.alive(launch) == []
+    assert not _is_alive(int(yard.text("pid")))
 
 
 # --- a full disk

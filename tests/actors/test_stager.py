@@ -35,9 +35,10 @@ from actors.stores.sqlite import SqliteStore
 from actors.system import now
 from actors.transports.embedded import EmbeddedTransport
 from schemas.codec import encode_packet
+from schemas.commands import Command
 from schemas.errors import Unavailable
 from schemas.events import PACKET_VERSION, Event, Packet
-from schemas.identifiers import JobId
+from schemas.identifiers import EventId, JobId
 from schemas.jobs import Entry, Job, Plan
 from schemas.specs import Spec
 from tests.support.deadlines import turns, until
@@ -629,7 +630,7 @@ async def test_so_many_jobs_at_a_time_are_copied_for_and_a_command_in_hand_is_no
     for job in jobs:
         await ring.republish(job)
     await turns()
-    assert stager._waiting.qsize() == 4
+    assert len(stager._waiting) == 4
     first = list(begun)
     gate.set()
     for job in jobs:
@@ -649,6 +650,27 @@ async def test_jobs_that_wait_for_their_files_are_served_in_their_order(ring: Ri
 
     entries = [(await ring.entries(job, "staged"))[0] for job in jobs]
     assert [each.received for each in entries] == sorted(each.received for each in entries)
+
+
+async def test_an_owner_with_many_jobs_keeps_nobody_waiting(ring: Ring) -> None:
+    ring.settings = Staging(parallel=1)
+    done: list[str] = []
+
+    async def take(command: Any) -> None:
+        done.append(f"{command.owner} {command.attempt}")
+
+    ring.work.take = take  # type: ignore[method-assign]
+    commands = [
+        Command(job_id(n), EventId("create"), "StageIn", n, owner=owner)
+        for n, owner in enumerate(["alice"] * 5 + ["bob"] * 2, 1)
+    ]
+    await ring.stager()
+    await ring.transport.send(
+        "commands.stager", [msgspec.msgpack.encode(each) for each in commands]
+    )
+    await until(lambda: len(done) == len(commands))
+
+    assert done == ["alice 1", "bob 6", "alice 2", "bob 7", "alice 3", "alice 4", "alice 5"]
 
 
 async def test_a_job_that_is_cancelled_while_its_files_come_in_is_left_alone(ring: Ring) -> None:
@@ -675,6 +697,96 @@ async def test_a_job_that_is_cancelled_while_its_files_come_in_is_left_alone(rin
     assert (await ring.job(job)).state == "CANCELLING"
     assert await ring.entries(job, "staged") == []
     assert _tree(ring.sandbox(job)) == {}
+
+
+async def test_files_that_fail_to_come_in_after_a_cancel_are_left_to_the_cancel(
+    ring: Ring,
+) -> None:
+    gate = asyncio.Event()
+    ring.put("x")
+    stager = await ring.stager(look_s=60)
+
+    class Broken(FileTree):
+        async def open_read(self, path: str, start: int = 0) -> Any:
+            await gate.wait()
+            return await super().open_read(f"{path}.gone", start)
+
+    stager._roots = Roots(ring.folder / "files", (), Broken)
+    job = await ring.make(stage_in=[{"from": "x"}])
+    await ring.reaches(job, "STAGING")
+
+    await ring.cancel(job)
+    await ring.reaches(job, "CANCELLING")
+    gate.set()
+    await until(lambda: not stager._in_hand)
+    await turns()
+
+    assert (await ring.job(job)).state == "CANCELLING"
+    assert await ring.entries(job, "fail") == []
+
+
+async def test_lists_that_stand_for_too_much_are_given_up_before_all_of_it_is_known(
+    ring: Ring,
+) -> None:
+    ring.settings = Staging(job_files=10)
+    seen: list[int] = []
+    for number in range(8):
+        ring.put(f"d/{number}")
+
+    class Counting(FileTree):
+        async def walk(self, path: str, limit: int, **fields: Any) -> Any:
+            seen.append(limit)
+            return await super().walk(path, limit, **fields)
+
+    stager = await ring.stager()
+    stager._roots = Roots(ring.folder / "files", (), Counting)
+    job = await ring.make(
+        stage_in=[{"from": "d/*" if n % 2 else "d", "to": f"copy{n}/"} for n in range(50)]
+    )
+    failed = await ring.reaches(job, "FAILED")
+
+    assert failed.cause == "staging"
+    assert "more than 10 files" in (await ring.said(job, "fail"))["detail"]
+    assert seen == [10, 2]
+    assert _tree(ring.sandbox(job)) == {}
+
+
+async def test_as_many_files_as_there_may_be_come_in_from_several_lines(ring: Ring) -> None:
+    ring.settings = Staging(job_files=4)
+    await ring.stager()
+    for name in ("d/a", "d/b", "x"):
+        ring.put(name)
+
+    job = await ring.make(stage_in=[{"from": "x"}, {"from": "d"}])
+    await ring.reaches(job, "STAGED")
+
+    assert sorted(_tree(ring.sandbox(job))) == ["d", "d/a", "d/b", "x"]
+
+
+async def test_a_report_stays_small_however_long_the_names_of_the_files_are(ring: Ring) -> None:
+    await ring.stager()
+    for number in range(160):
+        ring.put(f"d/{number:03}{'ü' * 100}")
+
+    job = await ring.make(stage_in=[{"from": "d/*"}], clean_up={"keep": ["*"]})
+    await ring.reaches(job, "STAGED")
+    (staged,) = await ring.entries(job, "staged")
+    said = msgspec.json.decode(staged.data or b"null")
+    await ring.work.report(job, 1, "submit", {})
+    await ring.work.report(job, 1, "fail", {"cause": "exit_code", "exit_code": 1})
+
+    async def is_clean() -> bool:
+        return bool(await ring.entries(job, "cleaned"))
+
+    await until(is_clean)
+    (cleaned,) = await ring.entries(job, "cleaned")
+    kept = msgspec.json.decode(cleaned.data or b"null")
+
+    assert len(staged.data or b"") < 33_000
+    assert len(cleaned.data or b"") < 33_000
+    assert len(said["copied"]) + said["copied_more"] == said["files"] == 160
+    assert len(kept["kept"]) + kept["kept_more"] == 160
+    assert min(said["copied_more"], kept["kept_more"]) > 0
 
 
 async def test_a_long_copy_tells_how_far_it_is_and_a_short_one_does_not(ring: Ring) -> None:
@@ -851,7 +963,7 @@ async def test_a_command_that_is_no_longer_awaited_does_nothing(ring: Ring) -> N
     stager = await ring.stager()
 
     await ring.transport.send(stale.queue, [msgspec.msgpack.encode(stale), b"not a command"])
-    await until(lambda: not stager._in_hand and stager._waiting.empty())
+    await until(lambda: not stager._in_hand and not len(stager._waiting))
 
     assert not (ring.folder / "sandboxes").exists()
     assert await ring.entries(job, "stage") == []

@@ -565,3 +565,41 @@ async def test_an_unknown_job_that_is_found_again_runs_on_and_tells_its_end(
         assert (ended["state"], ended["cause"]) == ("FAILED", "exit_code")
         names = await yard.names(job)
         assert names == ["create", "submit", "run", "suspect", "run", "fail"]
+
+
+# --- waiting for cores ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("control", ["cancel", "hold"])
+async def test_nobody_waits_behind_a_wide_job_that_was_cancelled_or_held(
+    tmp_path: Path, control: str
+) -> None:
+    async with _yard(tmp_path, slots=2) as yard:
+        long = await yard.script("until [ -e go ]; do sleep 0.05; done")
+        await yard.wait(long, "RUNNING")
+        wide = await yard.submit("true", resources={"cores": 2})
+        small = await yard.submit("true")
+        await asyncio.sleep(0.2)
+        waiting = (await yard.job(small))["state"]
+
+        await yard.service.admin.post(f"/v1/jobs/{wide}/{control}")
+        ended = await yard.wait(small)
+        yard.go()
+        await yard.wait(long)
+
+    assert (waiting, ended["state"]) == ("CREATED", "FINISHED")
+
+
+async def test_a_job_that_is_wider_than_its_site_has_become_fails_and_blocks_nobody(
+    tmp_path: Path,
+) -> None:
+    async with _yard(tmp_path, slots=4) as yard:
+        wide = await yard.submit("true", resources={"cores": 4}, hold=True)
+    async with _yard(tmp_path, slots=1) as yard:
+        await yard.service.admin.post(f"/v1/jobs/{wide}/release")
+        small = await yard.submit("true")
+        ended = await yard.wait(wide)
+        other = await yard.wait(small)
+
+    assert (ended["cause"], other["state"]) == ("could_not_start", "FINISHED")
+    assert "4" in ended["detail"]

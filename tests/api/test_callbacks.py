@@ -301,8 +301,21 @@ async def test_the_same_idempotency_key_tells_once(service: Service, receiver: R
     second = await service.admin.make_job(headers, callbacks=callbacks)
     await _deliveries(service.admin, 1, "delivered")
 
-    assert first["callbacks"] == second["callbacks"]
+    assert first["callbacks"][0]["secret"].startswith("whsec_")
+    assert second["callbacks"] == [{**first["callbacks"][0], "secret": None}]
     assert len(receiver.received) == 1
+
+
+async def test_a_secret_that_the_caller_gave_is_not_shown(
+    service: Service, receiver: Receiver
+) -> None:
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    job = await service.admin.make_job(callbacks=[{"url": receiver.url, "secret": secret}])
+
+    (received,) = await receiver.wait(1)
+
+    assert job["callbacks"][0]["secret"] is None
+    assert received.verified(secret)
 
 
 async def test_what_was_not_told_when_the_service_stopped_is_told_after_its_start(

@@ -83,6 +83,20 @@ def test_each_line_is_one_attempt(batch: BatchSystem) -> None:
 
 
 @pytest.mark.parametrize(
+    "said",
+    ["", "running x 1", "ended x - - -", "ended ² - - -", "ended " + "9" * 5000 + " - - -", "?"],
+)
+def test_a_line_that_cannot_be_read_spoils_no_other(batch: BatchSystem, said: str) -> None:
+    other = f"{job_id(2)}.7"
+
+    found = batch.parse_statuses([f"{_RUN} {said}\n\n{other} gone\n"])
+
+    assert found == {other: RunStatus(state="gone")}
+    with pytest.raises(Unavailable):
+        batch.parse_submitted(f"{_RUN} {said}\n")
+
+
+@pytest.mark.parametrize(
     ("said", "fields"),
     [
         ("absent", {"state": "absent"}),

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -143,9 +144,62 @@ def test_a_command_that_nobody_waits_for_any_more_leaves_no_zombie(
         waiting.cancel()
         await asyncio.wait([waiting])
 
-        assert not _is_there(int(file.read_text()))
+        await until(lambda: not _is_there(int(file.read_text())))
 
     on_loop(body)
+
+
+def test_a_command_that_cannot_be_killed_yet_holds_nobody_up(
+    on_loop: Callable[[Body], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What waits for a disk takes no signal; so it looks when the signal does not come.
+    kill, killed = os.kill, list[int]()
+
+    async def body(host: Host) -> None:
+        monkeypatch.setattr(os, "kill", lambda pid, _: killed.append(pid))
+        began = time.monotonic()
+        with pytest.raises(Unavailable, match="sleep"):
+            await host.run(["sleep", "1000"], timeout_s=0.05)
+        assert time.monotonic() - began < 1
+        assert (await host.run(["echo", "on"])).stdout == "on\n"
+
+        (pid,) = killed
+        kill(pid, signal.SIGKILL)
+        await until(lambda: not _is_there(pid))
+
+    on_loop(body)
+
+
+_AS_INIT = """
+import asyncio, os, pathlib, sys
+from actors.filesystems.file import FileTree
+from actors.hosts.local import LocalHost
+
+async def main():
+    host = LocalHost(FileTree(pathlib.Path(sys.argv[1])), sys.argv[1])
+    await host.open()
+    for _ in range(3):
+        await host.run(["sh", "-c", "setsid sleep 0.1 <&- >&- 2>&- &"])
+    async with asyncio.timeout(10):
+        while sum(name.isdigit() for name in os.listdir("/proc")) > 1:
+            assert (await host.run(["sh", "-c", "exit 7"])).exit_code == 7
+            await asyncio.sleep(0.05)
+    await host.close()
+    print(os.getpid(), "alone")
+
+asyncio.run(main())
+"""
+
+
+def test_a_service_without_an_init_reaps_what_is_left_to_it(tmp_path: Path) -> None:
+    alone = ["unshare", "-pf", "--mount-proc"]
+    if subprocess.run([*alone, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no space of its own for processes can be made here: orphans are not tried")
+
+    argv = [*alone, sys.executable, "-c", _AS_INIT, str(tmp_path)]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=20)
+
+    assert (done.stdout, done.stderr) == ("1 alone\n", "")
 
 
 def test_a_process_in_a_session_of_its_own_outlives_its_command(

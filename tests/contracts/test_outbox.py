@@ -245,6 +245,23 @@ async def test_a_delivery_is_due_again_when_its_owner_asks(store: Store) -> None
     assert await store.redeliver(OWNER, "msg_9999", after(60)) is None
 
 
+async def test_a_try_begun_before_somebody_asked_again_does_not_end_the_delivery(
+    store: Store,
+) -> None:
+    await _plan(store, _delivery(1))
+    asked = await store.redeliver(OWNER, "msg_0001", after(60))
+    assert asked is not None
+
+    late = _ended(_delivery(1), after(61), "gave_up")
+    await store.save_deliveries([late])
+
+    stored = replace(asked, attempts=late.attempts)
+    assert await store.delivery(OWNER, "msg_0001") == stored
+    assert await store.deliverable(after(60), (), 4, 10) == [stored]
+    await store.save_deliveries([_ended(stored, after(62))])
+    assert await store.deliverable(after(99), (), 4, 10) == []
+
+
 async def test_what_gave_up_since_a_moment_is_recovered_in_portions(store: Store) -> None:
     given_up = [_ended(_delivery(n), after(n), "gave_up") for n in range(1, 7)]
     foreign = _ended(_delivery(7, owner=STRANGER), after(7), "gave_up")

@@ -66,9 +66,12 @@ def full_job_view(job: Job, origin: Origin, callbacks: Sequence[Subscription]) -
     )
 
 
-def new_callback_view(subscription: Subscription) -> NewCallbackView:
-    """Show a callback to whoever has just made it."""
-    return NewCallbackView(**_callback(subscription), secret=subscription.secret)
+def new_callback_view(subscription: Subscription, *, is_repeat: bool) -> NewCallbackView:
+    """Show a callback to whoever makes it; a secret only if it is new, and not the caller's own."""
+    is_new = subscription.made and not is_repeat
+    return NewCallbackView(
+        **_callback(subscription), secret=subscription.secret if is_new else None
+    )
 
 
 def _shown(job: Job) -> dict[str, Any]:

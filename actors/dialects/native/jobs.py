@@ -207,7 +207,9 @@ def created(base: str, made: NewJob) -> web.Response:
         job=url,
         history=f"{url}/history",
         stream=f"{url}/stream",
-        callbacks=tuple(map(new_callback_view, made.subscriptions)),
+        callbacks=tuple(
+            new_callback_view(each, is_repeat=made.is_repeat) for each in made.subscriptions
+        ),
     )
     headers = {"Location": f"/v1/jobs/{made.id}"}
     if made.is_repeat:

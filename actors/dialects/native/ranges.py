@@ -62,7 +62,7 @@ def applies(if_range: str | None, version: Version) -> bool:
         return version.is_strong and if_range.strip() == version.etag
     try:
         asked, at = map(parsedate_to_datetime, (if_range, version.last_modified))
-    except ValueError:
+    except (ValueError, OverflowError):  # a zone with too many digits
         return False
     return version.is_strong and asked == at
 

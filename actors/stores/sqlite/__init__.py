@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -184,12 +184,12 @@ class SqliteStore:
         return await self._writer.write(outbox.plan_deliveries, deliveries, told)
 
     async def deliverable(
-        self, now: datetime, busy: Collection[str], each: int, limit: int
+        self, now: datetime, busy: Container[str], each: int, limit: int
     ) -> list[Delivery]:
         """Give deliveries whose next try is due."""
         return await self._readers.run(outbox.deliverable, now, busy, each, limit)
 
-    async def next_delivery(self, now: datetime, busy: Collection[str]) -> datetime | None:
+    async def next_delivery(self, now: datetime, busy: Container[str]) -> datetime | None:
         """Give the moment of the earliest try to come."""
         return await self._readers.run(outbox.next_delivery, now, busy)
 

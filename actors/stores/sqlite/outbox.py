@@ -7,7 +7,7 @@ Every query names its index: the planner would take the wrong one while a table 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -87,7 +87,7 @@ def plan_deliveries(
 
 
 def deliverable(
-    connection: sqlite3.Connection, now: datetime, busy: Collection[str], each: int, limit: int
+    connection: sqlite3.Connection, now: datetime, busy: Container[str], each: int, limit: int
 ) -> list[Delivery]:
     """Give deliveries whose next try is due, some of each endpoint."""
     latest = microseconds(now)
@@ -104,7 +104,7 @@ def deliverable(
 
 
 def next_delivery(
-    connection: sqlite3.Connection, now: datetime, busy: Collection[str]
+    connection: sqlite3.Connection, now: datetime, busy: Container[str]
 ) -> datetime | None:
     """Give the moment of the earliest try to come."""
     for endpoint, first in connection.execute(_TO_COME, (microseconds(now),)):
@@ -115,7 +115,10 @@ def next_delivery(
 
 def save_deliveries(connection: sqlite3.Connection, deliveries: Sequence[Delivery]) -> None:
     """Write down what became of tries."""
-    connection.executemany(_UPDATE, ((*_became(each), each.id) for each in deliveries))
+    for each in deliveries:
+        stored = delivery(connection, each.owner, each.id)
+        if stored is not None:
+            connection.execute(_UPDATE, (*_became(each.onto(stored)), each.id))
 
 
 def redeliver(

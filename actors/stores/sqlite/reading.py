@@ -57,6 +57,8 @@ def find(
         if value is not None:
             conditions.append(f"jobs.{column} = ?")
             values.append(value)
+    if which.is_live:
+        conditions.append("jobs.outcome IS NULL")
     if which.parent is not None and looked_up:
         conditions.append("jobs.parent = ?")
         values.append(job_key(which.parent))

@@ -1,0 +1,111 @@
+"""Watches what runs to its end, and doubts what cannot be found."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+
+from actors.batch_systems.base import RunStatus
+from actors.operations.work import Assignment, Work
+from actors.runtime.failpoints import failpoint
+from actors.submitter.reporter import Reporter
+from actors.submitter.runs import Runs
+from schemas.commands import Command
+from schemas.errors import JobwireError
+
+_log = structlog.get_logger()
+
+#: Pause before a look that failed is repeated.
+_LOOK_S = 1.0
+
+
+class Watcher:
+    """Finds runs, waits for their ends, and has these reported."""
+
+    def __init__(
+        self,
+        *,
+        runs: Runs,
+        work: Work,
+        reporter: Reporter,
+        lost_after_s: float,
+        clock: Callable[[], datetime],
+        lock: Callable[[Command], asyncio.Lock],
+        look_again: Callable[[Command, float], None],
+    ) -> None:
+        """
+        Look through `runs`, under the lock of each job.
+
+        Args:
+            runs: the attempts of the site.
+            work: where jobs are read and doubts are said.
+            reporter: tells how attempts ended.
+            lost_after_s: how long a job may stay UNKNOWN.
+            clock: tells the time.
+            lock: gives the lock of a command's job.
+            look_again: has a command carried out again after so many seconds.
+
+        """
+        self._runs = runs
+        self._work = work
+        self._reporter = reporter
+        self._lost_after_s = lost_after_s
+        self._clock = clock
+        self._lock = lock
+        self._look_again = look_again
+
+    async def find(self, command: Command) -> tuple[Assignment, RunStatus] | None:
+        """Look a job up; give what is needed to watch it, None when it does not run."""
+        assignment = await self._work.take(command)
+        if assignment is None:
+            return None
+        status = await self._runs.look_up(assignment.job, assignment.spec)
+        if status.state != "running":
+            await self._report_or_doubt(assignment, status)
+            return None
+        if assignment.job.state != "RUNNING":
+            await self._reporter.running(assignment, status)
+        return assignment, status
+
+    async def watch(self, assignment: Assignment, status: RunStatus) -> None:
+        """Wait for the end of a running attempt and report it."""
+        while status.state == "running":
+            try:
+                await self._runs.gone(status)
+                async with self._lock(assignment.command):
+                    status = await self._runs.look_up(assignment.job, assignment.spec)
+                    if status.state != "running":
+                        failpoint("submitter.before_end_reported")
+                        await self._report_or_doubt(assignment, status)
+                        failpoint("submitter.after_end_reported")
+            except (JobwireError, OSError) as error:
+                # It may run still, so it keeps its cores.
+                _log.warning("look_failed", job_id=assignment.job.id, error=str(error))
+                await asyncio.sleep(_LOOK_S)
+
+    async def _report_or_doubt(self, assignment: Assignment, status: RunStatus) -> None:
+        if status.state in ("ended", "gone"):
+            await self._reporter.ended(assignment, status)
+        else:
+            await self._doubt(assignment.command)
+
+    async def _doubt(self, command: Command) -> None:
+        """Show a job of which nothing is found as UNKNOWN, and give it up in the end."""
+        job = await self._work.job(command)
+        awaited = job.command() if job else None
+        if job is None or awaited is None or awaited.attempt != command.attempt:
+            return  # somebody else has decided about it
+        detail = "nothing of it is found at its site: its sandbox is gone"
+        unknown_s = 0.0
+        if job.state != "UNKNOWN":
+            await self._work.suspect(job, detail)
+        else:
+            since = await self._work.suspected_at(job)
+            unknown_s = (self._clock() - since).total_seconds()
+        if unknown_s < self._lost_after_s:
+            self._look_again(awaited, self._lost_after_s - unknown_s)
+        else:
+            await self._work.lose(job, detail)
