@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
+from msgspec import Struct
 
 from actors.stores.base import JobFilter, Record
 from actors.stores.sqlite import SqliteStore
 from actors.stores.sqlite.rows import job_id, job_key, microseconds, words
-from actors.stores.sqlite.schema import VERSION
+from actors.stores.sqlite.schema import UPGRADES, VERSION
 from actors.stores.sqlite.threads import connect
 from schemas.errors import Misconfigured, Unavailable
 from tests.support.commits import keep, make_commit
-from tests.support.factories import NOW, OWNER, after, make_entry, make_history
+from tests.support.factories import NOW, OWNER, after, make_entry, make_history, make_job
 from tests.support.factories import job_id as numbered
 
 
@@ -128,3 +131,40 @@ def test_words_are_what_can_be_looked_up() -> None:
         "\u00fcber",
     ]
     assert len(words(" ".join(f"w{n}" for n in range(100)))) == 64
+
+
+#: What the first release wrote of each.
+_FIELDS_OF_JOBS, _FIELDS_OF_ENTRIES = 26, 15
+
+
+def _shortened(record: Struct, fields: int) -> bytes:
+    written = msgspec.msgpack.decode(msgspec.msgpack.encode(record))
+    return msgspec.msgpack.encode(written[:fields])
+
+
+async def test_a_database_of_the_first_release_is_brought_up_to_date(tmp_path: Path) -> None:
+    file = tmp_path / "jobwire.db"
+    job, entry = make_job(), make_entry()
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(f"{UPGRADES[0]} PRAGMA user_version = 1;")
+        # As that release wrote them: without the fields that came later.
+        older = _shortened(job, _FIELDS_OF_JOBS)
+        connection.execute(
+            "INSERT INTO jobs VALUES (?, ?, 0, NULL, ?, ?, NULL, 0, NULL, NULL, 1, ?)",
+            (job_key(job.id), job.owner, job.lifecycle, job.state, older),
+        )
+        written = _shortened(entry, _FIELDS_OF_ENTRIES)
+        connection.execute(
+            "INSERT INTO entries VALUES (1, ?, 1, ?, ?, ?, ?)",
+            (job_key(entry.job), entry.id, entry.owner, entry.digest, written),
+        )
+        connection.commit()
+
+    store = SqliteStore(file)
+    await store.open()
+    found = await store.get(job.owner, job.id)
+    history = await store.history(entry.owner, entry.job, 0, 9)
+    due = await store.due(9)
+    await store.close()
+
+    assert (found, history, due) == (job, [entry], [])

@@ -20,22 +20,21 @@ UPGRADES: Final = (
     CREATE TABLE entries (
         position INTEGER PRIMARY KEY AUTOINCREMENT,
         job BLOB NOT NULL, seq INTEGER NOT NULL, id TEXT NOT NULL,
-        owner TEXT NOT NULL, digest BLOB NOT NULL, body BLOB, due INTEGER NOT NULL DEFAULT 0
+        owner TEXT NOT NULL, digest BLOB NOT NULL, body BLOB
     );
     CREATE UNIQUE INDEX entries_by_id ON entries (job, id);
     CREATE UNIQUE INDEX entries_by_seq ON entries (job, seq);
-    CREATE INDEX entries_due ON entries (position) WHERE due = 1;
 
     -- The projection. No index names a column that every event rewrites.
     CREATE TABLE jobs (
         id BLOB PRIMARY KEY, owner TEXT NOT NULL, created INTEGER NOT NULL, parent BLOB,
         lifecycle TEXT NOT NULL, state TEXT NOT NULL, outcome TEXT, deleted INTEGER NOT NULL,
-        publish_at INTEGER, watch_at INTEGER, seq INTEGER NOT NULL, body BLOB NOT NULL
+        outstanding_since INTEGER, watch_at INTEGER, seq INTEGER NOT NULL, body BLOB NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX jobs_by_owner ON jobs (owner, created) WHERE deleted = 0;
     CREATE INDEX jobs_by_state ON jobs (owner, state, created) WHERE deleted = 0;
     CREATE INDEX jobs_by_parent ON jobs (parent, created) WHERE parent IS NOT NULL;
-    CREATE INDEX jobs_outstanding ON jobs (publish_at, id) WHERE publish_at IS NOT NULL;
+    CREATE INDEX jobs_outstanding ON jobs (outstanding_since) WHERE outstanding_since IS NOT NULL;
     CREATE INDEX jobs_watched ON jobs (watch_at) WHERE watch_at IS NOT NULL;
 
     -- What a job can be found by: '#' and a tag, '~' and a word of its name or tags.
@@ -51,6 +50,22 @@ UPGRADES: Final = (
     CREATE UNIQUE INDEX refused_by_id ON refused (job, id, owner);
     CREATE INDEX refused_by_owner ON refused (owner, position);
 
+    CREATE TABLE records (
+        kind TEXT NOT NULL, owner TEXT NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL,
+        PRIMARY KEY (kind, owner, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX records_by_key ON records (kind, key);
+    """,
+    """
+    -- Entries of which somebody must still be told.
+    ALTER TABLE entries ADD COLUMN due INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX entries_due ON entries (position) WHERE due = 1;
+
+    -- When an awaited command is published, for the first time or again.
+    DROP INDEX jobs_outstanding;
+    ALTER TABLE jobs RENAME COLUMN outstanding_since TO publish_at;
+    CREATE INDEX jobs_outstanding ON jobs (publish_at, id) WHERE publish_at IS NOT NULL;
+
     -- What must be told, and what was. A try is due at next_at; NULL: there is none to come.
     CREATE TABLE deliveries (
         id TEXT PRIMARY KEY, owner TEXT NOT NULL, job BLOB NOT NULL, subscription TEXT NOT NULL,
@@ -62,12 +77,6 @@ UPGRADES: Final = (
     CREATE INDEX deliveries_by_job ON deliveries (job, created, id);
     CREATE INDEX deliveries_by_status ON deliveries (owner, status, created, id);
     CREATE INDEX deliveries_ended ON deliveries (ended) WHERE ended IS NOT NULL;
-
-    CREATE TABLE records (
-        kind TEXT NOT NULL, owner TEXT NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL,
-        PRIMARY KEY (kind, owner, key)
-    ) WITHOUT ROWID;
-    CREATE INDEX records_by_key ON records (kind, key);
     """,
 )
 
