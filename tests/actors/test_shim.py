@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -40,12 +41,13 @@ class Yard:
         self.batch = LocalBatch()
         self.host = LocalHost(FileTree(folder), str(folder))
         self.launches: list[Launch] = []
+        self.job = job_id(secrets.randbelow(2**40))
 
     def launch(self, *argv: str, folder: Path | None = None, **fields: Any) -> Launch:
         """Describe an attempt, each with a name and folders of its own."""
         number = len(self.launches) + 1
-        # In the name of a run there is the test's process, so that tests in parallel stay apart.
-        run = f"{job_id(os.getpid())}.{number}"
+        # A name of its own for every test: runs are found by their names, wherever they went.
+        run = f"{self.job}.{number}"
         base = folder or self.folder / str(number)
         for each in ("control", "work"):
             (base / each).mkdir(parents=True, exist_ok=True)
