@@ -75,13 +75,15 @@ is_alive() {
 # Says whether the shim that a latch names is alive and is that of this control folder, or is just
 # putting the exit code there. The shells drop the zeros between the words; the folder that follows
 # begins with a slash. While a process becomes another program, what is read of it is a mixture.
+# The end of the folder's path, which names the attempt, is enough: the beginning may be another
+# one now, where the sandboxes are reached by another way.
 is_of_here() {
-    tries=0
+    tries=0 tail=${control#"${control%/*/*/*}"}
     while is_alive && [ "$tries" -lt 8 ]; do
         line=
         { IFS= read -r line <"/proc/$shim/cmdline"; } 2>/dev/null
         case $line in
-            *"start$control/"* | *"$control/record.$shim$control/exit") return 0 ;;
+            *start/*"$tail/"* | *"$tail/record.$shim/"*"$tail/exit") return 0 ;;
         esac
         tries=$((tries + 1))
         [ "$tries" -lt 4 ] || pause 0.01

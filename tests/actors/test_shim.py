@@ -686,3 +686,16 @@ async def test_on_a_full_disk_nothing_starts_and_the_reason_is_named(
 
     assert (found.state, found.cause, found.detail) == ("absent", "could_not_start", "no_space")
     assert (await yard.status(launch)).state == "absent"
+
+
+async def test_a_run_is_found_again_where_its_folder_has_another_path_now(
+    yard: Yard, tmp_path: Path
+) -> None:
+    launch = yard.launch("sh", "-c", "sleep 0.3; exit 4")
+    started = await yard.start(launch)
+    root, alias = Path(launch.control).parents[2], tmp_path / "alias"
+    alias.symlink_to(root)
+    moved = replace(launch, control=str(alias / Path(launch.control).relative_to(root)))
+
+    assert await yard.status(moved) == started
+    assert await yard.ended(moved, started) == RunStatus(state="ended", exit_code=4)
