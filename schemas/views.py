@@ -122,7 +122,9 @@ class SelectedView(Struct, frozen=True):
     done: int
     refused: int
     examples: tuple[NotDoneView, ...]
+    """The first ones that were refused."""
     cut: bool
+    """Whether there may be more: one request takes so many and no more; ask again."""
 
 
 class CreatedView(Struct, frozen=True, kw_only=True):

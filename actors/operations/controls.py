@@ -22,6 +22,7 @@ from schemas.jobs import Job
 from schemas.lifecycle import JobOutcome, Lifecycle
 from schemas.outcomes import Outcome
 from schemas.principals import Principal
+from schemas.views import NotDoneView, SelectedView
 
 Control = Literal["cancel", "hold", "release"]
 
@@ -78,26 +79,6 @@ class Controlled(NamedTuple):
     outcome: JobOutcome | None
 
 
-class NotDone(Struct, frozen=True):
-    """One job of a selection that did not do what was asked, and why."""
-
-    id: JobId
-    code: str
-    detail: str
-
-
-class Many(Struct, frozen=True):
-    """What became of a selection."""
-
-    matched: int
-    done: int
-    refused: int
-    examples: tuple[NotDone, ...]
-    """The first ones that were refused."""
-    cut: bool
-    """Whether there may be more: one request takes so many and no more; ask again."""
-
-
 class Controls:
     """Asks jobs to change their course; what they do is their lifecycle's to say."""
 
@@ -144,10 +125,12 @@ class Controls:
         reached = lifecycle.states[outcome.state] if outcome.state else None
         return Controlled(job_id, outcome.state, reached.outcome if reached else None)
 
-    async def many(self, principal: Principal, selection: Selection, control: Control) -> Many:
+    async def many(
+        self, principal: Principal, selection: Selection, control: Control
+    ) -> SelectedView:
         """Cancel, hold or release every selected job that has not ended."""
         matched, done, cut = 0, 0, False
-        examples: list[NotDone] = []
+        examples: list[NotDoneView] = []
         async for page in self._select(principal, selection):
             if matched >= self._most:
                 cut = True
@@ -156,24 +139,24 @@ class Controls:
             refused = await self._control(principal, page, control)
             done += len(page) - len(refused)
             examples += refused[: _MOST_SHOWN - len(examples)]
-        return Many(matched, done, matched - done, tuple(examples), cut)
+        return SelectedView(matched, done, matched - done, tuple(examples), cut)
 
     async def _control(
         self, principal: Principal, jobs: Sequence[Job], control: Control
-    ) -> list[NotDone]:
+    ) -> list[NotDoneView]:
         """Ask it of some jobs; give those that did not do it, and why."""
-        refused: list[NotDone] = []
+        refused: list[NotDoneView] = []
         able: list[tuple[Job, Lifecycle]] = []
         for job in jobs:
             try:
                 able.append((job, await self._check(job, control)))
             except Conflict as unable:
-                refused.append(NotDone(job.id, unable.code, unable.detail))
+                refused.append(NotDoneView(job.id, unable.code, unable.detail))
         answers = await self._post(principal, [job for job, _ in able], control)
         for (job, lifecycle), posted in zip(able, answers, strict=True):
             error = posted.error or _refused(posted.outcome, control, lifecycle)
             if error is not None:
-                refused.append(NotDone(job.id, error.code, error.detail))
+                refused.append(NotDoneView(job.id, error.code, error.detail))
         return refused
 
     async def retry(

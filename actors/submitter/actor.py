@@ -197,24 +197,34 @@ class Submitter:
 
     async def _submit(self, command: Command, *, begun: bool) -> None:
         """Start a job in the slots that were taken for it, and hold them until its end."""
-        run = (command.job, command.attempt)
+        found = None
         try:
-            async with self._lock(command):
-                assignment = await self._work.take(command)
-                self._watched.add(run)
-                failpoint("submitter.before_intent")
-                if assignment is None or not await self._work.intend(command, "submit"):
-                    return
-                failpoint("submitter.after_intent")
-                status = await self._launch(assignment, begun=begun)
-            self._in_hand.discard(command)
-            if status is not None:
-                await self._watcher.watch(assignment, status)
+            found = await self._begin(command, begun=begun)
         finally:
-            self._watched.discard(run)
             self._in_hand.discard(command)
-            self._slots.give_back(command.cores)
-            self._fill()
+            if found is None:
+                self._slots.give_back(command.cores)
+                self._fill()
+        if found is not None:
+            await self._hold(command, *found)
+
+    async def _begin(self, command: Command, *, begun: bool) -> tuple[Assignment, RunStatus] | None:
+        """Announce and start a job; None: it does not run, and that is known or reported."""
+        run = (command.job, command.attempt)
+        async with self._lock(command):
+            assignment = await self._work.take(command)
+            failpoint("submitter.before_intent")
+            if assignment is None or not await self._work.intend(command, "submit"):
+                return None
+            failpoint("submitter.after_intent")
+            self._watched.add(run)
+            status = None
+            try:
+                status = await self._launch(assignment, begun=begun)
+            finally:
+                if status is None:
+                    self._watched.discard(run)
+        return (assignment, status) if status is not None else None
 
     async def _launch(self, assignment: Assignment, *, begun: bool) -> RunStatus | None:
         """Start an attempt; give its status when it runs, None when it has been reported on."""
@@ -282,11 +292,9 @@ class Submitter:
         if status.state == "running":
             _log.error("not_ended", job_id=assignment.job.id, pid=status.pid)
             return  # it comes again
-        if status.state == "ended":
-            await self._reporter.ended(assignment, status)
-        else:
-            cancelled = RunStatus(state="ended", cause=Cause.CANCELLED)
-            await self._reporter.ended(assignment, cancelled)
+        if status.state != "ended":
+            status = RunStatus(state="ended", cause=Cause.CANCELLED)
+        await self._reporter.ended(assignment, status)
 
     def _lock(self, command: Command) -> asyncio.Lock:
         return self._locks.setdefault(command.job, asyncio.Lock())

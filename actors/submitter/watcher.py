@@ -71,18 +71,19 @@ class Watcher:
         return assignment, status
 
     async def watch(self, assignment: Assignment, status: RunStatus) -> None:
-        """Wait for the end of a running attempt and report it."""
-        while status.state == "running":
+        """Wait for the end of a running attempt; return when that is reported."""
+        while True:
             try:
                 await self._runs.gone(status)
                 async with self._lock(assignment.command):
-                    status = await self._runs.look_up(assignment.job, assignment.spec)
-                    if status.state != "running":
+                    found = await self._runs.look_up(assignment.job, assignment.spec)
+                    if found.state != "running":
                         failpoint("submitter.before_end_reported")
-                        await self._report_or_doubt(assignment, status)
+                        await self._report_or_doubt(assignment, found)
                         failpoint("submitter.after_end_reported")
+                        return
             except (JobwireError, OSError) as error:
-                # It may run still, so it keeps its cores.
+                # It may run still, or its end is not reported yet: it keeps its cores.
                 _log.warning("look_failed", job_id=assignment.job.id, error=str(error))
                 await asyncio.sleep(_LOOK_S)
 

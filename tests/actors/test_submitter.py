@@ -14,12 +14,18 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from actors.batch_systems.base import RunStatus
+from actors.operations.work import Assignment
 from actors.runtime import failpoints
 from actors.runtime.settings import LocalSite, Settings
+from actors.submitter.actor import Submitter
 from actors.system import FIRST_PRINCIPAL
+from actors.transports.base import Delivery
 from schemas.commands import Command
 from schemas.errors import Unavailable
+from schemas.identifiers import EventId
 from schemas.jobs import Job
 from tests.support.deadlines import until
 from tests.support.service import Service, running
@@ -603,3 +609,44 @@ async def test_a_job_that_is_wider_than_its_site_has_become_fails_and_blocks_nob
 
     assert (ended["cause"], other["state"]) == ("could_not_start", "FINISHED")
     assert "4" in ended["detail"]
+
+
+def _submitter(yard: Yard) -> Submitter:
+    return next(each for each in yard.service.system._actors if isinstance(each, Submitter))
+
+
+async def test_an_end_that_could_not_be_reported_is_reported_again(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reporter = _submitter(yard)._reporter
+    report, failures = reporter.ended, iter([Unavailable("away")])
+
+    async def fail_once(assignment: Assignment, status: RunStatus) -> None:
+        for failure in failures:
+            raise failure
+        await report(assignment, status)
+
+    monkeypatch.setattr(reporter, "ended", fail_once)
+    job = await yard.submit("sh", "-c", "exit 3")
+
+    ended = await yard.wait(job)
+
+    assert (ended["cause"], ended["exit_code"], next(failures, None)) == ("exit_code", 3, None)
+
+
+async def test_a_late_copy_of_a_start_leaves_the_watch_of_the_run_alone(yard: Yard) -> None:
+    job = await yard.script("until [ -e go ]; do sleep 0.02; done")
+    await yard.wait(job, "RUNNING")
+    submitter = _submitter(yard)
+    watch = (await yard.stored(job)).command()
+    assert watch is not None
+    late = replace(watch, kind="Submit", entry=EventId("create"))
+    await until(lambda: (watch.job, 1) in submitter._watched)
+
+    await submitter._put([Delivery(msgspec.msgpack.encode(late))])
+    await until(lambda: late not in submitter._in_hand)
+    watched = (watch.job, 1) in submitter._watched
+    yard.go()
+
+    assert watched
+    assert (await yard.wait(job))["state"] == "FINISHED"
