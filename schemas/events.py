@@ -67,6 +67,10 @@ class Packet(Struct, frozen=True, array_like=True):
 
     version: int
     events: tuple[Event, ...]
+    sender: str = ""
+    """Who wants to hear that it is stored; nobody: empty."""
+    number: int = 0
+    """The sender's own, larger with each packet."""
 
 
 def payload_digest(name: str, canonical_data: bytes) -> bytes:

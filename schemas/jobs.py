@@ -22,6 +22,8 @@ from schemas.specs import Spec
 STARTING_COMMANDS = frozenset({"StageIn", "Submit"})
 #: How long a command may be awaited before it is published again.
 REPUBLISH_S = 10
+#: Longest pause between two publications of the same command.
+LONGEST_REPUBLISH_S = 600
 
 
 class Plan(Struct, frozen=True, array_like=True):
@@ -112,6 +114,8 @@ class Entry(Struct, frozen=True, kw_only=True, array_like=True):
     change: Change
     due: tuple[str, ...] = ()
     """The subscriptions that must be told of it."""
+    moved_in: str = ""
+    """The lifecycle in which the job entered another state by it; empty: it stayed where it was."""
 
 
 class Job(Struct, frozen=True, kw_only=True, array_like=True):

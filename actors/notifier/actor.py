@@ -25,14 +25,14 @@ from actors.notifier.dispatcher import LOOK_S, Dispatcher
 from actors.notifier.endpoints import Endpoints
 from actors.notifier.planner import Planner
 from actors.notifier.retention import Retention
-from actors.operations.deliveries import Deliveries
+from actors.operations.deliveries import ASKED_TOPIC, Deliveries
 from actors.operations.streams import ENTRIES_TOPIC
 from actors.runtime.egress import Egress
 from actors.runtime.settings import Callbacks
 from actors.runtime.tasks import Loop
 from actors.runtime.telemetry import Telemetry
 from actors.stores.base import EventKey, Positioned, Store
-from actors.transports.base import Transport
+from actors.transports.base import Handle, Transport
 from schemas.deliveries import SUBSCRIPTION_HEAD, Delivery
 from schemas.errors import JobwireError, Unavailable
 from schemas.jobs import Entry
@@ -82,6 +82,7 @@ class Notifier:
         self._wake = asyncio.Event()
         self._session: aiohttp.ClientSession | None = None
         self._dispatcher: Dispatcher | None = None
+        self._ears: list[Handle] = []
         self._loops: list[Loop] = []
         self._breaker = Breaker(
             parallel=settings.parallel, each=settings.parallel_per_endpoint, clock=clock
@@ -93,8 +94,10 @@ class Notifier:
     async def start(self) -> None:
         """Begin with what an earlier run has left, and hear what is new."""
         self._dispatcher = dispatcher = self._make_dispatcher()
-        await self._transport.listen(ENTRIES_TOPIC, self._hear)
-        self._deliveries.when_asked(self._asked)
+        self._ears = [
+            await self._transport.listen(ENTRIES_TOPIC, self._hear, self._missed),
+            await self._transport.listen(ASKED_TOPIC, self._asked),
+        ]
         self._loops = [
             Loop("notifier.plan", self._plan),
             Loop("notifier.dispatch", dispatcher.run),
@@ -106,9 +109,11 @@ class Notifier:
 
     async def stop(self) -> None:
         """Start no further tries, and let those in hand end for a moment."""
+        for ear in self._ears:
+            await ear.close()
         for loop in self._loops:
             await loop.stop()
-        self._loops = []
+        self._ears, self._loops = [], []
         if self._dispatcher is not None:
             await self._dispatcher.stop()
             self._dispatcher = None
@@ -167,9 +172,14 @@ class Notifier:
             self._heard += due
         self._wake.set()
 
-    def _asked(self, endpoint: str | None) -> None:
+    def _missed(self) -> None:
+        """Look into the store: something may not have been heard."""
+        self._is_behind = True
+        self._wake.set()
+
+    def _asked(self, _topic: str, endpoint: bytes) -> None:
         """Try at once what somebody has asked for."""
-        self._breaker.forgive(endpoint)
+        self._breaker.forgive(endpoint.decode() or None)
         if self._dispatcher is not None:
             self._dispatcher.look()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from hashlib import blake2b
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from msgspec import structs
 
 from actors.runtime.egress import Egress
 from actors.stores.base import AfterDelivery, DeliveryFilter, Record, Store
+from actors.transports.base import Transport
 from schemas.cursors import Cursors
 from schemas.deliveries import (
     SECRET_HEAD,
@@ -24,7 +26,7 @@ from schemas.deliveries import (
     Subscription,
     check_secret,
 )
-from schemas.errors import NotFound
+from schemas.errors import NotFound, Unavailable
 from schemas.identifiers import JobId
 from schemas.jobs import Job
 from schemas.principals import Principal
@@ -38,8 +40,8 @@ _MOST_RECOVERED, _RECOVERED_AT_ONCE = 10_000, 200
 _decoder = msgspec.msgpack.Decoder(Subscription)
 _encode = msgspec.msgpack.Encoder().encode
 
-OnAsked = Callable[[str | None], None]
-"""Told that somebody asked for deliveries again: of one endpoint, or (None) of several."""
+#: Where it is told that deliveries were asked for again: of one endpoint, or (empty) of several.
+ASKED_TOPIC = "deliveries.asked"
 
 
 class DeliveryPage(NamedTuple):
@@ -65,6 +67,7 @@ class Deliveries:
         identity: bytes,
         egress: Egress,
         clock: Callable[[], datetime],
+        transport: Transport,
     ) -> None:
         """
         Keep subscriptions in a store.
@@ -74,14 +77,15 @@ class Deliveries:
             identity: the installation's: secrets and cursors are made of it.
             egress: judges where a callback may go.
             clock: tells when something was asked for.
+            transport: reaches whoever sends.
 
         """
         self._store = store
         self._identity = identity
         self._egress = egress
         self._clock = clock
+        self._transport = transport
         self._cursors = Cursors(identity)
-        self._listeners: list[OnAsked] = []
 
     async def subscribe(
         self, owner: str, job: JobId, callbacks: Sequence[Callback], digest: bytes
@@ -203,7 +207,7 @@ class Deliveries:
         found = await self._store.redeliver(principal.name, delivery, self._clock())
         if found is None:
             raise _unknown()
-        self._tell(found.endpoint)
+        await self._ask(found.endpoint)
         return found
 
     async def recover(self, principal: Principal, since: datetime) -> Recovered:
@@ -212,22 +216,15 @@ class Deliveries:
         while done < _MOST_RECOVERED:
             some = await self._store.recover(principal.name, since, now, _RECOVERED_AT_ONCE)
             done += some
-            self._tell(None)
+            await self._ask(None)
             if some < _RECOVERED_AT_ONCE:
                 return Recovered(done, is_cut=False)
         return Recovered(done, is_cut=True)
 
-    def when_asked(self, listener: OnAsked) -> None:
-        """
-        Have somebody in this process told at once when deliveries are asked for again.
-
-        In another process they are found in the store a moment later.
-        """
-        self._listeners.append(listener)
-
-    def _tell(self, endpoint: str | None) -> None:
-        for listener in self._listeners:
-            listener(endpoint)
+    async def _ask(self, endpoint: str | None) -> None:
+        """Have whoever sends look at once: it would find in the store a moment later anyway."""
+        with suppress(Unavailable):
+            await self._transport.broadcast(ASKED_TOPIC, (endpoint or "").encode())
 
     def _secret(self, key: str) -> str:
         """Make the secret of a subscription: always the same one, and nobody can guess it."""

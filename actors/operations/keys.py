@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct, structs
 
 from actors.stores.base import Record, Store
-from schemas.errors import Forbidden, NotFound, Unauthorized
+from schemas.errors import Forbidden, Misconfigured, NotFound, Unauthorized
 from schemas.identifiers import Name
 from schemas.principals import ApiKey, Principal, Scope, compose_key, hash_secret, split_key
 
@@ -87,8 +87,7 @@ class Keys:
 
     async def create(self, request: KeyRequest) -> NewKey:
         """Make a key; its text is in the answer and nowhere else."""
-        key_id = "".join(secrets.choice(_ID_ALPHABET) for _ in range(10))
-        secret = secrets.token_urlsafe(24)
+        key_id, secret = make_key()
         now = self._clock()
         key = ApiKey(
             id=key_id,
@@ -101,6 +100,30 @@ class Keys:
         )
         await self._store.put(_KIND, Record(key.principal, key.id, msgspec.json.encode(key)))
         return NewKey(key, compose_key(key_id, secret))
+
+    async def adopt(self, text: str, request: KeyRequest) -> None:
+        """
+        Make a text that was composed elsewhere an API key, unless it is one, or was revoked.
+
+        Raises:
+            Misconfigured: the text is no API key.
+
+        """
+        parts = split_key(text)
+        if parts is None:
+            raise Misconfigured("the first API key is not one: make it with `jobwire secrets make`")
+        key_id, secret = parts
+        key = ApiKey(
+            id=key_id,
+            principal=request.principal,
+            scopes=request.scopes,
+            hash=hash_secret(secret),
+            created=self._clock(),
+            expires=None,
+            label=request.label,
+        )
+        record = Record(key.principal, key.id, msgspec.json.encode(key))
+        await self._store.put(_KIND, record, fresh=True)
 
     async def all(self, after: str, limit: int) -> list[ApiKey]:
         """Give a page of all keys, for administrators; never their text."""
@@ -126,6 +149,12 @@ class Keys:
             await self._store.put(_KIND, Record(record.owner, record.key, msgspec.json.encode(key)))
         self._cache.clear()
         return key
+
+
+def make_key() -> tuple[str, str]:
+    """Give the id and the secret of a new key."""
+    key_id = "".join(secrets.choice(_ID_ALPHABET) for _ in range(10))
+    return key_id, secrets.token_urlsafe(24)
 
 
 def require(principal: Principal, scope: Scope) -> None:

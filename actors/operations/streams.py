@@ -3,7 +3,8 @@ Live entries without a gap: read the store up to its end, then hear what is comm
 
 A subscriber is registered before it reads, so what is committed meanwhile waits for it. One that
 is too slow for its queue loses the queue, not the entries: it reads the store again from where it
-stands.
+stands. So does everybody when the bus may have lost something, and whoever hears nothing for a
+while.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
-from actors.stores.base import Positioned, Store
+from actors.stores.base import Place, Positioned, Store, is_after, moved_to
 from actors.transports.base import Transport
 from schemas.errors import TooManyRequests
 from schemas.identifiers import JobId
@@ -41,11 +42,11 @@ _PAGE = 500
 class Item(NamedTuple):
     """One entry on a stream; the client goes on after `place` when it comes back."""
 
-    place: int
+    place: Place
     entry: Entry
 
 
-Read = Callable[[int], Awaitable[tuple[list[Item], int]]]
+Read = Callable[[Place], Awaitable[tuple[list[Positioned], Place]]]
 """Reads a page after a place; gives where to go on, which is the same place at the end."""
 
 
@@ -64,10 +65,15 @@ class Subscription:
     def offer(self, entries: Sequence[Positioned]) -> None:
         """Put entries before the subscriber; too many at once make it fall behind."""
         if len(self._waiting) + len(entries) > _QUEUE_ENTRIES:
-            self._waiting.clear()
-            self.is_behind = True
+            self.fall_behind()
         elif not self.is_behind:
             self._waiting.extend(entries)
+        self._filled.set()
+
+    def fall_behind(self) -> None:
+        """Have the subscriber read the store again: something may not have been heard."""
+        self._waiting.clear()
+        self.is_behind = True
         self._filled.set()
 
     def close(self) -> None:
@@ -106,7 +112,7 @@ class Streams:
 
     async def start(self, transport: Transport) -> None:
         """Begin to hear."""
-        await transport.listen(ENTRIES_TOPIC, self._hear)
+        await transport.listen(ENTRIES_TOPIC, self._hear, self._missed)
 
     def close(self) -> None:
         """End every stream; clients come back with the place they stand at."""
@@ -125,9 +131,9 @@ class Streams:
         """How many streams are open."""
         return sum(map(len, self._by_owner.values()))
 
-    async def newest(self) -> int:
-        """Give the place after which everything is new."""
-        return await self._store.last_position()
+    async def newest(self, principal: Principal) -> Place:
+        """Give the place after which everything of an owner is new."""
+        return await self._store.newest(principal.name)
 
     async def of_job(
         self, principal: Principal, job: Job, after: int
@@ -138,72 +144,70 @@ class Streams:
         An empty list is a sign of life; the first one says that the stream is registered.
         """
 
-        async def read(place: int) -> tuple[list[Item], int]:
-            page = [
-                Item(entry.seq, entry)
-                for entry in await self._store.history(job.owner, job.id, place, _PAGE)
-            ]
-            return page, page[-1].place if page else place
-
-        def place_of(positioned: Positioned) -> int:
-            return positioned.entry.seq
+        async def read(place: Place) -> tuple[list[Positioned], Place]:
+            page = await self._store.history(job.owner, job.id, place[0], _PAGE)
+            return [Positioned(entry.seq, entry) for entry in page], (
+                (page[-1].seq,) if page else place
+            )
 
         subscription = Subscription(principal.name, job.id)
-        async with aclosing(
-            self._follow(subscription, max(after, job.born - 1), read, place_of)
-        ) as followed:
+        start = (max(after, job.born - 1),)
+        async with aclosing(self._follow(subscription, start, read, gapless=True)) as followed:
             async for items in followed:
                 yield items
                 if items and items[-1].entry.change.deleted is True:
                     return
 
     async def of_owner(
-        self, principal: Principal, after: int | None
+        self, principal: Principal, after: Place | None
     ) -> AsyncGenerator[list[Item], None]:
-        """Follow all jobs of an owner from after a position; None: from now on."""
+        """Follow all jobs of an owner from after a place; None: from now on."""
 
-        async def read(place: int) -> tuple[list[Item], int]:
-            page, end = await self._store.since(principal.name, place, _PAGE)
-            return [Item(positioned.position, positioned.entry) for positioned in page], end
-
-        def place_of(positioned: Positioned) -> int:
-            return positioned.position
+        async def read(place: Place) -> tuple[list[Positioned], Place]:
+            return await self._store.since(principal.name, place, _PAGE)
 
         subscription = Subscription(principal.name, None)
-        start = await self._store.last_position() if after is None else after
-        async with aclosing(self._follow(subscription, start, read, place_of)) as followed:
+        start = await self._store.newest(principal.name) if after is None else after
+        gapless = self._store.is_gapless
+        async with aclosing(self._follow(subscription, start, read, gapless=gapless)) as followed:
             async for items in followed:
                 yield items
 
     async def _follow(
         self,
         subscription: Subscription,
-        place: int,
+        place: Place,
         read: Read,
-        place_of: Callable[[Positioned], int],
+        *,
+        gapless: bool,
     ) -> AsyncGenerator[list[Item], None]:
         self._register(subscription)
         try:
             yield []  # registered: from here on nothing is missed
+            heard: Sequence[Positioned] = ()
             while True:
                 subscription.is_behind = False
-                while True:
-                    items, end = await read(place)
-                    if items:
-                        yield items
-                    if end == place:
-                        break
+                async for page, end in _pages(read, place):
+                    if page:
+                        yield _items(place, page)
                     place = end
+                # Heard, but gone from the store since: the end of a deleted job.
+                if items := _items(place, heard):
+                    place = items[-1].place
+                    yield items
                 while not subscription.is_behind:
                     taken = await subscription.take()
                     if taken is None:
                         return
-                    fresh = [
-                        Item(place_of(each), each.entry) for each in taken if place_of(each) > place
-                    ]
-                    place = fresh[-1].place if fresh else place
-                    if fresh or not taken:
-                        yield fresh
+                    heard = taken
+                    if gapless and not _are_next(place, heard):
+                        break  # one was not heard, or is told of later: the store has it
+                    items = _items(place, heard)
+                    place = items[-1].place if items else place
+                    if items or not heard:
+                        yield items
+                    if not heard:
+                        break  # quiet for long: the store says whether something was not heard
         finally:
             self._forget(subscription)
 
@@ -234,8 +238,47 @@ class Streams:
         for owner, entries in heard.items():
             for subscription in self._by_owner.get(owner, ()):
                 job = subscription.job
-                matching = (
-                    entries if job is None else [each for each in entries if each.entry.job == job]
-                )
+                matching = entries if job is None else _of_job(job, entries)
                 if matching:
                     subscription.offer(matching)
+
+    def _missed(self) -> None:
+        for subscriptions in self._by_owner.values():
+            for subscription in subscriptions:
+                subscription.fall_behind()
+
+
+def _of_job(job: JobId, entries: Sequence[Positioned]) -> list[Positioned]:
+    """Give the entries of one job, each at its seq: a job's stream has one lane."""
+    return [Positioned(each.entry.seq, each.entry) for each in entries if each.entry.job == job]
+
+
+async def _pages(read: Read, place: Place) -> AsyncGenerator[tuple[list[Positioned], Place], None]:
+    """Read page after page up to the end, each with the place behind it."""
+    while True:
+        page, end = await read(place)
+        if end == place:
+            return
+        yield page, end
+        place = end
+
+
+def _are_next(place: Place, entries: Sequence[Positioned]) -> bool:
+    """Say whether nothing is left out between a place and entries that come after it."""
+    for each in entries:
+        if is_after(place, each):
+            last = place[each.lane] if each.lane < len(place) else 0
+            if each.position != last + 1:
+                return False
+            place = moved_to(place, each)
+    return True
+
+
+def _items(place: Place, entries: Sequence[Positioned]) -> list[Item]:
+    """Give what comes after a place, each with the place behind it."""
+    items = []
+    for each in entries:
+        if is_after(place, each):
+            place = moved_to(place, each)
+            items.append(Item(place, each.entry))
+    return items

@@ -8,8 +8,8 @@ counter, so that a command that is carried out twice, by whomever, reports the s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import AsyncGenerator, Callable
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -17,13 +17,13 @@ import msgspec
 import structlog
 
 from actors.operations.events import Events
-from actors.stores.base import Store
+from actors.stores.base import Awaited, Store
 from schemas.codec import canonical
-from schemas.commands import Command
+from schemas.commands import Command, CommandKind
 from schemas.errors import Unavailable
 from schemas.events import Event, payload_digest
 from schemas.identifiers import RESERVED_ID, EventId, JobId
-from schemas.jobs import Birth, Job
+from schemas.jobs import LONGEST_REPUBLISH_S, Birth, Job
 from schemas.lifecycle import Role
 from schemas.specs import Spec
 from schemas.tokens import Keyring, mint_token, sign
@@ -34,6 +34,8 @@ _log = structlog.get_logger()
 _OUTCOME_S = 5.0
 #: First and longest pause before a report is sent again.
 _PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+#: Jobs of one look.
+_PAGE = 500
 
 
 class Assignment(NamedTuple):
@@ -65,6 +67,36 @@ class Work:
             return None
         spec = await self.spec(job)
         return Assignment(command, job, spec) if spec is not None else None
+
+    async def recall(self, queue: str) -> AsyncGenerator[Command, None]:
+        """
+        Give the commands of a queue that are awaited now: what an earlier process had taken.
+
+        What runs comes first, so that it is found again before anything starts in its place.
+        """
+        async for command in self._awaited(queue, lambda kind: kind == "Watch"):
+            yield command
+        async for command in self._awaited(queue, lambda kind: kind != "Watch"):
+            yield command
+
+    async def _awaited(
+        self, queue: str, is_meant: Callable[[CommandKind], bool]
+    ) -> AsyncGenerator[Command, None]:
+        now = self._clock()
+        # A command that was published often is due again only much later.
+        until = now + timedelta(seconds=LONGEST_REPUBLISH_S)
+        after: Awaited | None = None
+        while True:
+            page = await self._store.outstanding(until, after, _PAGE)
+            for each in page:
+                command = each.job.command()
+                if command is None or command.queue != queue or not is_meant(command.kind):
+                    continue
+                if command.since is not None and command.since <= now:
+                    yield command
+            if len(page) < _PAGE:
+                return
+            after = page[-1]
 
     async def spec(self, job: Job) -> Spec | None:
         """Give what a job was asked to be; None: it runs elsewhere."""

@@ -14,10 +14,10 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
-import msgspec
 import structlog
 
 from actors.filesystems.base import FileSystem, Place
+from actors.operations.orders import Orders
 from actors.operations.roots import Roots
 from actors.operations.work import Assignment, Work
 from actors.runtime.failpoints import failpoint
@@ -29,14 +29,13 @@ from actors.stager.ending import end_of, shortened
 from actors.stager.haul import Haul
 from actors.stager.plan import Bounds, Line
 from actors.stager.turns import Turns
-from actors.transports.base import Delivery, Transport
+from actors.transports.base import Transport
 from schemas.commands import Command
 from schemas.errors import JobwireError
 from schemas.identifiers import EventId, JobId
 from schemas.specs import Cause
 
 _log = structlog.get_logger()
-_decoder = msgspec.msgpack.Decoder(Command)
 
 QUEUE = "commands.stager"
 #: Pauses before further tries of a copy that failed for want of space or the like.
@@ -62,7 +61,7 @@ class Stager:
         look_s: float = _LOOK_S,
     ) -> None:
         """Copy between the roots of a job's owner and its sandbox."""
-        self._transport = transport
+        self._orders = Orders(transport, work, QUEUE)
         self._work = work
         self._sites = sites
         self._roots = roots
@@ -76,30 +75,25 @@ class Stager:
         self._loops = [Loop(f"stager.{n}", self._run) for n in range(settings.parallel)]
 
     async def start(self) -> None:
-        """Begin to take commands."""
+        """Take what an earlier process has left, then what comes."""
         for loop in self._loops:
             loop.start()
-        await self._transport.consume(QUEUE, self._put)
+        await self._orders.open(self._accept)
 
     async def stop(self) -> None:
         """Leave what is in hand; nothing half stays, and the next start begins it anew."""
+        await self._orders.close()
         await asyncio.gather(*(loop.stop() for loop in self._loops))
 
     def missing(self) -> str | None:
         """Name what is missing."""
         return "stager" if any(loop.failing for loop in self._loops) else None
 
-    async def _put(self, deliveries: Sequence[Delivery]) -> None:
-        for delivery in deliveries:
-            try:
-                command = _decoder.decode(delivery.body)
-            except msgspec.DecodeError as error:
-                _log.error("command_not_read", error=str(error))
-                continue
-            if (key := _key(command)) not in self._in_hand:
-                self._in_hand.add(key)
-                self._waiting.wait(command)
-                self._ready.release()
+    def _accept(self, command: Command) -> None:
+        if (key := _key(command)) not in self._in_hand:
+            self._in_hand.add(key)
+            self._waiting.wait(command)
+            self._ready.release()
 
     async def _run(self) -> None:
         while True:

@@ -7,56 +7,76 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import NamedTuple
 
-import msgspec
 import structlog
 
-from actors.operations.streams import ENTRIES_TOPIC
 from actors.runtime.failpoints import failpoint
 from actors.runtime.tasks import Loop
 from actors.runtime.telemetry import Telemetry
 from actors.state_manager.batch import Settled, Settler
-from actors.stores.base import Positioned
+from actors.state_manager.sharing import Sharing
+from actors.state_manager.teller import Teller
+from actors.stores.base import Positioned, Store
 from actors.transports.base import Delivery, Transport
 from schemas.codec import decode_packet
 from schemas.errors import JobwireError, Malformed, Unavailable
-from schemas.events import Event
-from schemas.jobs import Job
+from schemas.events import Event, Packet
 
 _log = structlog.get_logger()
-_encode = msgspec.msgpack.Encoder().encode
 
 #: Events from which on a batch takes no further packet.
 BATCH_EVENTS = 1_000
 
 
 class _Taken(NamedTuple):
-    """Deliveries in hand, and the future that acknowledges them."""
+    """Deliveries of a queue in hand, and the future that acknowledges them."""
 
+    queue: str
     deliveries: Sequence[Delivery]
     committed: asyncio.Future[None]
 
 
 class _Decoded(NamedTuple):
-    """The same with their events."""
+    """The same as packets."""
 
-    deliveries: Sequence[Delivery]
-    events: list[Event]
+    packets: list[Packet]
+    redelivered: bool
     committed: asyncio.Future[None]
 
 
 class StateManager:
-    """The only writer of jobs: one loop settles the events of all shards, batch after batch."""
+    """The only writer of jobs: one loop settles the events of its shards, batch after batch."""
 
     name = "state_manager"
 
     def __init__(
-        self, transport: Transport, settler: Settler, telemetry: Telemetry, shards: int
+        self,
+        *,
+        transport: Transport,
+        store: Store,
+        settler: Settler,
+        telemetry: Telemetry,
+        shards: int,
+        holder: str = "",
     ) -> None:
-        """Consume `shards` event queues of a transport."""
+        """
+        Consume event queues of a transport.
+
+        Args:
+            transport: where the queues are.
+            store: where leases are.
+            settler: commits batches.
+            telemetry: counts.
+            shards: how many queues there are.
+            holder: a name unlike that of all others that share them; empty: there are no others.
+
+        """
         self._transport = transport
         self._settler = settler
         self._telemetry = telemetry
-        self._shards = shards
+        self._teller = Teller(transport, telemetry)
+        self._sharing = Sharing(
+            transport=transport, store=store, shards=shards, holder=holder, take=self._take
+        )
         self._inbox: list[_Taken] = []
         self._filled = asyncio.Event()
         self._loop = Loop(self.name, self._run)
@@ -65,23 +85,24 @@ class StateManager:
     async def start(self) -> None:
         """Start the loop, then take from the queues."""
         self._loop.start()
-        for shard in range(self._shards):
-            await self._transport.consume(f"events.{shard}", self._take)
+        await self._sharing.start()
         self._started = True
 
     async def stop(self) -> None:
-        """Stop the loop; the transport was stopped before, so nothing is in hand."""
+        """Finish what is in hand, give the shards up, and stop the loop."""
+        if self._started:
+            await self._sharing.stop()
+            self._started = False
         await self._loop.stop()
-        self._started = False
 
     def missing(self) -> str | None:
         """Name what is missing."""
         return None if self._started and not self._loop.failing else "state manager"
 
-    async def _take(self, deliveries: Sequence[Delivery]) -> None:
+    async def _take(self, queue: str, deliveries: Sequence[Delivery]) -> None:
         """Hold deliveries until they are committed."""
         committed = asyncio.get_running_loop().create_future()
-        self._inbox.append(_Taken(deliveries, committed))
+        self._inbox.append(_Taken(queue, deliveries, committed))
         self._filled.set()
         await committed
 
@@ -93,28 +114,60 @@ class StateManager:
             in_hand = taken
             try:
                 while taken:
-                    batch, taken = _cut(taken)
+                    batch, taken = await self._cut(taken)
                     await self._settle(batch)
             finally:
                 _give_back(in_hand)
 
+    async def _cut(self, taken: Sequence[_Taken]) -> tuple[list[_Decoded], list[_Taken]]:
+        """Decode as many deliveries as make a batch; give the rest back."""
+        batch: list[_Decoded] = []
+        count = 0
+        for index, each in enumerate(taken):
+            if count >= BATCH_EVENTS:
+                return batch, list(taken[index:])
+            try:
+                packets = await self._read(each)
+            except Unavailable as error:
+                # Not acknowledged: it stays with the transport, and its neighbours go on.
+                each.committed.set_exception(error)
+                continue
+            redelivered = any(delivery.redelivered for delivery in each.deliveries)
+            count += sum(len(packet.events) for packet in packets)
+            batch.append(_Decoded(packets, redelivered, each.committed))
+        return batch, []
+
+    async def _read(self, taken: _Taken) -> list[Packet]:
+        """Decode deliveries; set aside what is no packet, or one that a newer release wrote."""
+        packets = []
+        for delivery in taken.deliveries:
+            try:
+                packets.append(decode_packet(delivery.body))
+            except Malformed as error:
+                _log.error("packet_not_read", queue=taken.queue, error=error.detail)
+                if self._transport.confirms_when_handled:
+                    raise Unavailable(error.detail, retry_after_s=5) from error
+                await self._transport.set_aside(taken.queue, delivery, error.detail)
+        return packets
+
     async def _settle(self, batch: Sequence[_Decoded]) -> None:
         started = perf_counter()
-        events = [event for taken in batch for event in taken.events]
-        redelivered = any(each.redelivered for taken in batch for each in taken.deliveries)
+        packets = [packet for each in batch for packet in each.packets]
+        events = [event for packet in packets for event in packet.events]
+        redelivered = any(each.redelivered for each in batch)
         try:
             settled = await self._settle_or_isolate(events, redelivered=redelivered)
         except JobwireError as error:
             # Not acknowledged: the transport tells the senders, or delivers again.
             _log.warning("batch_not_committed", events=len(events), error=error.detail)
-            for taken in batch:
-                taken.committed.set_exception(error)
+            for each in batch:
+                each.committed.set_exception(error)
             return
         failpoint("state.after_commit")
-        await self._tell(settled)
+        await self._teller.tell(settled, packets)
         failpoint("state.before_ack")
-        for taken in batch:
-            taken.committed.set_result(None)
+        for each in batch:
+            each.committed.set_result(None)
         self._count(events, settled, perf_counter() - started)
 
     async def _settle_or_isolate(self, events: Sequence[Event], *, redelivered: bool) -> Settled:
@@ -147,24 +200,6 @@ class StateManager:
             await self._settler.set_aside(event)
             return await self._settler.settle([event], redelivered=True)
 
-    async def _tell(self, settled: Settled) -> None:
-        """
-        Publish what was committed. Best effort: a blocked bus never stops commits.
-
-        Whatever is lost here is found again in the store.
-        """
-        try:
-            if settled.entries:
-                await self._transport.broadcast(ENTRIES_TOPIC, _encode(settled.entries))
-            for job in settled.awaiting:
-                await publish_awaited(self._transport, self._telemetry, job)
-        except Unavailable as error:
-            _log.warning("not_published", entries=len(settled.entries), error=error.detail)
-        failpoint("state.before_reply")
-        for event, outcome in settled.outcomes:
-            if event.reply is not None:
-                await self._transport.reply(event.reply, _encode(outcome))
-
     def _count(self, events: Sequence[Event], settled: Settled, seconds: float) -> None:
         telemetry = self._telemetry
         applied = sum(positioned.entry.applied for positioned in settled.entries)
@@ -179,33 +214,6 @@ class StateManager:
         telemetry.batch_events.observe(len(events))
         telemetry.batch_seconds.observe(seconds)
         _log_transitions(settled.entries)
-
-
-async def publish_awaited(transport: Transport, telemetry: Telemetry, job: Job) -> None:
-    """Publish the command that a job awaits; its worker drops what is not awaited any more."""
-    command = job.command()
-    if command is not None:
-        await transport.send(command.queue, [_encode(command)])
-        telemetry.commands_sent.labels(command.kind).inc()
-
-
-def _cut(taken: Sequence[_Taken]) -> tuple[list[_Decoded], list[_Taken]]:
-    """Decode as many deliveries as make a batch; give the rest back."""
-    batch: list[_Decoded] = []
-    count = 0
-    for index, (deliveries, committed) in enumerate(taken):
-        if count >= BATCH_EVENTS:
-            return batch, list(taken[index:])
-        try:
-            events = [event for each in deliveries for event in decode_packet(each.body).events]
-        except Malformed as error:
-            # Not acknowledged: it stays with the transport, and its neighbours go on.
-            _log.error("packet_not_read", error=error.detail)
-            committed.set_exception(Unavailable(error.detail, retry_after_s=5))
-            continue
-        count += len(events)
-        batch.append(_Decoded(deliveries, events, committed))
-    return batch, []
 
 
 def _give_back(taken: Sequence[_Taken]) -> None:

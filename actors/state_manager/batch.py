@@ -223,7 +223,7 @@ class Settler:
                     moved=work.moved | plan.moved,
                 )
             )
-            self._remember(plan.entries[: committed.stored], committed.last_position, work)
+            self._remember(committed.stored, work)
             if committed.conflict is not None:
                 work.ask = True
                 work.stale |= {entry.job for entry in plan.entries}
@@ -232,11 +232,11 @@ class Settler:
         work.final, work.outside = jobs, []
         return True
 
-    def _remember(self, stored: Sequence[Entry], last_position: int, work: _Work) -> None:
-        first = last_position - len(stored) + 1
-        for offset, entry in enumerate(stored):
+    def _remember(self, stored: Sequence[Positioned], work: _Work) -> None:
+        for positioned in stored:
+            entry = positioned.entry
             work.mine[EventKey(entry.job, entry.id)] = entry
-            work.positions.append(Positioned(first + offset, entry))
+        work.positions += stored
 
     def _settled(
         self,

@@ -113,6 +113,8 @@ def entry_of(job: Job | None, event: Event, keep: Keep, lifecycle: Lifecycle) ->
     owner = birth.owner if isinstance(birth, Struct) else job.owner if job else ""
     interests = birth.interests if isinstance(birth, Struct) else job.interests if job else ()
     outcome = lifecycle.states[keep.state].outcome
+    is_elsewhere = job is None or job.deleted or keep.state != job.state
+    moved = keep.reason is None and is_elsewhere
     return Entry(
         job=event.job,
         owner=owner,
@@ -129,21 +131,23 @@ def entry_of(job: Job | None, event: Event, keep: Keep, lifecycle: Lifecycle) ->
         occurred=event.occurred,
         digest=event.digest,
         change=keep.change,
-        due=_due(job, event, keep, interests, outcome) if interests else (),
+        due=_due(event, keep, interests, outcome, moved=moved) if interests else (),
+        moved_in=lifecycle.name if moved else "",
     )
 
 
 def _due(
-    job: Job | None,
     event: Event,
     keep: Keep,
     interests: tuple[Interest, ...],
     outcome: JobOutcome | None,
+    *,
+    moved: bool,
 ) -> tuple[str, ...]:
     """Name the subscriptions that must be told of an entry."""
     if keep.reason is not None:
         return ()
-    entered = keep.state if job is None or job.deleted or keep.state != job.state else None
+    entered = keep.state if moved else None
     return tuple(
         each.subscription
         for each in interests

@@ -17,14 +17,13 @@ import structlog
 from actors.operations.tables import LifecycleTables
 from actors.runtime.tasks import Loop
 from actors.runtime.telemetry import Telemetry
-from actors.state_manager.actor import publish_awaited
+from actors.state_manager.teller import publish_awaited
 from actors.stores.base import Awaited, Store
 from actors.transports.base import Transport
-from schemas.commands import CommandKind
 from schemas.errors import Unavailable
 from schemas.events import Event, payload_digest
 from schemas.identifiers import RESERVED_ID, EventId
-from schemas.jobs import REPUBLISH_S, Job
+from schemas.jobs import LONGEST_REPUBLISH_S, REPUBLISH_S, Job
 from schemas.lifecycle import Facts, Lifecycle, next_state
 from schemas.tokens import Keyring, sign
 
@@ -32,8 +31,6 @@ _log = structlog.get_logger()
 
 #: Jobs of one look.
 _PAGE = 500
-#: Longest pause between two publications of the same command; a start looks that far ahead.
-_LONGEST_PAUSE_S = 600.0
 
 Post = Callable[[Event], Awaitable[None]]
 Clock = Callable[[], datetime]
@@ -68,8 +65,7 @@ class Reaper:
         self._loop = Loop(self.name, self._run)
 
     async def start(self) -> None:
-        """Publish what was awaited when the process last ended, then keep looking."""
-        await self.republish(everything=True)
+        """Keep looking."""
         self._loop.start()
 
     async def stop(self) -> None:
@@ -87,44 +83,24 @@ class Reaper:
             ended += await self._look_at(job)
         return ended
 
-    async def republish(self, *, everything: bool = False) -> int:
+    async def republish(self) -> int:
         """
         Publish the commands whose moment has come; give their number.
 
         A command that stays unanswered is published again after pauses that grow with its age, so
         ten thousand jobs that wait for a slot cost next to nothing.
-
-        Args:
-            everything: publish all that is awaited now, however lately it was published: what the
-                bus held before the start of this process is gone.
-
         """
-        if not everything:
-            return await self._walk(self._clock(), lambda _: True, put_off=True)
-        until = self._clock() + timedelta(seconds=_LONGEST_PAUSE_S)
-        # What runs is found again before anything new starts in its place.
-        found = await self._walk(until, lambda kind: kind == "Watch", put_off=False)
-        return found + await self._walk(until, lambda kind: kind != "Watch", put_off=False)
-
-    async def _walk(
-        self, until: datetime, is_meant: Callable[[CommandKind], bool], *, put_off: bool
-    ) -> int:
-        """Publish, page by page, what is to be published until a moment and may be now."""
         now, published = self._clock(), 0
         after: Awaited | None = None
         while True:
-            page = await self._store.outstanding(until, after, _PAGE)
+            page = await self._store.outstanding(now, after, _PAGE)
             ready = [
                 each.job
                 for each in page
-                if (awaited := each.job.outstanding)
-                and awaited.since <= now
-                and is_meant(awaited.kind)
+                if (awaited := each.job.outstanding) and awaited.since <= now
             ]
-            for job in ready:
-                await publish_awaited(self._transport, self._telemetry, job)
-            if put_off:  # a walk that looks ahead would meet again what it has put off
-                await self._store.postpone([(job, _again_at(job, now)) for job in ready])
+            await publish_awaited(self._transport, self._telemetry, ready)
+            await self._store.postpone([(job, _again_at(job, now)) for job in ready])
             published += len(ready)
             if len(page) < _PAGE:
                 return published
@@ -178,7 +154,7 @@ def _since(job: Job) -> datetime:
 def _again_at(job: Job, now: datetime) -> datetime:
     """Give the moment of the next publication: as long from now as the command has waited."""
     waited_s = (now - _since(job)).total_seconds()
-    return now + timedelta(seconds=min(max(waited_s, REPUBLISH_S), _LONGEST_PAUSE_S))
+    return now + timedelta(seconds=min(max(waited_s, REPUBLISH_S), LONGEST_REPUBLISH_S))
 
 
 def stale_event_of(job: Job, lifecycle: Lifecycle) -> str | None:

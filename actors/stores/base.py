@@ -13,7 +13,9 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
+from actors.stores.leases import Leases
 from actors.stores.outbox import AfterDelivery, DeliveryFilter, EventKey, Outbox
+from actors.stores.places import Place, Positioned, is_after, moved_to
 from schemas.identifiers import EventId, JobId
 from schemas.jobs import Entry, Job, Refusal
 from schemas.lifecycle import JobOutcome
@@ -29,10 +31,13 @@ __all__ = [
     "EventKey",
     "JobFilter",
     "Known",
+    "Place",
     "Positioned",
     "Record",
     "Store",
     "View",
+    "is_after",
+    "moved_to",
 ]
 
 
@@ -77,27 +82,14 @@ class Commit(Struct, frozen=True, kw_only=True):
 class Committed(Struct, frozen=True):
     """What became of a commit."""
 
-    stored: int
-    """How many of the entries are in the history now: the first so many."""
+    stored: Sequence[Positioned]
+    """The entries that are in the history now: the first so many of the commit."""
     conflict: EventKey | None = None
     """
     The first entry that was not stored: its id or its seq was taken.
 
     Look again and plan anew.
     """
-    last_position: int = 0
-    """
-    Where the last stored entry stands in the order of all entries.
-
-    Those before it directly before.
-    """
-
-
-class Positioned(Struct, frozen=True, array_like=True):
-    """An entry and its place in the order of all entries."""
-
-    position: int
-    entry: Entry
 
 
 class JobFilter(Struct, frozen=True, kw_only=True):
@@ -146,8 +138,15 @@ class Record(Struct, frozen=True):
     body: bytes
 
 
-class Store(Outbox, Protocol):
+class Store(Outbox, Leases, Protocol):
     """Keeps everything; a write that returned is on disk."""
+
+    is_gapless: bool
+    """
+    Whether the positions of one owner in one lane are 1, 2, 3 and so on.
+
+    Then a reader that hears of the entries sees when it has not heard of one.
+    """
 
     async def open(self) -> None:
         """
@@ -200,16 +199,16 @@ class Store(Outbox, Protocol):
     async def entry(self, owner: str, job: JobId, seq: int) -> Entry | None:
         """Give one entry of a job."""
 
-    async def since(self, owner: str, position: int, limit: int) -> tuple[list[Positioned], int]:
+    async def since(self, owner: str, place: Place, limit: int) -> tuple[list[Positioned], Place]:
         """
-        Give an owner's entries above a position in the order of all, and where to go on.
+        Give an owner's entries after a place, each lane in its order, and where to go on.
 
         The page may be short, or empty, before the end is reached; the end is reached when the
-        position to go on from is the one that was given.
+        place to go on from is the one that was given.
         """
 
-    async def last_position(self) -> int:
-        """Give the position of the newest entry."""
+    async def newest(self, owner: str) -> Place:
+        """Give the place after which everything of an owner is new."""
 
     async def count(self, owner: str) -> list[Count]:
         """Count an owner's jobs by lifecycle and state."""
@@ -260,3 +259,15 @@ class Store(Outbox, Protocol):
 
     async def drop(self, kind: str, owner: str, key: str) -> bool:
         """Remove a record; say whether it was there."""
+
+    async def forget(self, before: datetime, limit: int) -> int:
+        """
+        Remove whole jobs that ended or were deleted before a moment, the oldest first.
+
+        Their entries and tombstones go too; one that still awaits a command, or of which somebody
+        must still be told, stays.
+
+        Returns:
+            The number of jobs that were removed.
+
+        """

@@ -9,14 +9,14 @@ again whoever died meanwhile, and runs once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from weakref import WeakValueDictionary
 
-import msgspec
 import structlog
 
 from actors.batch_systems.base import RunStatus
+from actors.operations.orders import Orders
 from actors.operations.work import Assignment, Work
 from actors.runtime.failpoints import failpoint
 from actors.runtime.secrets import JobSecrets
@@ -27,14 +27,13 @@ from actors.submitter.reporter import Reporter
 from actors.submitter.runs import Runs
 from actors.submitter.slots import Slots
 from actors.submitter.watcher import Watcher
-from actors.transports.base import Delivery, Transport
+from actors.transports.base import Transport
 from schemas.commands import Command
 from schemas.errors import JobwireError
 from schemas.identifiers import JobId
 from schemas.specs import Cause
 
 _log = structlog.get_logger()
-_decoder = msgspec.msgpack.Decoder(Command)
 
 #: Looks and cancels that run at a time, beside the starts, which the slots bound.
 _AT_A_TIME = 64
@@ -61,8 +60,7 @@ class Submitter:
     ) -> None:
         """Serve a site; jobs report to the service at `url`."""
         self.name = f"submitter.{site.name}"
-        self._queue = f"commands.site.{site.name}"
-        self._transport = transport
+        self._orders = Orders(transport, work, f"commands.site.{site.name}")
         self._work = work
         self._runs = Runs(
             site=site, work=work, secrets=secrets, settings=settings, url=url, began=clock()
@@ -88,14 +86,15 @@ class Submitter:
         self._started = False
 
     async def start(self) -> None:
-        """Begin to take commands; those that are awaited come again."""
+        """Take what an earlier process has left, then what comes."""
         self._started = True
         self._turns.start()
-        await self._transport.consume(self._queue, self._put)
+        await self._orders.open(self._accept)
 
     async def stop(self) -> None:
         """Leave everything as it is: what runs, runs on, and is found again."""
         self._started = False
+        await self._orders.close()
         await self._turns.stop()
         tasks = list(self._tasks)
         for task in tasks:
@@ -105,23 +104,16 @@ class Submitter:
 
     def missing(self) -> str | None:
         """Name what is missing."""
-        return None if self._started else self.name
+        return None if self._orders.is_open else self.name
 
-    async def _put(self, deliveries: Sequence[Delivery]) -> None:
-        if not self._started:
-            return  # stopping: they come again after the next start
-        for delivery in deliveries:
-            try:
-                command = _decoder.decode(delivery.body)
-            except msgspec.DecodeError as error:
-                _log.error("command_not_read", error=str(error))
-                continue
-            if command in self._in_hand or self._is_watched(command):
-                continue
-            self._in_hand.add(command)
-            if command.kind != "Cancel" and self._runs.is_from_before(command):
-                self._slots.expect(command)  # it may run already
-            self._spawn(self._carry_out(command), command)
+    def _accept(self, command: Command) -> None:
+        """Take a command into hand; one that is taken when the process stops comes again."""
+        if not self._started or command in self._in_hand or self._is_watched(command):
+            return
+        self._in_hand.add(command)
+        if command.kind != "Cancel" and self._runs.is_from_before(command):
+            self._slots.expect(command)  # it may run already
+        self._spawn(self._carry_out(command), command)
 
     def _carry_out(self, command: Command) -> Coroutine[None, None, None]:
         match command.kind:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -13,6 +13,10 @@ class Delivery(Struct, frozen=True):
 
     body: bytes
     redelivered: bool = False
+    """It may have been handed out before."""
+    message_id: str | None = None
+    content_type: str | None = None
+    headers: Mapping[str, object] = {}
 
 
 Handler = Callable[[Sequence[Delivery]], Awaitable[None]]
@@ -22,18 +26,42 @@ Listener = Callable[[str, bytes], None]
 """Hears a broadcast; called in order, must not block."""
 
 
+class Handle(Protocol):
+    """Something that was begun, and can be ended."""
+
+    async def close(self) -> None:
+        """
+        End it; may be called twice.
+
+        A consumer hands out nothing more and acknowledges the batch in hand when its handler has
+        returned; what it had not handed out goes to the next consumer, in its place.
+        """
+
+
 class Transport(Protocol):
     """
     A bus that keeps what is sent to a queue and repeats what was not acknowledged.
 
-    A message may be delivered more than once and never out of order within one queue.
+    A message may be delivered more than once and never out of order within one queue. Queues are
+    named `events.<shard>` (packets of events), `commands.<worker>` (orders) and `events.in`
+    (single events of other systems); whoever consumes or sends needs nothing to be declared.
     """
 
+    confirms_when_handled: bool
+    """Whether `send` to an event queue returns only when its handler has."""
+
     async def open(self) -> None:
-        """Connect and declare; return when messages can be sent."""
+        """
+        Begin to connect; return at once where that takes others.
+
+        Until there is a connection `missing` says so, and what is sent is refused.
+        """
 
     async def close(self) -> None:
         """Hand out nothing more, let running handlers end, and disconnect."""
+
+    def missing(self) -> str | None:
+        """Say why nothing can be sent now; None: it can."""
 
     async def send(self, queue: str, messages: Sequence[bytes]) -> None:
         """
@@ -44,14 +72,55 @@ class Transport(Protocol):
 
         """
 
-    async def consume(self, queue: str, handler: Handler) -> None:
-        """Start handing the queue's messages to the one handler, batch after batch."""
+    async def consume(self, queue: str, handler: Handler) -> Handle:
+        """
+        Hand the queue's messages to a handler, batch after batch, until the handle is closed.
+
+        One handler at a time gets the messages of a queue, whichever process it is in. When it
+        raises, the batch is handed out again after a pause, to it or to the next.
+        """
+
+    async def set_aside(self, queue: str, delivery: Delivery, reason: str) -> None:
+        """
+        Keep a message that can never be handled where people find it, with the reason.
+
+        Its handler calls this, and acknowledges it like the others by returning.
+
+        Raises:
+            Unavailable: it could not be put there; hand the batch back by raising.
+
+        """
 
     async def broadcast(self, topic: str, message: bytes) -> None:
-        """Tell everyone who listens now; kept for nobody."""
+        """
+        Tell everyone who listens now; kept for nobody.
 
-    async def listen(self, pattern: str, listener: Listener) -> None:
-        """Hear broadcasts of one topic; `prefix.*` stands for all that begin with `prefix.`."""
+        Raises:
+            Unavailable: it was told to nobody.
+
+        """
+
+    async def listen(
+        self, pattern: str, listener: Listener, missed: Callable[[], None] | None = None
+    ) -> Handle:
+        """
+        Hear broadcasts of one topic; `prefix.*` stands for all that begin with `prefix.`.
+
+        Args:
+            pattern: the topic, or `prefix.*`.
+            listener: called for each in the order of its sender.
+            missed: called when broadcasts may have been lost, such as after a broken connection.
+
+        """
+
+    async def announce(self, topic: str, message: bytes) -> None:
+        """
+        Tell other systems, who listen on the bus themselves; best effort, kept for nobody here.
+
+        Raises:
+            Unavailable: it was told to nobody.
+
+        """
 
     async def reply(self, address: str, message: bytes) -> None:
         """Tell the one listener of an address; lost when it has gone."""

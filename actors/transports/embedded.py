@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
-from actors.transports.base import Delivery, Handler, Listener
+from actors.transports.base import Delivery, Handle, Handler, Listener
 from schemas.errors import Unavailable
 
 _log = structlog.get_logger()
@@ -26,14 +26,19 @@ _QUEUE_LIMIT = 10_000
 #: Messages of one batch.
 _BATCH = 8
 
+_Waiting = tuple[bytes, asyncio.Future[None]]
+"""A message, and the future of its sender."""
+
 
 class EmbeddedTransport:
     """A bus for actors that share one event loop."""
 
+    confirms_when_handled = True
+
     def __init__(self) -> None:
         """Make a bus without queues; they come with their first use."""
         self._queues: dict[str, _Queue] = {}
-        self._listeners: list[tuple[str, _Ear]] = []
+        self._ears: list[_Ear] = []
         self._open = False
 
     async def open(self) -> None:
@@ -45,8 +50,12 @@ class EmbeddedTransport:
         self._open = False
         for queue in self._queues.values():
             await queue.close()
-        for _, ear in self._listeners:
+        for ear in list(self._ears):
             await ear.close()
+
+    def missing(self) -> str | None:
+        """Say whether the bus takes messages."""
+        return None if self._open else "bus: closed"
 
     async def send(self, queue: str, messages: Sequence[bytes]) -> None:
         """
@@ -61,19 +70,32 @@ class EmbeddedTransport:
             for each in handled:
                 await each
 
-    async def consume(self, queue: str, handler: Handler) -> None:
+    async def consume(self, queue: str, handler: Handler) -> Handle:
         """Start handing the queue's messages to a handler, batch after batch."""
-        self._queue(queue).serve(handler)
+        consumer = _Consumer(self._queue(queue), handler)
+        consumer.start()
+        return consumer
+
+    async def set_aside(self, queue: str, delivery: Delivery, reason: str) -> None:
+        """Write the message into the log: what is in this process alone was made by it."""
+        _log.error("message_set_aside", queue=queue, reason=reason, body=delivery.body.hex())
 
     async def broadcast(self, topic: str, message: bytes) -> None:
         """Put the message before every listener; each has a queue of its own."""
-        for pattern, ear in self._listeners:
-            if pattern == topic or (pattern.endswith(".*") and topic.startswith(pattern[:-1])):
-                ear.hear(topic, message)
+        for ear in self._ears:
+            ear.hear(topic, message)
 
-    async def listen(self, pattern: str, listener: Listener) -> None:
-        """Hear a topic, or `prefix.*`."""
-        self._listeners.append((pattern, _Ear(listener)))
+    async def listen(
+        self, pattern: str, listener: Listener, missed: Callable[[], None] | None = None
+    ) -> Handle:
+        """Hear a topic, or `prefix.*`; nothing is ever missed inside one process."""
+        del missed
+        ear = _Ear(pattern, listener, self._ears)
+        self._ears.append(ear)
+        return ear
+
+    async def announce(self, topic: str, message: bytes) -> None:
+        """Tell nobody: other systems do not reach a bus inside this process."""
 
     async def reply(self, address: str, message: bytes) -> None:
         """Tell the one listener of an address."""
@@ -86,48 +108,68 @@ class EmbeddedTransport:
 
 
 class _Queue:
-    """One queue, its consumer, and the senders that wait for it."""
+    """One queue, and the senders that wait for it."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
-        self._waiting: deque[tuple[bytes, asyncio.Future[None]]] = deque()
-        self._filled = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._closing = False
+        self.name = name
+        self.filled = asyncio.Event()
+        self._waiting: deque[_Waiting] = deque()
+        self.consumer: _Consumer | None = None
 
     def put(self, messages: Sequence[bytes]) -> list[asyncio.Future[None]]:
         if len(self._waiting) + len(messages) > _QUEUE_LIMIT:
-            raise Unavailable(f"the queue {self._name} is full", retry_after_s=1)
+            raise Unavailable(f"the queue {self.name} is full", retry_after_s=1)
         loop = asyncio.get_running_loop()
         handled = [loop.create_future() for _ in messages]
         self._waiting.extend(zip(messages, handled, strict=True))
-        self._filled.set()
+        self.filled.set()
         return handled
 
-    def serve(self, handler: Handler) -> None:
-        self._task = asyncio.create_task(self._consume(handler), name=f"queue.{self._name}")
+    def take(self) -> list[_Waiting]:
+        batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+        if not self._waiting:
+            self.filled.clear()
+        return batch
 
     async def close(self) -> None:
-        self._closing = True
-        self._filled.set()
-        if self._task is not None:
-            await asyncio.wait([self._task])
+        if self.consumer is not None:
+            await self.consumer.close()
         for _, handled in self._waiting:
             _refuse(handled, Unavailable("the service is stopping", retry_after_s=2))
         self._waiting.clear()
 
-    async def _consume(self, handler: Handler) -> None:
+
+class _Consumer:
+    """Hands what a queue holds to one handler."""
+
+    def __init__(self, queue: _Queue, handler: Handler) -> None:
+        self._queue = queue
+        self._handler = handler
+        self._closing = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._queue.consumer = self
+        self._task = asyncio.create_task(self._consume(), name=f"queue.{self._queue.name}")
+
+    async def close(self) -> None:
+        self._closing = True
+        self._queue.filled.set()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def _consume(self) -> None:
         while True:
-            await self._filled.wait()
+            await self._queue.filled.wait()
             if self._closing:
                 return
-            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-            if not self._waiting:
-                self._filled.clear()
+            batch = self._queue.take()
+            if not batch:
+                continue  # the closing of the consumer before woke this one
             try:
-                await handler([Delivery(message) for message, _ in batch])
+                await self._handler([Delivery(message) for message, _ in batch])
             except Exception as error:  # noqa: BLE001 - the senders are told, and decide
-                _log.warning("handler_failed", queue=self._name, error=str(error))
+                _log.warning("handler_failed", queue=self._queue.name, error=str(error))
                 for _, handled in batch:
                     _refuse(handled, error)
             else:
@@ -139,12 +181,17 @@ class _Queue:
 class _Ear:
     """A listener with a queue of its own, so that a slow one delays nobody."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, pattern: str, listener: Listener, ears: list[_Ear]) -> None:
+        self._pattern = pattern
         self._listener = listener
+        self._ears = ears
         self._heard: deque[tuple[str, bytes]] = deque()
         self._waiting = False
 
     def hear(self, topic: str, message: bytes) -> None:
+        pattern = self._pattern
+        if pattern != topic and not (pattern.endswith(".*") and topic.startswith(pattern[:-1])):
+            return
         self._heard.append((topic, message))
         if not self._waiting:
             self._waiting = True
@@ -161,6 +208,8 @@ class _Ear:
 
     async def close(self) -> None:
         self._heard.clear()
+        if self in self._ears:
+            self._ears.remove(self)
 
 
 def _refuse(handled: asyncio.Future[None], error: Exception) -> None:

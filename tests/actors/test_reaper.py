@@ -305,7 +305,7 @@ async def test_a_command_for_later_is_published_when_its_time_has_come(bench: Be
     commands = await _collect(bench)
     await bench.settle(_planned(0, start_after=after(60)))
     reaper = bench.reaper()
-    await reaper.republish(everything=True)
+    await reaper.republish()
 
     bench.now = after(59)
     early = await reaper.republish()
@@ -321,9 +321,10 @@ async def test_a_held_job_starts_when_it_is_released(bench: Bench) -> None:
     await bench.settle(_planned(0, held=True))
     bench.now = after(100)
 
-    held = await bench.reaper().republish(everything=True)
+    held = await bench.reaper().republish()
     await bench.settle(make_signed("release", job=job_id(0), received=after(100)))
-    released = await bench.reaper().republish(everything=True)
+    bench.now = after(111)
+    released = await bench.reaper().republish()
     await until(lambda: len(commands) == 1)
 
     assert (held, released) == (0, 1)
@@ -335,7 +336,7 @@ async def test_more_commands_than_one_page_are_all_published(bench: Bench) -> No
     await bench.settle(*(_planned(number) for number in range(1_203)))
     bench.now = after(5_000)
 
-    count = await bench.reaper().republish(everything=True)
+    count = await bench.reaper().republish()
     await until(lambda: len(commands) == 1_203)
 
     assert count == 1_203
@@ -347,19 +348,6 @@ async def test_an_answered_command_is_not_published_again(bench: Bench) -> None:
     )
 
     assert await bench.reaper().republish() == 0
-
-
-async def test_at_its_start_it_publishes_everything_that_is_awaited(bench: Bench) -> None:
-    commands = await _collect(bench)
-    await bench.settle(_planned(1), _planned(5))
-    bench.now = after(5.5)
-    reaper = bench.reaper()
-
-    await reaper.start()
-    await until(lambda: len(commands) == 2)
-    await reaper.stop()
-
-    assert {command.job for command in commands} == {job_id(1), job_id(5)}
 
 
 # --- the loop -------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.runtime.settings import Limits, Settings, load_settings
+from actors.runtime.configuration import load_settings
+from actors.runtime.settings import Limits, Settings
 from schemas.errors import Misconfigured
 
 

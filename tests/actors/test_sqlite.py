@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -12,13 +13,21 @@ import pytest
 from msgspec import Struct
 
 from actors.stores.base import JobFilter, Record
+from actors.stores.rows import job_id, job_key, microseconds, words
 from actors.stores.sqlite import SqliteStore
-from actors.stores.sqlite.rows import job_id, job_key, microseconds, words
 from actors.stores.sqlite.schema import UPGRADES, VERSION
 from actors.stores.sqlite.threads import connect
 from schemas.errors import Misconfigured, Unavailable
 from tests.support.commits import keep, make_commit
-from tests.support.factories import NOW, OWNER, after, make_entry, make_history, make_job
+from tests.support.factories import (
+    NOW,
+    OWNER,
+    after,
+    make_birth,
+    make_entry,
+    make_history,
+    make_job,
+)
 from tests.support.factories import job_id as numbered
 
 
@@ -97,7 +106,7 @@ async def test_two_entries_of_one_batch_that_clash_are_a_mistake_of_the_plan(
     with pytest.raises(ValueError, match="same id or seq"):
         await store.commit(make_commit([entry, entry], jobs=[]))
 
-    assert await store.last_position() == 0
+    assert await store.newest(OWNER) == ()
 
 
 async def test_writers_and_readers_do_not_wait_for_each_other(store: SqliteStore) -> None:
@@ -140,6 +149,51 @@ _FIELDS_OF_JOBS, _FIELDS_OF_ENTRIES = 26, 15
 def _shortened(record: Struct, fields: int) -> bytes:
     written = msgspec.msgpack.decode(msgspec.msgpack.encode(record))
     return msgspec.msgpack.encode(written[:fields])
+
+
+async def test_owners_share_one_order(store: SqliteStore) -> None:
+    await keep(store, *make_history("run"))
+
+    committed = await keep(store, *make_history(job=numbered(2), birth=make_birth(owner="mallory")))
+
+    assert [(each.lane, each.position) for each in committed.stored] == [(0, 3)]
+    assert await store.newest(OWNER) == (3,)
+
+
+async def test_a_job_that_ended_before_its_end_was_noted_is_kept_from_the_upgrade_on(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "jobwire.db"
+    job = make_job(outcome="success", state="FINISHED")
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(f"{UPGRADES[0]}{UPGRADES[1]} PRAGMA user_version = 2;")
+        connection.execute(
+            "INSERT INTO jobs VALUES (?, ?, 0, NULL, ?, ?, 'success', 0, NULL, NULL, 1, ?)",
+            (job_key(job.id), job.owner, job.lifecycle, job.state, msgspec.msgpack.encode(job)),
+        )
+        connection.commit()
+    before = datetime.now(UTC)
+
+    store = SqliteStore(file)
+    await store.open()
+    kept = await store.forget(before - timedelta(seconds=2), 9)
+    removed = await store.forget(before + timedelta(minutes=1), 9)
+    await store.close()
+
+    assert (kept, removed) == (0, 1)
+
+
+async def test_much_that_is_to_be_removed_is_removed_in_several_turns(store: SqliteStore) -> None:
+    for number in (1, 2, 3):
+        entries = make_history(*["update"] * 9_998, job=numbered(number))
+        end = make_entry(
+            job=numbered(number), seq=10_000, name="finish", state="FINISHED", outcome="success"
+        )
+        await keep(store, *entries, end)
+
+    turns = [await store.forget(after(99_999), 9) for _ in range(3)]
+
+    assert turns == [2, 1, 0]
 
 
 async def test_a_database_of_the_first_release_is_brought_up_to_date(tmp_path: Path) -> None:

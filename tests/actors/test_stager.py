@@ -29,8 +29,9 @@ from actors.runtime.settings import Staging
 from actors.runtime.telemetry import Telemetry
 from actors.sites import Sandbox, Site
 from actors.stager.actor import Stager
-from actors.state_manager.actor import StateManager, publish_awaited
+from actors.state_manager.actor import StateManager
 from actors.state_manager.batch import Settler
+from actors.state_manager.teller import publish_awaited
 from actors.stores.sqlite import SqliteStore
 from actors.system import now
 from actors.transports.embedded import EmbeddedTransport
@@ -158,7 +159,7 @@ class Ring:
 
     async def republish(self, job: JobId) -> None:
         """Publish the awaited command again, as the reaper would."""
-        await publish_awaited(self.transport, Telemetry(), await self.job(job))
+        await publish_awaited(self.transport, Telemetry(), [await self.job(job)])
 
 
 @pytest.fixture
@@ -177,7 +178,9 @@ async def ring(tmp_path: Path) -> AsyncIterator[Ring]:
         packer=packer, replies=replies, keyring=KEYRING, clock=now, shards=1, data_bytes=65_536
     )
     settler = Settler(store, KEYRING, LifecycleTables(store), 10_000)
-    manager = StateManager(transport, settler, Telemetry(), 1)
+    manager = StateManager(
+        transport=transport, store=store, settler=settler, telemetry=Telemetry(), shards=1
+    )
     await transport.open()
     await replies.start(transport)
     await manager.start()

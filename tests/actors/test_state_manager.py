@@ -15,8 +15,9 @@ from actors.operations.streams import ENTRIES_TOPIC
 from actors.operations.tables import LifecycleTables
 from actors.runtime import failpoints
 from actors.runtime.telemetry import Telemetry
-from actors.state_manager.actor import BATCH_EVENTS, StateManager, publish_awaited
+from actors.state_manager.actor import BATCH_EVENTS, StateManager
 from actors.state_manager.batch import Settler
+from actors.state_manager.teller import publish_awaited
 from actors.stores.base import Commit, Committed, Positioned
 from actors.stores.sqlite import SqliteStore
 from actors.transports.embedded import EmbeddedTransport
@@ -101,7 +102,9 @@ async def ring(tmp_path: Path) -> AsyncIterator[Ring]:
     transport, telemetry = EmbeddedTransport(), Telemetry()
     heard: list[tuple[str, bytes]] = []
     settler = Settler(store, KEYRING, _BrokenTables(store), 10_000)
-    manager = StateManager(transport, settler, telemetry, _SHARDS)
+    manager = StateManager(
+        transport=transport, store=store, settler=settler, telemetry=telemetry, shards=_SHARDS
+    )
     await transport.open()
     for topic in (ENTRIES_TOPIC, "replies.*"):
         await transport.listen(topic, lambda name, body: heard.append((name, body)))
@@ -167,7 +170,7 @@ async def test_the_entries_of_a_batch_are_broadcast_with_their_places(ring: Ring
     await until(lambda: len(ring.heard) == 1)
 
     ((topic, body),) = ring.heard
-    page, _ = await ring.store.since(OWNER, 0, 9)
+    page, _ = await ring.store.since(OWNER, (), 9)
     assert topic == ENTRIES_TOPIC
     assert msgspec.msgpack.decode(body, type=list[Positioned]) == page
 
@@ -309,10 +312,11 @@ async def test_events_are_counted_by_what_became_of_them(ring: Ring) -> None:
 
 async def test_it_says_when_it_cannot_work(ring: Ring) -> None:
     idle = StateManager(
-        ring.transport,
-        Settler(ring.store, KEYRING, LifecycleTables(ring.store), 10),
-        Telemetry(),
-        0,
+        transport=ring.transport,
+        store=ring.store,
+        settler=Settler(ring.store, KEYRING, LifecycleTables(ring.store), 10),
+        telemetry=Telemetry(),
+        shards=0,
     )
     before = idle.missing()
     await idle.start()
@@ -330,7 +334,7 @@ async def test_a_deletion_is_settled_like_every_other_event(ring: Ring) -> None:
 
 
 async def test_for_a_job_that_awaits_nothing_no_command_is_published(ring: Ring) -> None:
-    await publish_awaited(ring.transport, ring.telemetry, make_job())
+    await publish_awaited(ring.transport, ring.telemetry, [make_job()])
 
     assert ring.metric("commands_sent_total", kind="Submit") == 0
 

@@ -21,8 +21,7 @@ from actors.operations.work import Assignment
 from actors.runtime import failpoints
 from actors.runtime.settings import LocalSite, Settings
 from actors.submitter.actor import Submitter
-from actors.system import FIRST_PRINCIPAL
-from actors.transports.base import Delivery
+from actors.system.beginnings import FIRST_PRINCIPAL
 from schemas.commands import Command
 from schemas.errors import Unavailable
 from schemas.identifiers import EventId
@@ -80,7 +79,7 @@ class Yard:
 
     async def stored(self, job: str) -> Job:
         """Give the record of a job."""
-        found = await self.service.system._store.get(FIRST_PRINCIPAL, job)  # type: ignore[arg-type]
+        found = await self.service.system._parts.store.get(FIRST_PRINCIPAL, job)  # type: ignore[arg-type]
         assert found is not None
         return found
 
@@ -88,7 +87,7 @@ class Yard:
         """Publish what the job awaits once more, as the reaper does in time."""
         command = (await self.stored(job)).command()
         if command is not None:
-            await self.service.system._transport.send(
+            await self.service.system._parts.transport.send(
                 command.queue, [msgspec.msgpack.encode(command)]
             )
         return command
@@ -380,7 +379,7 @@ async def test_commands_that_come_again_and_again_start_nothing_twice(yard: Yard
 
 
 async def test_a_command_that_is_none_stops_nothing(yard: Yard) -> None:
-    await yard.service.system._transport.send("commands.site.local", [b"no command"])
+    await yard.service.system._parts.transport.send("commands.site.local", [b"no command"])
 
     assert (await yard.wait(await yard.submit("true")))["state"] == "FINISHED"
 
@@ -643,7 +642,7 @@ async def test_a_late_copy_of_a_start_leaves_the_watch_of_the_run_alone(yard: Ya
     late = replace(watch, kind="Submit", entry=EventId("create"))
     await until(lambda: (watch.job, 1) in submitter._watched)
 
-    await submitter._put([Delivery(msgspec.msgpack.encode(late))])
+    submitter._accept(late)
     await until(lambda: late not in submitter._in_hand)
     watched = (watch.job, 1) in submitter._watched
     yard.go()

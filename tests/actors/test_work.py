@@ -64,7 +64,13 @@ class Ring:
             store=self.store, events=self.events, keyring=KEYRING, clock=lambda: self.now
         )
         settler = Settler(self.store, KEYRING, LifecycleTables(self.store), 1_000)
-        self.manager = StateManager(self.transport, settler, Telemetry(), 1)
+        self.manager = StateManager(
+            transport=self.transport,
+            store=self.store,
+            settler=settler,
+            telemetry=Telemetry(),
+            shards=1,
+        )
 
     async def make(self, **plan: object) -> Command:
         """Make the job; give the command that it awaits."""

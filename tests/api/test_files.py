@@ -59,9 +59,9 @@ class Desk:
     async def retry(self, job: str) -> None:
         """Let the first attempt of a job fail, so that another one follows."""
         work = Work(
-            store=self.system._store,
-            events=self.system._operations.events,
-            keyring=self.system._keyring,
+            store=self.system._parts.store,
+            events=self.system._parts.operations.events,
+            keyring=self.system._parts.keyring,
             clock=now,
         )
         await work.report(JobId(job), 1, "stage", {})
@@ -513,7 +513,7 @@ async def test_a_stopping_service_ends_those_who_follow(desk: Desk) -> None:
     async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as response:
         assert await _take(response, 1) == b"x"
         async with asyncio.timeout(3):
-            await desk.system._gateway.stop()
+            await desk.system._front.stop()
             rest = await response.content.read()
 
     assert rest == b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -15,6 +16,8 @@ from actors.filesystems.file import FileTree
 from actors.hosts.base import Host
 from actors.hosts.local import LocalHost
 from actors.stores.base import Store
+from actors.stores.mongodb import MongoStore
+from actors.stores.mongodb.client import Driver
 from actors.stores.sqlite import SqliteStore
 from actors.transports.base import Transport
 from actors.transports.embedded import EmbeddedTransport
@@ -31,8 +34,20 @@ TRANSPORTS: Final = {
     "embedded": TransportKind(EmbeddedTransport, 10_000),
 }
 
-STORES: Final[dict[str, Callable[[Path], Store]]] = {
-    "sqlite": lambda folder: SqliteStore(folder / "jobwire.db"),
+
+def _sqlite(request: pytest.FixtureRequest) -> Store:
+    folder: Path = request.getfixturevalue("tmp_path")
+    return SqliteStore(folder / "jobwire.db")
+
+
+def _mongodb(request: pytest.FixtureRequest, driver: Driver) -> Store:
+    return MongoStore(request.getfixturevalue("database_url"), shards=4, driver=driver)
+
+
+STORES: Final[dict[str, Callable[[pytest.FixtureRequest], Store]]] = {
+    "sqlite": _sqlite,
+    "mongodb": partial(_mongodb, driver="motor"),
+    "mongodb by pymongo": partial(_mongodb, driver="pymongo"),
 }
 
 HOSTS: Final[dict[str, Callable[[Path], Host]]] = {
@@ -82,9 +97,9 @@ async def transport(kind: TransportKind) -> AsyncIterator[Transport]:
 
 
 @pytest.fixture(params=STORES)
-def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
+def make_store(request: pytest.FixtureRequest) -> Callable[[], Store]:
     """Give each kind of store in turn; every call makes one over the same data."""
-    return lambda: STORES[request.param](tmp_path)
+    return lambda: STORES[request.param](request)
 
 
 @pytest.fixture

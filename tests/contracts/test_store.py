@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import pytest
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from actors.stores.base import Commit, Count, EventKey, JobFilter, Known, Record, Store
+from actors.stores.base import (
+    Commit,
+    Count,
+    EventKey,
+    JobFilter,
+    Known,
+    Place,
+    Positioned,
+    Record,
+    Store,
+    is_after,
+    moved_to,
+)
 from schemas.commands import Outstanding
 from schemas.identifiers import EventId, JobId
 from schemas.jobs import Change, Entry, Job
@@ -62,28 +74,50 @@ async def test_a_commit_stores_its_entries_and_its_jobs(store: Store) -> None:
 
     committed = await store.commit(make_commit(entries))
 
-    assert (committed.stored, committed.conflict) == (3, None)
+    assert [each.entry for each in committed.stored] == entries
+    assert committed.conflict is None
     assert await _history(store) == entries
     assert await store.get(OWNER, _JOB) == fold(entries)
-    assert await store.last_position() == committed.last_position
+    assert await store.newest(OWNER) == _behind((), committed.stored)
 
 
 async def test_an_empty_commit_changes_nothing(store: Store) -> None:
     committed = await store.commit(make_commit())
 
-    assert (committed.stored, committed.conflict) == (0, None)
-    assert await store.last_position() == 0
+    assert (list(committed.stored), committed.conflict) == ([], None)
+    assert (await store.since(OWNER, (), 9))[0] == []
+
+
+async def test_entries_are_read_where_their_commit_said_that_they_stand(store: Store) -> None:
+    first = await keep(store, *make_history("run"))
+    second = await keep(store, *make_history("run", "update", job=_OTHER))
+
+    page, end = await store.since(OWNER, (), 100)
+
+    assert _by_job(page) == _by_job([*first.stored, *second.stored])
+    assert end == await store.newest(OWNER)
 
 
 async def test_the_entries_of_a_commit_stand_directly_behind_each_other(store: Store) -> None:
     await keep(store, *make_history("run"))
 
     committed = await keep(store, *make_history("run", "update", job=_OTHER))
-    page, _ = await store.since(OWNER, 0, 100)
 
-    places = [positioned.position for positioned in page]
-    assert places[-3:] == [committed.last_position - back for back in (2, 1, 0)]
-    assert places == sorted(set(places))
+    (lane,) = {each.lane for each in committed.stored}
+    first = committed.stored[0].position
+    assert [each.position for each in committed.stored] == [first, first + 1, first + 2]
+    assert lane >= 0
+
+
+async def test_positions_without_gaps_are_counted_by_owner_and_lane(store: Store) -> None:
+    await keep(store, *make_history("run", birth=make_birth(owner=STRANGER)))
+
+    committed = await keep(store, *make_history("run", job=_OTHER))
+
+    if store.is_gapless:
+        assert [each.position for each in committed.stored] == [1, 2]
+    else:
+        assert committed.stored[0].position > 1
 
 
 @pytest.mark.parametrize("size", [1, 2, 255, 256, 257, 1000])
@@ -92,7 +126,7 @@ async def test_a_commit_of_any_size_is_stored_in_its_order(store: Store, size: i
 
     committed = await store.commit(make_commit(entries))
 
-    assert committed.stored == size
+    assert len(committed.stored) == size
     assert [entry.seq for entry in await _history(store)] == list(range(1, size + 1))
 
 
@@ -105,9 +139,10 @@ async def _assert_conflict(store: Store, clash: list[Entry], culprit: Entry) -> 
     assert committed.conflict == _key(culprit)
     assert await _history(store) == [
         *before[0],
-        *(entry for entry in clash[: committed.stored] if entry.job == _JOB),
+        *(each.entry for each in committed.stored if each.entry.job == _JOB),
     ]
-    assert culprit not in clash[: committed.stored]
+    assert [each.entry for each in committed.stored] == clash[: len(committed.stored)]
+    assert culprit not in clash[: len(committed.stored)]
     assert await store.get(OWNER, _JOB) == before[1]
 
 
@@ -383,7 +418,7 @@ async def test_a_deleted_job_is_nowhere_to_be_read(store: Store) -> None:
     assert await _history(store) == []
     assert await store.find(OWNER, JobFilter(), None, 9) == []
     assert await store.count(OWNER) == []
-    assert (await store.since(OWNER, 0, 9))[0] == []
+    assert (await store.since(OWNER, (), 9))[0] == []
 
 
 async def test_a_deleted_job_is_found_by_no_tag_and_no_word(store: Store) -> None:
@@ -413,7 +448,7 @@ async def test_a_job_made_and_deleted_in_one_commit_leaves_a_tombstone_only(stor
     await keep(store, *make_history(birth=birth), gone)
 
     assert await _history(store) == []
-    assert (await store.since(OWNER, 0, 9))[0] == []
+    assert (await store.since(OWNER, (), 9))[0] == []
     view = await store.look([_JOB], [], fold=(), known=False)
     assert view.jobs[_JOB].deleted
 
@@ -470,7 +505,7 @@ async def test_every_reading_verb_shows_an_owner_nothing_of_another(store: Store
     ):
         assert await store.find(STRANGER, which, None, 9) == []
         assert len(await store.find(OWNER, which, None, 9)) == 1
-    assert (await store.since(STRANGER, 0, 9))[0] == []
+    assert (await store.since(STRANGER, (), 9))[0] == []
     assert await store.count(STRANGER) == []
     assert await store.refusals(STRANGER, 0, 9) == []
     assert await store.refusal(STRANGER, key) is None
@@ -495,16 +530,38 @@ async def test_a_history_is_read_page_by_page(store: Store) -> None:
     assert [entry for page in pages for entry in page] == entries
 
 
+def _behind(place: Place, entries: Sequence[Positioned]) -> Place:
+    """Give the place of a reader that has seen entries, in the order of their lanes."""
+    for each in entries:
+        assert is_after(place, each)
+        place = moved_to(place, each)
+    return place
+
+
+def _by_job(entries: Sequence[Positioned]) -> dict[JobId, list[Positioned]]:
+    """Sort entries by job, each job's in the order in which they came."""
+    found: dict[JobId, list[Positioned]] = {}
+    for each in entries:
+        found.setdefault(each.entry.job, []).append(each)
+    return found
+
+
 async def _all_since(store: Store, owner: str, limit: int) -> list[Entry]:
-    """Read to the end as the contract says: until the place to go on from is the same."""
-    found: list[Entry] = []
-    place = 0
+    """
+    Read to the end as the contract says: until the place to go on from is the same.
+
+    The entries come back in the order of jobs, each job's as they were read.
+    """
+    found: list[Positioned] = []
+    place: Place = ()
     while True:
         page, end = await store.since(owner, place, limit)
-        assert all(place < positioned.position <= end for positioned in page)
-        found += [positioned.entry for positioned in page]
+        assert all(not is_after(end, each) for each in page)
+        _behind(place, page)
+        found += page
         if end == place:
-            return found
+            of_jobs = _by_job(found)
+            return [each.entry for job in sorted(of_jobs) for each in of_jobs[job]]
         place = end
 
 
@@ -538,9 +595,35 @@ async def test_a_quiet_owner_is_found_behind_very_many_entries_of_a_busy_one(
 async def test_reading_from_beyond_the_end_stays_there(store: Store) -> None:
     await keep(store, *make_history())
 
-    page, end = await store.since(OWNER, 1000, 10)
+    beyond = tuple(position + 1000 for position in await store.newest(OWNER))
+    page, end = await store.since(OWNER, beyond, 10)
 
-    assert (page, end) == ([], 1000)
+    assert (page, end) == ([], beyond)
+
+
+async def test_a_place_that_names_some_lanes_only_is_before_all_of_the_others(
+    store: Store,
+) -> None:
+    jobs = [job_id(number) for number in range(1, 9)]
+    histories = {job: make_history("run", job=job) for job in jobs}
+    stored = [each for job in jobs for each in (await keep(store, *histories[job])).stored]
+    seen = [each for each in stored if each.lane == 0][:2]
+
+    page, _ = await store.since(OWNER, _behind((), seen), 100)
+
+    assert _by_job(page) == _by_job([each for each in stored if each not in seen])
+
+
+async def test_after_the_newest_place_there_is_only_what_is_new(store: Store) -> None:
+    await keep(store, *make_history("run"))
+    place = await store.newest(OWNER)
+    assert await store.since(OWNER, place, 9) == ([], place)
+
+    committed = await keep(store, *make_history(job=_OTHER))
+
+    page, end = await store.since(OWNER, place, 9)
+    assert page == list(committed.stored)
+    assert end == await store.newest(OWNER)
 
 
 # --- the reaper's verbs ---------------------------------------------------------------------------
@@ -737,7 +820,7 @@ async def test_everything_is_there_after_opening_again(make_store: Callable[[], 
     await keep(first, *entries)
     await first.commit(make_commit(refusals=[make_refusal()]))
     await first.put("kind", Record(OWNER, "k", b"1"))
-    position = await first.last_position()
+    place = await first.newest(OWNER)
     await first.close()
 
     second = make_store()
@@ -745,13 +828,13 @@ async def test_everything_is_there_after_opening_again(make_store: Callable[[], 
     try:
         assert await second.get(OWNER, _JOB) == fold(entries)
         assert await _history(second) == entries
-        assert await second.last_position() == position
+        assert await second.newest(OWNER) == place
         assert len(await second.refusals(OWNER, 0, 9)) == 1
         assert len(await second.stale(after(99), 9)) == 1
         assert await second.fetch("kind", OWNER, "k") == Record(OWNER, "k", b"1")
         assert len(await second.find(OWNER, JobFilter(tag="t"), None, 9)) == 1
         committed = await keep(second, *make_history(job=_OTHER))
-        assert committed.last_position == position + 1
+        assert await second.newest(OWNER) == _behind(place, committed.stored)
     finally:
         await second.close()
 

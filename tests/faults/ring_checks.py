@@ -15,8 +15,8 @@ from ring_events import KEYRING, OWNER, EventMaker, Sent
 from actors.state_manager.decide import Keep, decide, entry_of
 from actors.state_manager.reaper import stale_event_of
 from actors.stores.base import EventKey
+from actors.stores.rows import job_id, microseconds
 from actors.stores.sqlite import SqliteStore
-from actors.stores.sqlite.rows import job_id, microseconds
 from schemas.identifiers import EventId, JobId
 from schemas.jobs import Entry, Job, Refusal, advance
 from schemas.lifecycles import BUILT_IN

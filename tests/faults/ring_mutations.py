@@ -21,8 +21,8 @@ from ring_world import Parts
 from actors.state_manager.actor import StateManager
 from actors.state_manager.batch import Settled, Settler
 from actors.state_manager.decide import Keep, Refuse
-from actors.stores.base import Awaited, Commit, Committed, EventKey, View
-from actors.stores.sqlite.rows import job_key
+from actors.stores.base import Awaited, Commit, Committed, EventKey, Positioned, View
+from actors.stores.rows import job_key
 from actors.transports.base import Delivery
 from schemas.errors import Unavailable
 from schemas.events import Event
@@ -176,14 +176,15 @@ class GoesOn(RingStore):
     """Goes on inserting after a conflict."""
 
     async def insert(self, commit: Commit) -> Committed:
-        stored, conflict, last = 0, None, 0
+        stored: list[Positioned] = []
+        conflict = None
         for entry in commit.entries:
             committed = await self.write(part(entries=[entry]))
             if committed.conflict is not None:
                 conflict = conflict or committed.conflict
             elif conflict is None:
-                stored, last = stored + 1, committed.last_position
-        return Committed(stored, conflict, last)
+                stored += committed.stored
+        return Committed(stored, conflict)
 
 
 class SwallowsProjections(RingStore):
@@ -195,7 +196,7 @@ class SwallowsProjections(RingStore):
         except Unavailable:
             if what == "insert":
                 raise
-            return Committed(0)
+            return Committed([])
 
 
 class SwallowsInserts(RingStore):
@@ -205,7 +206,7 @@ class SwallowsInserts(RingStore):
         try:
             return await super()._timed(what, commit)
         except Unavailable:
-            return Committed(len(commit.entries), last_position=len(commit.entries))
+            return Committed([Positioned(*each) for each in enumerate(commit.entries, 1)])
 
 
 class ForgetsRefusals(RingStore):

@@ -90,25 +90,24 @@ class RingStore(SqliteStore):
             return first
         await self.gate.passing("insert.middle")
         rest = await self._prefix(entries[half:])
-        last = rest.last_position or first.last_position
-        return Committed(first.stored + rest.stored, rest.conflict, last)
+        return Committed([*first.stored, *rest.stored], rest.conflict)
 
     async def project(self, commit: Commit) -> Committed:
         """Write one projection after the other."""
         for job in commit.jobs:
             await self.write(part(jobs=[job], created=commit.created, moved=commit.moved))
             await self.gate.passing("project.middle")
-        return Committed(0)
+        return Committed([])
 
     async def _prefix(self, entries: Sequence[Entry]) -> Committed:
         if not entries:
-            return Committed(0)
+            return Committed([])
         committed = await self.write(part(entries=entries))
         if committed.conflict is None:
             return committed
         ids = [EventKey(entry.job, entry.id) for entry in entries]
         before = await self._prefix(entries[: ids.index(committed.conflict)])
-        return Committed(before.stored, committed.conflict, before.last_position)
+        return Committed(before.stored, committed.conflict)
 
     async def _timed(self, what: str, commit: Commit) -> Committed:
         fate = self.gate.writing(what)

@@ -39,5 +39,5 @@ async def keep(store: Store, *entries: Entry, before: Sequence[Job] = ()) -> Com
     """Commit entries and the jobs that they make; all of them must be stored."""
     committed = await store.commit(make_commit(entries, before=before))
     assert committed.conflict is None
-    assert committed.stored == len(entries)
+    assert [each.entry for each in committed.stored] == list(entries)
     return committed

@@ -17,7 +17,7 @@ from actors.operations.streams import ENTRIES_TOPIC
 from actors.runtime.egress import Egress
 from actors.runtime.settings import Callbacks
 from actors.runtime.telemetry import Telemetry
-from actors.stores.base import DeliveryFilter, Positioned
+from actors.stores.base import DeliveryFilter
 from actors.stores.sqlite import SqliteStore
 from actors.transports.embedded import EmbeddedTransport
 from schemas.deliveries import Callback, Delivery, Subscription
@@ -78,7 +78,9 @@ class Teller:
         self.egress = Egress(allow, resolver)
         self.telemetry = Telemetry()
         # Whoever subscribes may name any loopback address; what may be called is judged later.
-        self.deliveries = Deliveries(self.store, b"identity", Egress(LOOPBACK), now)
+        self.deliveries = Deliveries(
+            self.store, b"identity", Egress(LOOPBACK), now, self.transport
+        )
         self.notifier = Notifier(
             store=self.store,
             transport=self.transport,
@@ -139,17 +141,14 @@ class Teller:
         committed = await self.store.commit(make_commit([first, *rest]))
         assert committed.conflict is None
         if not quietly:
-            start = committed.last_position - len(rest)
-            news = [Positioned(start + index, each) for index, each in enumerate(rest, 1)]
-            await self.transport.broadcast(ENTRIES_TOPIC, _encode(news))
+            await self.transport.broadcast(ENTRIES_TOPIC, _encode(committed.stored[1:]))
         return rest
 
     async def add(self, before: Sequence[Entry], entry: Entry) -> None:
         """Commit one more entry of a job and tell of it."""
         job = fold(list(before))
         committed = await self.store.commit(make_commit([entry], before=[job]))
-        news = [Positioned(committed.last_position, entry)]
-        await self.transport.broadcast(ENTRIES_TOPIC, _encode(news))
+        await self.transport.broadcast(ENTRIES_TOPIC, _encode(committed.stored))
 
     async def all(self, owner: str = OWNER) -> list[Delivery]:
         """Give all deliveries, oldest first."""

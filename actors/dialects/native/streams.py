@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any
 
 from aiohttp import ClientConnectionResetError, web
 from msgspec import Struct
@@ -14,6 +15,7 @@ from actors.dialects.native.queries import read_query
 from actors.operations import Operations
 from actors.operations.streams import Item
 from actors.runtime.telemetry import Telemetry
+from actors.stores.base import Place
 from schemas.cursors import Cursors
 from schemas.errors import Invalid
 from schemas.identifiers import Name
@@ -21,6 +23,8 @@ from schemas.jobs import Entry
 
 #: Digits of the longest seq that is read at all.
 _SEQ_DIGITS = 15
+
+_ReadPlace: Any = int | Place
 
 _HEADERS = {
     "Content-Type": "text/event-stream",
@@ -76,7 +80,7 @@ class StreamRoutes:
                 "Last-Event-ID is the seq of an entry of this job", pointer="Last-Event-ID"
             )
         items = self._streams.of_job(principal, job, int(last))
-        return await self._send(request, query, items, int(last), str)
+        return await self._send(request, query, items, (int(last),), lambda place: str(*place))
 
     async def of_owner(self, request: web.Request) -> web.StreamResponse:
         """
@@ -89,9 +93,13 @@ class StreamRoutes:
         listed = f"stream {principal.name}"
         last = request.headers.get("Last-Event-ID")
         if last is None:
-            after = await self._streams.newest()
+            after = await self._streams.newest(principal)
+        elif last == "0":
+            after = ()
         else:
-            after = 0 if last == "0" else self._cursors.read(last, listed, int)
+            read = self._cursors.read(last, listed, _ReadPlace)
+            # Earlier releases wrote the number alone.
+            after = (read,) if isinstance(read, int) else read
         items = self._streams.of_owner(principal, after)
         return await self._send(
             request, query, items, after, lambda place: self._cursors.write(place, listed)
@@ -102,8 +110,8 @@ class StreamRoutes:
         request: web.Request,
         query: StreamQuery,
         source: AsyncGenerator[list[Item], None],
-        start: int,
-        place_of: Callable[[int], str],
+        start: Place,
+        place_of: Callable[[Place], str],
     ) -> web.StreamResponse:
         await anext(source)  # registered, or refused while that can still be said
         self._telemetry.streams_open.inc()
@@ -123,7 +131,7 @@ class StreamRoutes:
         return response
 
 
-def _chunk(items: Sequence[Item], query: StreamQuery, place_of: Callable[[int], str]) -> bytes:
+def _chunk(items: Sequence[Item], query: StreamQuery, place_of: Callable[[Place], str]) -> bytes:
     """
     Write items as server-sent events.
 

@@ -27,12 +27,13 @@ from actors.stores.base import (
     DeliveryFilter,
     EventKey,
     JobFilter,
+    Place,
     Positioned,
     Record,
     View,
 )
-from actors.stores.sqlite import outbox, reading, writing
-from actors.stores.sqlite.rows import encode, job_key, microseconds
+from actors.stores.rows import encode
+from actors.stores.sqlite import leases, outbox, reading, records, retention, writing
 from actors.stores.sqlite.schema import PAGE_BYTES, upgrade
 from actors.stores.sqlite.threads import Readers, Writer
 from schemas.deliveries import Delivery
@@ -50,6 +51,9 @@ _CHECKPOINT_S = 0.5
 
 class SqliteStore:
     """Keeps everything in one SQLite file."""
+
+    #: Owners share one lane.
+    is_gapless = False
 
     def __init__(self, path: Path, *, max_bytes: int = 0) -> None:
         """Use the file at `path`; `max_bytes` limits it, 0 does not."""
@@ -88,12 +92,12 @@ class SqliteStore:
     async def commit(self, commit: Commit) -> Committed:
         """Write a batch in one transaction; at a conflict nothing of it is written."""
         try:
-            position = await self._writer.write(writing.write, commit)
+            stored = await self._writer.write(writing.write, commit)
         except sqlite3.IntegrityError:
             taken = await self._writer.read(writing.conflict, commit.entries)
-            return Committed(0, conflict=taken)
+            return Committed([], conflict=taken)
         failpoint("store.after_commit")
-        return Committed(len(commit.entries), last_position=position)
+        return Committed(stored)
 
     async def get(self, owner: str, job: JobId) -> Job | None:
         """Give a job of this owner."""
@@ -114,13 +118,15 @@ class SqliteStore:
         entries = await self._writer.read(reading.history, owner, job, seq - 1, 1)
         return entries[0] if entries and entries[0].seq == seq else None
 
-    async def since(self, owner: str, position: int, limit: int) -> tuple[list[Positioned], int]:
-        """Give an owner's entries above a position."""
-        return await self._readers.run(reading.since, owner, position, limit)
+    async def since(self, owner: str, place: Place, limit: int) -> tuple[list[Positioned], Place]:
+        """Give an owner's entries after a place."""
+        return await self._readers.run(reading.since, owner, place, limit)
 
-    async def last_position(self) -> int:
-        """Give the position of the newest entry."""
-        return await self._writer.read(reading.last_position)
+    async def newest(self, owner: str) -> Place:
+        """Give the position of the newest entry of all owners."""
+        del owner  # they share one lane
+        position = await self._writer.read(reading.last_position)
+        return (position,) if position else ()
 
     async def count(self, owner: str) -> list[Count]:
         """Count an owner's jobs."""
@@ -147,7 +153,7 @@ class SqliteStore:
     async def postpone(self, jobs: Sequence[tuple[Job, datetime]]) -> None:
         """Publish the command of each job again at that moment."""
         if jobs:
-            await self._writer.write(_postpone, jobs)
+            await self._writer.write(writing.postpone, jobs)
 
     async def stale(self, now: datetime, limit: int) -> list[Job]:
         """Give jobs whose watch has run out."""
@@ -155,23 +161,39 @@ class SqliteStore:
 
     async def watch(self, job: Job, until: datetime | None) -> None:
         """Look at a job again at that moment."""
-        await self._writer.write(_watch, job, until)
+        await self._writer.write(writing.watch, job, until)
 
     async def put(self, kind: str, record: Record, *, fresh: bool = False) -> bool:
         """Write a record."""
-        return await self._writer.write(_put, kind, record, fresh)
+        return await self._writer.write(records.put, kind, record, fresh)
 
     async def fetch(self, kind: str, owner: str | None, key: str) -> Record | None:
         """Give one record."""
-        return await self._writer.read(reading.fetch, kind, owner, key)
+        return await self._writer.read(records.fetch, kind, owner, key)
 
     async def select(self, kind: str, owner: str | None, after: str, limit: int) -> list[Record]:
         """Give records in the order of keys."""
-        return await self._readers.run(reading.select, kind, owner, after, limit)
+        return await self._readers.run(records.select, kind, owner, after, limit)
 
     async def drop(self, kind: str, owner: str, key: str) -> bool:
         """Remove a record."""
-        return await self._writer.write(_drop, kind, owner, key)
+        return await self._writer.write(records.drop, kind, owner, key)
+
+    async def claim(self, role: str, holder: str, ttl_s: float) -> int | None:
+        """Take a role that nobody holds, or keep it."""
+        return await self._writer.write(leases.claim, role, holder, ttl_s)
+
+    async def release(self, role: str, holder: str) -> None:
+        """Give a role back."""
+        await self._writer.write(leases.release, role, holder)
+
+    async def holders(self, prefix: str) -> dict[str, str]:
+        """Give the roles beginning with `prefix` that are held now."""
+        return await self._writer.read(leases.holders, prefix)
+
+    async def forget(self, before: datetime, limit: int) -> int:
+        """Remove whole jobs that ended or were deleted before a moment."""
+        return await self._writer.write(retention.forget, before, limit)
 
     async def due(self, limit: int) -> list[Entry]:
         """Give the oldest entries of which somebody must still be told."""
@@ -245,32 +267,3 @@ def _mark_replayed(
     if found is not None:
         body = encode(replace(found, replayed_as=replayed_as))
         connection.execute("UPDATE refused SET body = ? WHERE position = ?", (body, found.position))
-
-
-def _watch(connection: sqlite3.Connection, job: Job, until: datetime | None) -> None:
-    moment = microseconds(until) if until else None
-    connection.execute(
-        "UPDATE jobs SET watch_at = ? WHERE id = ? AND seq = ?", (moment, job_key(job.id), job.seq)
-    )
-
-
-def _postpone(connection: sqlite3.Connection, jobs: Sequence[tuple[Job, datetime]]) -> None:
-    connection.executemany(
-        "UPDATE jobs SET publish_at = ? WHERE id = ? AND seq = ? AND publish_at IS NOT NULL",
-        [(microseconds(until), job_key(job.id), job.seq) for job, until in jobs],
-    )
-
-
-def _put(connection: sqlite3.Connection, kind: str, record: Record, fresh: bool) -> bool:  # noqa: FBT001
-    verb = "INSERT OR IGNORE" if fresh else "INSERT OR REPLACE"
-    values = (kind, record.owner, record.key, record.body)
-    return bool(connection.execute(f"{verb} INTO records VALUES (?, ?, ?, ?)", values).rowcount)
-
-
-def _drop(connection: sqlite3.Connection, kind: str, owner: str, key: str) -> bool:
-    values = (kind, owner, key)
-    return bool(
-        connection.execute(
-            "DELETE FROM records WHERE kind = ? AND owner = ? AND key = ?", values
-        ).rowcount
-    )

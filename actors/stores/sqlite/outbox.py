@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from actors.stores.base import AfterDelivery, DeliveryFilter, EventKey
-from actors.stores.sqlite.rows import (
+from actors.stores.rows import (
     decode_delivery,
     decode_entry,
     encode,

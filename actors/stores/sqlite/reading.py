@@ -12,8 +12,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from actors.stores.base import After, Awaited, Count, EventKey, JobFilter, Positioned, Record
-from actors.stores.sqlite.rows import (
+from actors.stores.base import After, Awaited, Count, EventKey, JobFilter, Place, Positioned
+from actors.stores.rows import (
     decode_entry,
     decode_job,
     decode_refusal,
@@ -137,18 +137,20 @@ def history(
 
 
 def since(
-    connection: sqlite3.Connection, owner: str, position: int, limit: int
-) -> tuple[list[Positioned], int]:
+    connection: sqlite3.Connection, owner: str, place: Place, limit: int
+) -> tuple[list[Positioned], Place]:
     """Give a page of an owner's entries in the order of all, and where to go on."""
-    end = min(position + _STREAM_SPAN, last_position(connection))
+    (start,) = place[:1] or (0,)
+    end = min(start + _STREAM_SPAN, last_position(connection))
     rows = connection.execute(
         "SELECT position, body FROM entries WHERE position > ? "
         "AND position <= ? AND owner = ? AND body IS NOT NULL"
         " ORDER BY position LIMIT ?",
-        (position, end, owner, limit),
+        (start, end, owner, limit),
     )
-    page = [Positioned(place, decode_entry(body)) for place, body in rows]
-    return page, page[-1].position if len(page) == limit else max(end, position)
+    page = [Positioned(position, decode_entry(body)) for position, body in rows]
+    reached = page[-1].position if len(page) == limit else max(end, start)
+    return page, place if reached == start else (reached,)
 
 
 def last_position(connection: sqlite3.Connection) -> int:
@@ -210,33 +212,3 @@ def stale(connection: sqlite3.Connection, now: datetime, limit: int) -> list[Job
         (microseconds(now), limit),
     )
     return [decode_job(body) for (body,) in rows]
-
-
-def fetch(connection: sqlite3.Connection, kind: str, owner: str | None, key: str) -> Record | None:
-    """Give one record, of an owner or of whoever has that key."""
-    if owner is None:
-        row = connection.execute(
-            "SELECT owner, key, body FROM records WHERE kind = ? AND key = ?", (kind, key)
-        ).fetchone()
-    else:
-        row = connection.execute(
-            "SELECT owner, key, body FROM records WHERE kind = ? AND owner = ? AND key = ?",
-            (kind, owner, key),
-        ).fetchone()
-    return Record(*row) if row else None
-
-
-def select(
-    connection: sqlite3.Connection, kind: str, owner: str | None, after: str, limit: int
-) -> list[Record]:
-    """Give a page of records, of an owner or of all."""
-    if owner is None:
-        sql = "SELECT owner, key, body FROM records WHERE kind = ? AND key > ? ORDER BY key LIMIT ?"
-        rows = connection.execute(sql, (kind, after, limit))
-    else:
-        sql = (
-            "SELECT owner, key, body FROM records WHERE kind = "
-            "? AND owner = ? AND key > ? ORDER BY key LIMIT ?"
-        )
-        rows = connection.execute(sql, (kind, owner, after, limit))
-    return [Record(*row) for row in rows]

@@ -78,6 +78,21 @@ UPGRADES: Final = (
     CREATE INDEX deliveries_by_status ON deliveries (owner, status, created, id);
     CREATE INDEX deliveries_ended ON deliveries (ended) WHERE ended IS NOT NULL;
     """,
+    """
+    -- Since when nothing is to be done for a job that ended or was deleted. For those that ended
+    -- before there was this column it is the moment of the upgrade, so none goes too early.
+    ALTER TABLE jobs ADD COLUMN ended INTEGER;
+    UPDATE jobs SET ended = CAST(strftime('%s', 'now') AS INTEGER) * 1000000
+        WHERE (outcome IS NOT NULL OR deleted = 1) AND publish_at IS NULL;
+    CREATE INDEX jobs_ended ON jobs (ended) WHERE ended IS NOT NULL;
+    CREATE INDEX entries_due_of_job ON entries (job) WHERE due = 1;
+    CREATE INDEX deliveries_to_come ON deliveries (job) WHERE next_at IS NOT NULL;
+
+    -- Who holds a role, until when (microseconds since 1970), and how often it changed hands.
+    CREATE TABLE leases (
+        role TEXT PRIMARY KEY, holder TEXT NOT NULL, fence INTEGER NOT NULL, until INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 
 VERSION: Final = len(UPGRADES)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Final
 
 from actors.runtime.failpoints import failpoint
-from actors.stores.base import Commit, EventKey, Known, View
-from actors.stores.sqlite.rows import (
+from actors.stores.base import Commit, EventKey, Known, Positioned, View
+from actors.stores.rows import (
+    columns_of,
     decode_entry,
     decode_job,
     decode_refusal,
@@ -26,7 +28,7 @@ _INSERT_ENTRIES: Final = (
 _INSERT_REFUSALS: Final = "INSERT OR IGNORE INTO refused (job, id, owner, body) VALUES (?, ?, ?, ?)"
 _INSERT_JOB: Final = (
     "INSERT OR IGNORE INTO jobs (owner, created, parent, lifecycle, state, outcome, deleted,"
-    " publish_at, watch_at, seq, body, id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " publish_at, watch_at, ended, seq, body, id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _INSERT_TERMS: Final = (
     "INSERT OR IGNORE INTO terms (owner, term, created, job, state) VALUES (?, ?, ?, ?, ?)"
@@ -34,7 +36,7 @@ _INSERT_TERMS: Final = (
 _TOUCH_JOB: Final = "UPDATE jobs SET seq = ?, body = ? WHERE id = ? AND seq < ?"
 _MOVE_JOB: Final = (
     "UPDATE jobs SET owner = ?, created = ?, parent = ?, lifecycle = ?, state = ?, outcome = ?,"
-    " deleted = ?, publish_at = ?, watch_at = coalesce(watch_at, ?), seq = ?, body = ?"
+    " deleted = ?, publish_at = ?, watch_at = coalesce(watch_at, ?), ended = ?, seq = ?, body = ?"
     " WHERE id = ? AND seq < ?"
 )
 
@@ -49,7 +51,10 @@ def look(
     """Load jobs, then ask for the events."""
     loaded = _load(connection, jobs)
     behind = {*fold, *(job for job in jobs if job not in loaded)}
-    tails = {job: _tail(connection, job, loaded[job].seq if job in loaded else 0) for job in behind}
+    tails = {
+        job: _tail(connection, job, loaded[job].seq) if job in loaded else _all(connection, job)
+        for job in behind
+    }
     refused = _refused(connection, keys)
     return View(loaded, tails, _known(connection, keys) if known else {}, refused)
 
@@ -69,6 +74,16 @@ def _tail(connection: sqlite3.Connection, job: JobId, seq: int) -> list[Entry]:
         (job_key(job), seq),
     )
     return [decode_entry(body) for (body,) in rows]
+
+
+def _all(connection: sqlite3.Connection, job: JobId) -> list[Entry]:
+    """Give all entries of a job that has no projection."""
+    key = job_key(job)
+    (first,) = connection.execute("SELECT min(seq) FROM entries WHERE job = ?", (key,)).fetchone()
+    if first is not None and first > 1:
+        # Written by somebody who had looked before the job was forgotten.
+        connection.execute("DELETE FROM entries WHERE job = ?", (key,))
+    return _tail(connection, job, 0)
 
 
 def _refused(
@@ -99,9 +114,9 @@ def _known(connection: sqlite3.Connection, keys: Collection[EventKey]) -> dict[E
     return found
 
 
-def write(connection: sqlite3.Connection, work: Commit) -> int:
+def write(connection: sqlite3.Connection, work: Commit) -> list[Positioned]:
     """
-    Write a batch inside the writer's transaction; give the position of its last entry.
+    Write a batch inside the writer's transaction; give its entries with their positions.
 
     Raises:
         sqlite3.IntegrityError: an id or a seq is taken; `conflict` finds out which.
@@ -110,21 +125,22 @@ def write(connection: sqlite3.Connection, work: Commit) -> int:
     rows = [(job_key(r.job), r.event, r.owner, encode(r)) for r in work.refusals]
     connection.executemany(_INSERT_REFUSALS, rows)
     failpoint("store.before_insert")
-    position = _insert(connection, work.entries)
+    stored = _insert(connection, work.entries)
     failpoint("store.after_insert")
     _project(connection, work)
     failpoint("store.after_projection")
-    return position
+    return stored
 
 
-def _insert(connection: sqlite3.Connection, entries: Sequence[Entry]) -> int:
+def _insert(connection: sqlite3.Connection, entries: Sequence[Entry]) -> list[Positioned]:
     rows = [
         (job_key(e.job), e.seq, e.id, e.owner, e.digest, encode(e), int(bool(e.due)))
         for e in entries
     ]
     connection.executemany(_INSERT_ENTRIES, rows)
-    (position,) = connection.execute("SELECT last_insert_rowid()").fetchone()
-    return int(position) if entries else 0
+    (last,) = connection.execute("SELECT last_insert_rowid()").fetchone()
+    # One writer: the positions of a batch follow each other.
+    return [Positioned(place, entry) for place, entry in enumerate(entries, last - len(rows) + 1)]
 
 
 def conflict(connection: sqlite3.Connection, entries: Sequence[Entry]) -> EventKey:
@@ -202,10 +218,25 @@ def _add_terms(connection: sqlite3.Connection, job: Job) -> None:
     connection.executemany(_INSERT_TERMS, rows)
 
 
+def watch(connection: sqlite3.Connection, job: Job, until: datetime | None) -> None:
+    """Look at a job again at that moment, unless it has moved on since."""
+    moment = microseconds(until) if until else None
+    connection.execute(
+        "UPDATE jobs SET watch_at = ? WHERE id = ? AND seq = ?", (moment, job_key(job.id), job.seq)
+    )
+
+
+def postpone(connection: sqlite3.Connection, jobs: Sequence[tuple[Job, datetime]]) -> None:
+    """Publish the command of each job again at that moment, unless it has moved on since."""
+    connection.executemany(
+        "UPDATE jobs SET publish_at = ? WHERE id = ? AND seq = ? AND publish_at IS NOT NULL",
+        [(microseconds(until), job_key(job.id), job.seq) for job, until in jobs],
+    )
+
+
 def _indexed(job: Job) -> tuple[object, ...]:
     """Give the columns of a job that indexes are made of, in the order of the table."""
-    publish_at = job.publish_at()
-    stale_at = None if job.outcome or job.deleted else job.stale_at()
+    columns = columns_of(job)
     return (
         job.owner,
         microseconds(job.created),
@@ -214,6 +245,7 @@ def _indexed(job: Job) -> tuple[object, ...]:
         job.state,
         job.outcome,
         int(job.deleted),
-        microseconds(publish_at) if publish_at else None,
-        microseconds(stale_at) if stale_at else None,
+        columns.publish_at,
+        columns.watch_at,
+        columns.ended,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -45,6 +46,26 @@ def microseconds(moment: datetime) -> int:
 def moment(microseconds_: int) -> datetime:
     """Give the moment that a time column holds."""
     return _EPOCH + microseconds_ * _MICROSECOND
+
+
+class Columns(NamedTuple):
+    """The moments of a job that the service itself looks for, in microseconds since 1970."""
+
+    publish_at: int | None
+    """When its command is published."""
+    watch_at: int | None
+    """When somebody looks whether it is stale."""
+    ended: int | None
+    """Since when nothing is to be done for it."""
+
+
+def columns_of(job: Job) -> Columns:
+    """Give the moments at which a job is looked for."""
+    is_over = job.outcome is not None or job.deleted
+    publish_at = job.publish_at()
+    watch_at = None if is_over else job.stale_at()
+    ended = job.updated if is_over and job.outstanding is None else None
+    return Columns(*(microseconds(at) if at else None for at in (publish_at, watch_at, ended)))
 
 
 def words(*texts: str | None) -> list[str]:

@@ -1,0 +1,139 @@
+"""
+Sends packets of events to the shards, and never far ahead of those who store them.
+
+A bus confirms what it has on disk, which may be long before it is stored. So each packet has a
+number, the state managers say which ones they have stored, and while the oldest one that is not
+waits for too long, further ones wait too, and their senders are told to come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+
+import msgspec
+
+from actors.runtime.telemetry import Telemetry
+from actors.transports.base import Handle, Transport
+from schemas.codec import encode_packet
+from schemas.errors import Unavailable
+from schemas.events import PACKET_VERSION, Event, Packet
+
+_decoder = msgspec.msgpack.Decoder(list[int])
+
+#: How long the oldest packet may wait to be stored before others wait for it.
+BACKLOG_S = 1.0
+#: How long a packet waits for older ones; after that a single one is sent to see how things are.
+_PATIENCE_S = 2.0
+
+
+def receipts_topic(sender: str) -> str:
+    """Name the topic on which a sender hears which of its packets are stored."""
+    return f"packets.{sender}"
+
+
+class Packets:
+    """Sends the packets of one process."""
+
+    def __init__(self, transport: Transport, telemetry: Telemetry, shards: int) -> None:
+        """Send to the queues of so many shards."""
+        self._transport = transport
+        self._telemetry = telemetry
+        self._lanes = [_Lane() for _ in range(shards)]
+        self._numbers = itertools.count(1)
+        # What a bus confirms only when it is stored needs no receipts.
+        self._sender = "" if transport.confirms_when_handled else secrets.token_hex(6)
+        self._ear: Handle | None = None
+
+    async def start(self) -> None:
+        """Begin to hear receipts."""
+        if self._sender:
+            topic = receipts_topic(self._sender)
+            self._ear = await self._transport.listen(topic, self._hear, self._forget)
+
+    async def send(self, shard: int, events: tuple[Event, ...]) -> None:
+        """
+        Send one packet; return when it is safe.
+
+        Raises:
+            Unavailable: it may be stored or not; or what was sent before is not stored yet.
+
+        """
+        if not self._sender:
+            await self._send(shard, Packet(PACKET_VERSION, events))
+            return
+        lane = self._lanes[shard]
+        await lane.turn()
+        # A number tells its shard: it is that modulo their number.
+        number = next(self._numbers) * len(self._lanes) + shard
+        packet = Packet(PACKET_VERSION, events, self._sender, number)
+        lane.add(number)
+        try:
+            await self._send(shard, packet)
+        except BaseException:
+            # If it was sent all the same its receipt is about a number that nobody knows.
+            lane.remove(number)
+            raise
+
+    def backlog_s(self) -> float:
+        """Give the age of the oldest packet that is not stored yet."""
+        return max((lane.age_s() for lane in self._lanes), default=0.0)
+
+    async def _send(self, shard: int, packet: Packet) -> None:
+        await self._transport.send(f"events.{shard}", [encode_packet(packet)])
+        self._telemetry.events_accepted.inc(len(packet.events))
+
+    def _hear(self, _topic: str, message: bytes) -> None:
+        for number in _decoder.decode(message):
+            # A shard is stored in order: older ones whose receipts were lost are stored too.
+            self._lanes[number % len(self._lanes)].remove_up_to(number)
+
+    def _forget(self) -> None:
+        """Begin anew: receipts may have been lost."""
+        for lane in self._lanes:
+            lane.clear()
+
+
+class _Lane:
+    """One shard's packets that are not stored yet, oldest first, and when each was sent."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, float] = {}
+        self._moved = asyncio.Event()
+
+    def add(self, number: int) -> None:
+        self._waiting[number] = asyncio.get_running_loop().time()
+
+    def remove(self, number: int) -> None:
+        self._waiting.pop(number, None)
+        self._moved.set()
+
+    def remove_up_to(self, number: int) -> None:
+        for each in [each for each in self._waiting if each <= number]:
+            del self._waiting[each]
+        self._moved.set()
+
+    def clear(self) -> None:
+        self._waiting.clear()
+        self._moved.set()
+
+    def age_s(self) -> float:
+        if not self._waiting:
+            return 0.0
+        return asyncio.get_running_loop().time() - next(iter(self._waiting.values()))
+
+    async def turn(self) -> None:
+        """Wait until what was sent before is stored, or nearly."""
+        until = asyncio.get_running_loop().time() + _PATIENCE_S
+        try:
+            async with asyncio.timeout_at(until):
+                while self.age_s() > BACKLOG_S:
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            # The next one is sent: should all receipts be lost, its own shows that all is well.
+            age_s = self.age_s()
+            self.clear()
+            detail = f"events wait {age_s:.0f} s to be stored"
+            raise Unavailable(detail, code="backlog", retry_after_s=2) from None

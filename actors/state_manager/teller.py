@@ -1,0 +1,73 @@
+"""
+Tells what was committed: to those who follow, to workers, to whoever waits for an outcome.
+
+Best effort: a blocked bus never stops commits, and whatever is lost here is found in the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import structlog
+
+from actors.operations.packets import receipts_topic
+from actors.operations.streams import ENTRIES_TOPIC
+from actors.runtime.failpoints import failpoint
+from actors.runtime.telemetry import Telemetry
+from actors.state_manager.batch import Settled
+from actors.transports.base import Transport
+from schemas.errors import Unavailable
+from schemas.events import Packet
+from schemas.jobs import Job
+
+_log = structlog.get_logger()
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Teller:
+    """Publishes what a batch leaves to be told."""
+
+    def __init__(self, transport: Transport, telemetry: Telemetry) -> None:
+        """Tell on a transport."""
+        self._transport = transport
+        self._telemetry = telemetry
+
+    async def tell(self, settled: Settled, packets: Sequence[Packet]) -> None:
+        """Tell of a committed batch and of the packets that it came in."""
+        try:
+            if settled.entries:
+                await self._transport.broadcast(ENTRIES_TOPIC, _encode(settled.entries))
+            await self._give_receipts(packets)
+            if settled.awaiting:
+                await publish_awaited(self._transport, self._telemetry, settled.awaiting)
+        except Unavailable as error:
+            _log.warning("not_published", entries=len(settled.entries), error=error.detail)
+        failpoint("state.before_reply")
+        try:
+            for event, outcome in settled.outcomes:
+                if event.reply is not None:
+                    await self._transport.reply(event.reply, _encode(outcome))
+        except Unavailable as error:
+            _log.warning("not_answered", error=error.detail)
+
+    async def _give_receipts(self, packets: Sequence[Packet]) -> None:
+        """Tell senders which of their packets are stored: so they see what waits."""
+        numbers: dict[str, list[int]] = {}
+        for packet in packets:
+            if packet.sender:
+                numbers.setdefault(packet.sender, []).append(packet.number)
+        for sender, stored in numbers.items():
+            await self._transport.broadcast(receipts_topic(sender), _encode(stored))
+
+
+async def publish_awaited(transport: Transport, telemetry: Telemetry, jobs: Sequence[Job]) -> None:
+    """Publish the commands that jobs await; a worker drops what is not awaited any more."""
+    queues: dict[str, list[bytes]] = {}
+    for job in jobs:
+        command = job.command()
+        if command is not None:
+            queues.setdefault(command.queue, []).append(_encode(command))
+            telemetry.commands_sent.labels(command.kind).inc()
+    for queue, messages in queues.items():
+        await transport.send(queue, messages)

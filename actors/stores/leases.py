@@ -1,0 +1,24 @@
+"""The contract of the store for leases: roles that one holder at a time has. Part of `base`."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Leases(Protocol):
+    """Keeps who holds which role; time is the store's own, never that of a caller's machine."""
+
+    async def claim(self, role: str, holder: str, ttl_s: float) -> int | None:
+        """
+        Take a role that nobody holds, or keep it: until `ttl_s` from now, by the store's clock.
+
+        Returns:
+            A fencing number, larger with each new holder of the role; None: another one holds it.
+
+        """
+
+    async def release(self, role: str, holder: str) -> None:
+        """Give a role back; nothing happens if somebody else holds it."""
+
+    async def holders(self, prefix: str) -> dict[str, str]:
+        """Give the roles beginning with `prefix` that are held now, each with its holder."""

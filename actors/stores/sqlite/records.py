@@ -1,0 +1,54 @@
+"""Documents of other kinds than jobs, in SQL."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from actors.stores.base import Record
+
+
+def fetch(connection: sqlite3.Connection, kind: str, owner: str | None, key: str) -> Record | None:
+    """Give one record, of an owner or of whoever has that key."""
+    if owner is None:
+        row = connection.execute(
+            "SELECT owner, key, body FROM records WHERE kind = ? AND key = ?", (kind, key)
+        ).fetchone()
+    else:
+        row = connection.execute(
+            "SELECT owner, key, body FROM records WHERE kind = ? AND owner = ? AND key = ?",
+            (kind, owner, key),
+        ).fetchone()
+    return Record(*row) if row else None
+
+
+def select(
+    connection: sqlite3.Connection, kind: str, owner: str | None, after: str, limit: int
+) -> list[Record]:
+    """Give a page of records, of an owner or of all."""
+    if owner is None:
+        sql = "SELECT owner, key, body FROM records WHERE kind = ? AND key > ? ORDER BY key LIMIT ?"
+        rows = connection.execute(sql, (kind, after, limit))
+    else:
+        sql = (
+            "SELECT owner, key, body FROM records WHERE kind = "
+            "? AND owner = ? AND key > ? ORDER BY key LIMIT ?"
+        )
+        rows = connection.execute(sql, (kind, owner, after, limit))
+    return [Record(*row) for row in rows]
+
+
+def put(connection: sqlite3.Connection, kind: str, record: Record, fresh: bool) -> bool:  # noqa: FBT001
+    """Write a record; with `fresh` only where none is, and say whether it was written."""
+    verb = "INSERT OR IGNORE" if fresh else "INSERT OR REPLACE"
+    values = (kind, record.owner, record.key, record.body)
+    return bool(connection.execute(f"{verb} INTO records VALUES (?, ?, ?, ?)", values).rowcount)
+
+
+def drop(connection: sqlite3.Connection, kind: str, owner: str, key: str) -> bool:
+    """Remove a record; say whether it was there."""
+    values = (kind, owner, key)
+    return bool(
+        connection.execute(
+            "DELETE FROM records WHERE kind = ? AND owner = ? AND key = ?", values
+        ).rowcount
+    )

@@ -1,0 +1,64 @@
+"""Transitions, as other systems on the bus are told of them: that a job entered another state."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from schemas.identifiers import EventId, JobId
+from schemas.jobs import Entry
+from schemas.lifecycle import JobOutcome
+
+#: Stands for a dot inside of a name, because dots part the words of a topic; no name contains it.
+_DOT = ":"
+
+
+class Transition(Struct, frozen=True, kw_only=True):
+    """
+    One entry of a history by which the job entered another state, its birth included.
+
+    It is told to whoever may listen, so there is nothing in it that is for the owner alone: what
+    the event carried as `data` is in the history.
+    """
+
+    job: JobId
+    owner: str
+    lifecycle: str
+    seq: int
+    """Grows with each entry of the job; entries by which it stayed in its state are not told."""
+    id: EventId
+    """Of the event."""
+    name: str
+    """Of the event."""
+    state: str
+    """The state that was entered."""
+    outcome: JobOutcome | None
+    source: str | None
+    received: datetime
+    occurred: datetime | None
+
+
+def transition_of(entry: Entry) -> Transition | None:
+    """Give the transition that an entry is; None: the job stayed in its state."""
+    if not entry.moved_in:
+        return None
+    return Transition(
+        job=entry.job,
+        owner=entry.owner,
+        lifecycle=entry.moved_in,
+        seq=entry.seq,
+        id=entry.id,
+        name=entry.name,
+        state=entry.state,
+        outcome=entry.outcome,
+        source=entry.source,
+        received=entry.received,
+        occurred=entry.occurred,
+    )
+
+
+def topic_of(transition: Transition) -> str:
+    """Give `<lifecycle>.<state>.<job id>`, three words also where a name has dots in it."""
+    lifecycle, state = transition.lifecycle, transition.state
+    return f"{lifecycle.replace('.', _DOT)}.{state.replace('.', _DOT)}.{transition.job}"
