@@ -1,0 +1,189 @@
+"""Publishes: what must be safe with a confirm, what is only news without."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import DeliveryError
+from aiormq.channel import Channel
+from aiormq.exceptions import DeliveryError as BareDeliveryError
+from aiormq.exceptions import PublishError
+from pamqp.commands import Basic
+
+from actors.transports.rabbitmq.link import BROKEN, DEADLINE_S, Link, close_channel, describe
+from actors.transports.rabbitmq.topology import (
+    DEAD,
+    Route,
+    declare_exchanges,
+    declare_queue,
+    route_to,
+)
+from schemas.errors import Unavailable
+
+#: Longest time to wait for a confirm; shorter than what a client waits for its answer.
+_CONFIRM_S = 3.0
+#: Longest time to hand news to the connection.
+_NEWS_S = 1.0
+#: How long nothing is sent after a confirm did not come.
+_DOUBT_S = 1.0
+#: Routes whose messages are counted.
+_MOST_ROUTES = 10_000
+#: Messages of one call that are on their way at a time.
+_WINDOW = 200
+_PERSISTENT = 2
+
+
+class Publisher:
+    """Publishes on one connection, by two channels: with confirms and without."""
+
+    def __init__(self, url: str, name: str) -> None:
+        """Publish to the broker at a URL."""
+        self.link = Link(url, f"{name} publishes", self._prepare)
+        self._safe: Channel | None = None
+        self._news: Channel | None = None
+        self._channels: list[AbstractChannel] = []
+        self._declared: set[str] = set()
+        self._doubt_until = 0.0
+        self._sender = secrets.token_hex(6)
+        self._numbers: dict[Route, int] = {}
+
+    def missing(self) -> str | None:
+        """Say why nothing can be published now."""
+        if not self.link.is_open:
+            return self.link.trouble
+        return "it does not confirm" if self._is_in_doubt() else None
+
+    async def send(self, queue: str, messages: Sequence[bytes]) -> None:
+        """Publish to a work queue; return when all are confirmed."""
+        await self._declare(queue)
+        route = route_to(queue)
+        for start in range(0, len(messages), _WINDOW):
+            window = [
+                self._confirmed(queue, route, message, Basic.Properties(delivery_mode=_PERSISTENT))
+                for message in messages[start : start + _WINDOW]
+            ]
+            if len(window) == 1:
+                await window[0]
+                continue
+            results = await asyncio.gather(*window, return_exceptions=True)
+            for result in results:
+                if isinstance(result, BaseException):
+                    raise result
+
+    async def bury(self, queue: str, message: bytes, properties: Basic.Properties) -> None:
+        """Publish to the dead-letter queue of a work queue; return when that is confirmed."""
+        await self._declare(queue)
+        properties.delivery_mode = _PERSISTENT
+        await self._confirmed(queue, Route(DEAD, queue), message, properties)
+
+    async def tell(self, route: Route, message: bytes) -> None:
+        """Publish news, numbered for each route: so a listener sees when it has missed some."""
+        number = self._numbers[route] = self._numbers.get(route, 0) + 1
+        headers: dict[str, Any] = {"sender": self._sender, "number": number}
+        if len(self._numbers) > _MOST_ROUTES:
+            self._numbers.pop(next(iter(self._numbers)))
+        await self._tell(route, message, Basic.Properties(delivery_mode=1, headers=headers))
+
+    async def whisper(self, route: Route, message: bytes) -> None:
+        """Publish news that nobody would miss."""
+        await self._tell(route, message, Basic.Properties(delivery_mode=1))
+
+    async def announce(self, route: Route, message: bytes) -> None:
+        """Publish news for other systems, whose queues may be durable."""
+        properties = Basic.Properties(
+            delivery_mode=_PERSISTENT, content_type="application/json", app_id="jobwire"
+        )
+        await self._tell(route, message, properties)
+
+    async def _prepare(self, connection: AbstractConnection) -> None:
+        """Open both channels of a fresh connection, and make the exchanges."""
+        safe = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        news = await connection.channel(publisher_confirms=False)
+        await declare_exchanges(news)
+        self._channels = [safe, news]  # held: a channel that nobody holds is closed
+        self._safe = cast("Channel", await safe.get_underlay_channel())
+        self._news = cast("Channel", await news.get_underlay_channel())
+        self._declared.clear()
+        self._doubt_until = 0.0
+
+    async def _declare(self, queue: str) -> None:
+        """Make a queue before the first message to it, on a channel that may break."""
+        if queue in self._declared:
+            return
+        connection = self.link.connection()
+        try:
+            async with asyncio.timeout(DEADLINE_S - 1):
+                channel = await connection.channel(publisher_confirms=False)
+                try:
+                    await declare_queue(channel, queue)
+                finally:
+                    await close_channel(channel)
+        except BROKEN as error:
+            self._suspect(connection, error)
+            raise _unavailable(f"cannot declare the queue {queue}: {describe(error)}") from error
+        self._declared.add(queue)
+
+    async def _confirmed(
+        self, queue: str, route: Route, message: bytes, properties: Basic.Properties
+    ) -> None:
+        connection = self.link.connection()
+        if self._is_in_doubt() or self._safe is None:
+            raise _unavailable("the broker does not confirm what it is sent")
+        try:
+            async with asyncio.timeout(_CONFIRM_S):
+                await self.link.ready()
+                await self._safe.basic_publish(
+                    message,
+                    exchange=route.exchange,
+                    routing_key=route.key,
+                    properties=properties,
+                    mandatory=True,
+                    wait=False,
+                )
+        except PublishError as error:
+            self._declared.discard(queue)  # the queue was deleted; the next message makes it anew
+            raise _unavailable(f"the queue {queue} is not there") from error
+        except (DeliveryError, BareDeliveryError) as error:
+            raise _unavailable(f"the queue {queue} is full, or has no leader now") from error
+        except BROKEN as error:
+            self._suspect(connection, error)
+            raise _unavailable(f"not confirmed: {describe(error)}") from error
+
+    async def _tell(self, route: Route, message: bytes, properties: Basic.Properties) -> None:
+        connection = self.link.connection()
+        if self._is_in_doubt() or self._news is None:
+            raise _unavailable("the broker does not take messages")
+        try:
+            async with asyncio.timeout(_NEWS_S):
+                await self.link.ready()
+                await self._news.basic_publish(
+                    message,
+                    exchange=route.exchange,
+                    routing_key=route.key,
+                    properties=properties,
+                    wait=False,
+                )
+        except BROKEN as error:
+            self._suspect(connection, error)
+            raise _unavailable(f"not published: {describe(error)}") from error
+
+    def _suspect(self, connection: AbstractConnection, error: BaseException) -> None:
+        """Refuse quickly for a moment, and try on a new connection after that."""
+        self._doubt_until = asyncio.get_running_loop().time() + _DOUBT_S
+        self.link.give_up(connection, describe(error))
+
+    def _is_in_doubt(self) -> bool:
+        return asyncio.get_running_loop().time() < self._doubt_until
+
+
+def properties_of(headers: Mapping[str, Any], **fields: Any) -> Basic.Properties:
+    """Make the properties of a message."""
+    return Basic.Properties(headers=dict(headers), **fields)
+
+
+def _unavailable(detail: str) -> Unavailable:
+    return Unavailable(f"the broker is away: {detail}", retry_after_s=2)

@@ -1,0 +1,127 @@
+"""
+The exchanges and queues, with their arguments: the one place that declares them.
+
+Declaring again what is there changes nothing. Arguments are fixed for good: another value needs
+another name, because a broker refuses to declare a queue anew with different arguments.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from aio_pika import ExchangeType
+from aio_pika.abc import AbstractChannel
+
+#: Packets of events, one queue for each shard; only the service itself publishes here.
+EVENTS: Final = "events"
+#: Single events of other systems; any routing key.
+INLET: Final = "events.in"
+#: Orders to workers.
+COMMANDS: Final = "commands"
+#: What each batch has stored, to every process that follows.
+ENTRIES: Final = "entries"
+#: Small messages between processes: outcomes, packet numbers, requests to look.
+SIGNALS: Final = "signals"
+#: Transitions, for other systems: `<lifecycle>.<state>.<job id>`.
+JOBS: Final = "jobs"
+#: What could not be handled: one queue for each source, `dead.<source>`.
+DEAD: Final = "dead"
+
+_EXCHANGES: Final = {
+    EVENTS: ExchangeType.DIRECT,
+    INLET: ExchangeType.TOPIC,
+    COMMANDS: ExchangeType.DIRECT,
+    ENTRIES: ExchangeType.FANOUT,
+    SIGNALS: ExchangeType.TOPIC,
+    JOBS: ExchangeType.TOPIC,
+    DEAD: ExchangeType.DIRECT,
+}
+
+_MIB: Final = 1024 * 1024
+#: Bytes that a queue holds before its publishers are refused.
+QUEUE_BYTES: Final = 256 * _MIB
+#: Bytes that a listener may lag behind; beyond it the oldest broadcasts go, and it reads the store.
+_EAR_BYTES: Final = 64 * _MIB
+#: Deliveries of one message before it is dead-lettered.
+_DELIVERY_LIMIT: Final = 20
+#: No limit, said as a number because newer brokers have a default: a packet of events is never
+#: dead-lettered for the sake of one event in it, nor because its consumers were killed often.
+_NO_DELIVERY_LIMIT: Final = 1_000_000_000
+
+
+class Route(NamedTuple):
+    """Where a message for a queue is published."""
+
+    exchange: str
+    key: str
+
+
+def route_to(queue: str) -> Route:
+    """Give the exchange and the routing key of a work queue."""
+    if queue == INLET:
+        return Route(INLET, INLET)
+    exchange, _, key = queue.partition(".")
+    return Route(exchange, key)
+
+
+def dead_queue(queue: str) -> str:
+    """Name the queue of what could not be handled."""
+    return f"{DEAD}.{queue}"
+
+
+def ear_route(pattern: str) -> Route:
+    """Give what a listener's queue is bound to."""
+    if pattern == ENTRIES:
+        return Route(ENTRIES, "")
+    return Route(SIGNALS, pattern.removesuffix("*") + "#" if pattern.endswith(".*") else pattern)
+
+
+def broadcast_route(topic: str) -> Route:
+    """Give where a broadcast is published."""
+    return Route(ENTRIES, "") if topic == ENTRIES else Route(SIGNALS, topic)
+
+
+async def declare_exchanges(channel: AbstractChannel) -> None:
+    """Make the exchanges that are missing."""
+    for name, kind in _EXCHANGES.items():
+        await channel.declare_exchange(name, kind, durable=True)
+
+
+async def declare_queue(channel: AbstractChannel, queue: str) -> None:
+    """Make a work queue, its dead-letter queue and their bindings, where they are missing."""
+    dead = await channel.declare_queue(dead_queue(queue), durable=True, arguments=_dead_arguments())
+    await dead.bind(DEAD, queue)
+    declared = await channel.declare_queue(queue, durable=True, arguments=_arguments(queue))
+    await declared.bind(*(INLET, "#") if queue == INLET else route_to(queue))
+
+
+async def declare_ear(channel: AbstractChannel, pattern: str) -> str:
+    """Make a queue that lives as long as its listener's connection; give its name."""
+    ear = await channel.declare_queue(
+        "", exclusive=True, auto_delete=True, arguments={"x-max-length-bytes": _EAR_BYTES}
+    )
+    await ear.bind(*ear_route(pattern))
+    return str(ear.name)
+
+
+def _arguments(queue: str) -> dict[str, Any]:
+    is_shard = route_to(queue).exchange == EVENTS
+    return {
+        "x-queue-type": "quorum",
+        "x-single-active-consumer": True,
+        "x-max-length-bytes": QUEUE_BYTES,
+        "x-overflow": "reject-publish",
+        "x-delivery-limit": _NO_DELIVERY_LIMIT if is_shard else _DELIVERY_LIMIT,
+        "x-dead-letter-exchange": DEAD,
+        "x-dead-letter-routing-key": queue,
+        "x-dead-letter-strategy": "at-least-once",
+    }
+
+
+def _dead_arguments() -> dict[str, Any]:
+    return {
+        "x-queue-type": "quorum",
+        "x-max-length-bytes": QUEUE_BYTES,
+        "x-overflow": "reject-publish",
+        "x-delivery-limit": _NO_DELIVERY_LIMIT,
+    }
