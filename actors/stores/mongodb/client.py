@@ -1,0 +1,209 @@
+"""
+The one place that knows the driver: motor, or PyMongo's own asynchronous client.
+
+Everything else uses the calls that both have in common, typed as PyMongo's. What differs is hidden
+here: `aggregate` and `close` are awaited with the one and not with the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Literal, cast
+
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import (
+    BulkWriteError,
+    ConfigurationError,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+)
+from pymongo.read_concern import ReadConcern
+
+from schemas.errors import Misconfigured, Unavailable
+
+Driver = Literal["motor", "pymongo"]
+Document = dict[str, Any]  # what BSON holds: bytes, text, numbers, and documents of them
+Collection = AsyncCollection[Document]
+Database = AsyncDatabase[Document]
+
+#: Longest time of any one call; a server that stands still is found out by nothing else.
+TIMEOUT_MS: Final = 3_000
+#: How long a primary is looked for; the rest of the time is for the call itself.
+_SELECTION_MS: Final = 2_500
+#: After so many seconds another try makes sense: an election takes about as long.
+_RETRY_AFTER_S: Final = 2
+#: The server's code of a write whose key is taken.
+DUPLICATE_KEY: Final = 11_000
+#: A write is safe when a majority has it on disk.
+_SAFE: Final = WriteConcern("majority", j=True)
+#: Bytes of one command, of the 48 MB that a server takes, and of the small fields of a document.
+_MOST_BYTES: Final = 16_000_000
+_FIELDS_BYTES: Final = 1_024
+#: Updates in one command.
+_MOST_UPDATES: Final = 1_000
+#: Characters of a driver's message that are passed on.
+_MOST_MESSAGE: Final = 200
+
+
+class Client:
+    """A connection to the database that a URL names; writes wait for a majority's disks."""
+
+    def __init__(self, url: str, driver: Driver, timeout_ms: int | None = TIMEOUT_MS) -> None:
+        """
+        Prepare a client; it connects at its first call, and belongs to the loop of that.
+
+        Raises:
+            Misconfigured: the URL is not one, or names no database.
+
+        """
+        kind: Any = AsyncIOMotorClient if driver == "motor" else AsyncMongoClient
+        options = {
+            "serverSelectionTimeoutMS": _SELECTION_MS,
+            "timeoutMS": timeout_ms,
+            "appname": "jobwire",
+            "retryWrites": True,
+        }
+        self._driver = driver
+        try:
+            self._client: Any = kind(url, **options)
+            name = self._client.get_default_database().name
+        except (InvalidURI, ConfigurationError, ValueError) as error:
+            # The driver's own words may repeat the password.
+            why = "" if "@" in url else f" ({error})"
+            detail = (
+                f"the database's URL cannot be used{why}: it has the form "
+                "mongodb://HOST:PORT/DATABASE?replicaSet=NAME and must name a database"
+            )
+            raise Misconfigured(detail) from None
+        self.database = cast(
+            "Database",
+            self._client.get_database(
+                name,
+                write_concern=_SAFE,
+                read_concern=ReadConcern("majority"),
+                read_preference=ReadPreference.PRIMARY,
+            ),
+        )
+
+    async def command(self, name: str) -> Document:
+        """Run a command of the whole server."""
+        return cast("Document", await self._client.admin.command(name))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        closing = self._client.close()
+        if closing is not None:
+            await closing
+
+
+async def aggregate(
+    collection: Collection, pipeline: Sequence[Mapping[str, Any]], **options: object
+) -> list[Document]:
+    """Give all that a pipeline makes."""
+    cursor: Any = collection.aggregate(pipeline, **options)  # type: ignore[arg-type]
+    if not hasattr(cursor, "to_list"):
+        cursor = await cursor
+    return cast("list[Document]", await cursor.to_list(None))
+
+
+async def insert(
+    collection: Collection, documents: Sequence[Document], *, ordered: bool
+) -> list[Document]:
+    """
+    Insert documents, as one command where that is not too large; give the errors of taken keys.
+
+    Ordered, there is at most one, and nothing after it is inserted. The driver's own `insert_many`
+    lets the server remember each write, so that it can be sent again; here a write that was cut
+    off is found out by its keys.
+
+    Raises:
+        OperationFailure: something else went wrong; what was inserted before may be there.
+
+    """
+    taken: list[Document] = []
+    for first, portion in _portions(documents):
+        answer = await collection.database.command(
+            "insert",
+            collection.name,
+            documents=portion,
+            ordered=ordered,
+            writeConcern=_SAFE.document,
+        )
+        taken += ({**each, "index": first + each["index"]} for each in _failed(answer))
+        if taken and ordered:
+            break
+    return taken
+
+
+async def update(collection: Collection, updates: Sequence[Document]) -> None:
+    """
+    Run update statements, `q` what to find and `u` what to do, in any order.
+
+    Raises:
+        OperationFailure: one of them failed; others may have been done.
+
+    """
+    for start in range(0, len(updates), _MOST_UPDATES):
+        answer = await collection.database.command(
+            "update",
+            collection.name,
+            updates=updates[start : start + _MOST_UPDATES],
+            ordered=False,
+            writeConcern=_SAFE.document,
+        )
+        if failed := _failed(answer):
+            raise OperationFailure(failed[0]["errmsg"], failed[0]["code"], failed[0])
+
+
+def _portions(documents: Sequence[Document]) -> Iterator[tuple[int, Sequence[Document]]]:
+    """Cut documents into commands that the server takes, each with the index of its first."""
+    first = size = 0
+    for index, document in enumerate(documents):
+        size += len(document["body"]) + _FIELDS_BYTES
+        if size > _MOST_BYTES:
+            yield first, documents[first:index]
+            first, size = index, len(document["body"])
+    yield first, documents[first:]
+
+
+def _failed(answer: Document) -> list[Document]:
+    """Give the errors of taken keys in a command's answer; raise any other."""
+    failed: list[Document] = answer.get("writeErrors", [])
+    for each in failed:
+        if each["code"] != DUPLICATE_KEY:
+            raise OperationFailure(each["errmsg"], each["code"], each)
+    if unsafe := answer.get("writeConcernError"):
+        raise OperationFailure(unsafe["errmsg"], unsafe["code"], unsafe)
+    return failed
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the driver's failures into the one error that means: try again."""
+    try:
+        yield
+    except PyMongoError as error:
+        detail = (
+            f"the database cannot do this now ({_said(error)}); "
+            "what it was to write may or may not have happened"
+        )
+        raise Unavailable(detail, code="store_unavailable", retry_after_s=_RETRY_AFTER_S) from error
+
+
+def _said(error: PyMongoError) -> str:
+    """Give the heart of a driver's message in one line."""
+    text = str(error)
+    if isinstance(error, BulkWriteError):
+        details = error.details or {}
+        errors = [*details.get("writeErrors", ()), *details.get("writeConcernErrors", ())]
+        text = "; ".join(str(each.get("errmsg")) for each in errors[:1]) or text
+    elif isinstance(error, OperationFailure) and error.details:
+        text = str(error.details.get("errmsg", text))
+    # Of a server that is not found the driver lists all that it tried.
+    text = " ".join(text.split(", Timeout:")[0].split())
+    return f"{type(error).__name__}: {text[:_MOST_MESSAGE]}"

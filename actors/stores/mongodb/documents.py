@@ -1,0 +1,113 @@
+"""Records as documents and back: index fields as values, the record itself as bytes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from actors.stores.base import EventKey
+from actors.stores.mongodb.client import Document
+from actors.stores.rows import columns_of, encode, job_key, microseconds, terms
+from schemas.deliveries import Delivery
+from schemas.jobs import Entry, Job, Refusal
+
+#: Fields of a job that are there only when they say something: their indexes leave the others out.
+_OPTIONAL: Final = ("parent", "publish_at", "watch_at", "ended", "terms", "unstripped")
+#: Between the parts of a key that are texts: no id and no owner contains it.
+_SEPARATOR: Final = b"\0"
+
+
+def event_key(key: EventKey) -> bytes:
+    """Give what makes an event the same event: the 16 bytes of its job, then its id."""
+    return job_key(key.job) + key.event.encode()
+
+
+def entry_document(entry: Entry, lane: int) -> Document:
+    """Give an entry as it is inserted; its position is put in later."""
+    key = job_key(entry.job)
+    document: Document = {
+        "_id": key + entry.id.encode(),
+        "job": key,
+        "seq": entry.seq,
+        "owner": entry.owner,
+        "lane": lane,
+        "position": 0,
+        "digest": entry.digest,
+        "body": encode(entry),
+    }
+    if entry.due:
+        document["due"] = True
+    return document
+
+
+def refusal_document(refusal: Refusal) -> Document:
+    """Give a refusal as it is inserted; its position is put in later."""
+    event = event_key(EventKey(refusal.job, refusal.event))
+    return {
+        "_id": refusal_key(event, refusal.owner),
+        "event": event,
+        "owner": refusal.owner,
+        "position": 0,
+        "body": encode(refusal),
+    }
+
+
+def refusal_key(event: bytes, owner: str) -> bytes:
+    """Give the id of a refusal: the same event may be refused to several owners."""
+    return event + _SEPARATOR + owner.encode()
+
+
+def job_document(job: Job) -> Document:
+    """Give a job with all that it is found by."""
+    columns = columns_of(job)
+    fields: Document = {
+        "owner": job.owner,
+        "created": microseconds(job.created),
+        "lifecycle": job.lifecycle,
+        "state": job.state,
+        "outcome": job.outcome,
+        "deleted": job.deleted,
+        "projection": projection(job),
+        "parent": job_key(job.parent) if job.parent else None,
+        "publish_at": columns.publish_at,
+        "watch_at": columns.watch_at,
+        "ended": columns.ended,
+        "terms": None if job.deleted else terms(job) or None,
+        # Until the texts of its entries are taken away.
+        "unstripped": True if job.deleted else None,
+    }
+    absent = [name for name in _OPTIONAL if fields[name] is None]
+    for name in absent:
+        del fields[name]
+    return fields
+
+
+def projection(job: Job) -> Document:
+    """Give the part that every event rewrites; of two the one with the larger seq is the larger."""
+    return {"seq": job.seq, "body": encode(job)}
+
+
+def delivery_document(each: Delivery) -> Document:
+    """Give a delivery as it is inserted."""
+    return {
+        "_id": each.id,
+        "owner": each.owner,
+        "job": job_key(each.job),
+        "subscription": each.subscription,
+        "created": microseconds(each.created),
+        **became(each)["$set"],
+    }
+
+
+def became(each: Delivery) -> Document:
+    """Give the update of what a try may change of a delivery."""
+    ended = each.ended_at()
+    optional = {
+        "next_at": microseconds(each.next_at) if each.next_at else None,
+        # The endpoint, as long as a try is to come.
+        "waiting": each.endpoint if each.next_at else None,
+        "ended": microseconds(ended) if ended else None,
+    }
+    fields: Document = {"status": each.status, "asked": each.asked, "body": encode(each)}
+    fields |= {name: value for name, value in optional.items() if value is not None}
+    absent = {name: "" for name, value in optional.items() if value is None}
+    return {"$set": fields, "$unset": absent}

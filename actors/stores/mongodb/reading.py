@@ -1,0 +1,260 @@
+"""
+What callers and the reaper read.
+
+Every caller's query names the owner, and every query its index: the planner would take the wrong
+one while a collection is small.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from actors.stores.base import (
+    After,
+    AfterDelivery,
+    Awaited,
+    Count,
+    EventKey,
+    JobFilter,
+    Place,
+    Positioned,
+)
+from actors.stores.mongodb.client import Database, Document, aggregate
+from actors.stores.mongodb.documents import event_key, refusal_key
+from actors.stores.rows import (
+    decode_entry,
+    decode_job,
+    decode_refusal,
+    job_key,
+    microseconds,
+    moment,
+    words,
+)
+from schemas.identifiers import JobId
+from schemas.jobs import Entry, Job, Refusal
+
+_BODY = {"_id": 0, "body": 1}
+_JOB = {"_id": 0, "projection.body": 1}
+_NEWEST_FIRST = [("created", -1), ("_id", -1)]
+
+
+async def get(database: Database, owner: str, job: JobId) -> Job | None:
+    """Give a job of this owner."""
+    which = {"_id": job_key(job), "owner": owner, "deleted": False}
+    row = await database.jobs.find_one(which, _JOB)
+    return decode_job(row["projection"]["body"]) if row else None
+
+
+async def find(
+    database: Database, owner: str, which: JobFilter, after: After | None, limit: int
+) -> list[Job]:
+    """Give a page of an owner's jobs, newest first."""
+    terms = [f"#{which.tag}"] if which.tag else []
+    if which.words:
+        looked_up = words(*which.words)
+        if not looked_up:
+            return []  # a search that names no word finds nothing, not everything
+        terms += [f"~{word}" for word in looked_up]
+    query: Document = {"owner": owner, "deleted": False}
+    if terms:
+        # The index is walked by the first term; the others are asked of each job.
+        query["terms"] = terms[0]
+        query |= {"$and": [{"terms": term} for term in terms[1:]]} if terms[1:] else {}
+    named = {"state": which.state, "outcome": which.outcome, "lifecycle": which.lifecycle}
+    query |= {name: value for name, value in named.items() if value is not None}
+    if which.is_live:
+        query["outcome"] = None if which.outcome is None else {"$in": []}
+    if which.parent is not None:
+        query["parent"] = job_key(which.parent)
+    before = (after.created, job_key(after.id)) if after else None
+    _restrict(query, which.since, which.until, before)
+    rows = database.jobs.find(
+        query, _JOB, sort=_NEWEST_FIRST, limit=limit, hint=_index_for(which, query)
+    )
+    return [decode_job(row["projection"]["body"]) for row in await rows.to_list(None)]
+
+
+def _index_for(which: JobFilter, query: Document) -> str:
+    if "terms" in query:
+        return "by_term" if which.state is None else "by_term_and_state"
+    if which.parent is not None:
+        return "by_parent"
+    if which.state is not None:
+        return "by_state"
+    return "by_outcome" if "outcome" in query else "by_owner"
+
+
+def _restrict(
+    query: Document,
+    since: datetime | None,
+    until: datetime | None,
+    before: tuple[datetime, object] | None,
+) -> None:
+    """Let a query find only what was made in a time, and comes after the page before."""
+    bounds = {}
+    if since is not None:
+        bounds["$gte"] = microseconds(since)
+    if until is not None:
+        bounds["$lt"] = microseconds(until)
+    if before is not None:
+        created, key = microseconds(before[0]), before[1]
+        bounds["$lte"] = created
+        query["$or"] = [{"created": {"$lt": created}}, {"_id": {"$lt": key}}]
+    if bounds:
+        query["created"] = bounds
+
+
+def page_of_deliveries(
+    query: Document, since: datetime | None, after: AfterDelivery | None
+) -> None:
+    """Let a query of deliveries find one page."""
+    _restrict(query, since, None, (after.created, after.id) if after else None)
+
+
+async def history(
+    database: Database, owner: str, job: JobId, after: int, limit: int
+) -> list[Entry]:
+    """Give a page of a job's entries."""
+    rows = database.entries.find(
+        {
+            "job": job_key(job),
+            "seq": {"$gt": after},
+            "owner": owner,
+            "body": {"$exists": True},
+        },
+        _BODY,
+        sort=[("seq", 1)],
+        limit=limit,
+        hint="by_seq",
+    )
+    return [decode_entry(row["body"]) for row in await rows.to_list(None)]
+
+
+async def since(
+    database: Database, shards: int, owner: str, place: Place, limit: int
+) -> tuple[list[Positioned], Place]:
+    """Give a page of an owner's entries in the order of their positions, and where to go on."""
+    start = [*place[:shards], *(0 for _ in range(shards - len(place)))]
+    lanes = [
+        {"owner": owner, "lane": lane, "position": {"$gt": position}}
+        for lane, position in enumerate(start)
+    ]
+    rows = await database.entries.find(
+        {"$or": lanes},
+        {"_id": 0, "lane": 1, "position": 1, "body": 1},
+        sort=[("position", 1)],
+        limit=limit,
+        hint="by_position",
+    ).to_list(None)
+    if not rows:
+        return [], place
+    end = list(start)
+    for row in rows:
+        end[row["lane"]] = row["position"]
+    page = [
+        # Of a deleted job only the position is left.
+        Positioned(row["position"], decode_entry(row["body"]), row["lane"])
+        for row in rows
+        if "body" in row
+    ]
+    return page, _short(end)
+
+
+async def newest(database: Database, owner: str) -> Place:
+    """Give the last position of each lane."""
+    rows = await aggregate(
+        database.entries,
+        [
+            {"$match": {"owner": owner}},
+            {"$sort": {"owner": -1, "lane": -1, "position": -1}},
+            {"$group": {"_id": "$lane", "last": {"$first": "$position"}}},
+        ],
+        hint="by_position",
+    )
+    last = {row["_id"]: row["last"] for row in rows}
+    return _short([last.get(lane, 0) for lane in range(max(last, default=-1) + 1)])
+
+
+def _short(place: list[int]) -> Place:
+    while place and not place[-1]:
+        place.pop()
+    return tuple(place)
+
+
+async def count(database: Database, owner: str) -> list[Count]:
+    """Count an owner's jobs."""
+    by = {name: f"${name}" for name in ("lifecycle", "state", "outcome")}
+    rows = await aggregate(
+        database.jobs,
+        [
+            {"$match": {"owner": owner, "deleted": False}},
+            {"$group": {"_id": by, "jobs": {"$sum": 1}}},
+        ],
+        hint="by_state",
+    )
+    counts = [
+        Count(each["lifecycle"], each["state"], each.get("outcome"), row["jobs"])
+        for row in rows
+        for each in [row["_id"]]
+    ]
+    return sorted(counts, key=lambda each: (each.lifecycle, each.state, each.outcome or ""))
+
+
+async def refusals(database: Database, owner: str, after: int, limit: int) -> list[Refusal]:
+    """Give a page of an owner's refused events."""
+    rows = database.refused.find(
+        {"owner": owner, "position": {"$gt": after}},
+        {"_id": 0, "position": 1, "body": 1},
+        sort=[("position", 1)],
+        limit=limit,
+        hint="by_position",
+    )
+    return [_at(row) for row in await rows.to_list(None)]
+
+
+async def refusal(database: Database, owner: str, key: EventKey) -> Refusal | None:
+    """Give one refused event."""
+    which = {"_id": refusal_key(event_key(key), owner)}
+    row = await database.refused.find_one(which, {"_id": 0, "position": 1, "body": 1})
+    return _at(row) if row else None
+
+
+def _at(row: Document) -> Refusal:
+    return replace(decode_refusal(row["body"]), position=row["position"])
+
+
+async def outstanding(
+    database: Database, until: datetime, after: Awaited | None, limit: int
+) -> list[Awaited]:
+    """Give jobs whose command is to be published by a moment."""
+    bounds = {"$lte": microseconds(until)}
+    query: Document = {"publish_at": bounds}
+    if after is not None:
+        at = bounds["$gte"] = microseconds(after.at)
+        later: Document = {"_id": {"$gt": job_key(after.job.id)}}
+        query["$or"] = [{"publish_at": {"$gt": at}}, later]
+    rows = database.jobs.find(
+        query,
+        {"publish_at": 1, **_JOB},
+        sort=[("publish_at", 1), ("_id", 1)],
+        limit=limit,
+        hint="outstanding",
+    )
+    return [
+        Awaited(moment(row["publish_at"]), decode_job(row["projection"]["body"]))
+        for row in await rows.to_list(None)
+    ]
+
+
+async def stale(database: Database, now: datetime, limit: int) -> list[Job]:
+    """Give jobs whose watch has run out."""
+    rows = database.jobs.find(
+        {"watch_at": {"$lte": microseconds(now)}},
+        _JOB,
+        sort=[("watch_at", 1)],
+        limit=limit,
+        hint="watched",
+    )
+    return [decode_job(row["projection"]["body"]) for row in await rows.to_list(None)]
