@@ -20,8 +20,9 @@ from msgspec import Struct
 from actors.cli.output import duration
 from actors.cli.release import release
 from actors.client import Client
+from actors.runtime.configuration import load_settings
 from actors.runtime.folder import DataFolder
-from actors.runtime.settings import Settings, load_settings
+from actors.runtime.settings import Settings
 from actors.stores.sqlite.backup import schema_version
 from actors.stores.sqlite.schema import VERSION
 from schemas.errors import JobwireError, Misconfigured

@@ -7,7 +7,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import click
 from msgspec import structs
@@ -15,7 +15,7 @@ from yarl import URL
 
 from actors.runtime.folder import DataFolder
 from actors.runtime.settings import Settings
-from actors.system import System
+from actors.system import ACTORS, ActorName, System
 
 #: Objects made before the youngest are looked through: a batch makes thousands, none in circles.
 _COLLECT_AFTER = 20_000
@@ -25,9 +25,14 @@ class Life:
     """Runs a system until it is told to stop; SIGHUP makes it take over a restored backup."""
 
     def __init__(
-        self, settings: Settings, folder: DataFolder, announce: Callable[[str], None]
+        self,
+        settings: Settings,
+        folder: DataFolder,
+        announce: Callable[[str], None],
+        names: Collection[ActorName] = ACTORS,
     ) -> None:
-        """Prepare; `announce` is told once where the service answers."""
+        """Prepare to run actors; `announce` is told once where this process answers."""
+        self._names = names
         self._settings = settings
         self._folder = folder
         self._announce = announce
@@ -44,14 +49,15 @@ class Life:
         loop.add_signal_handler(signal.SIGHUP, self._on_hang_up)
         while not self._is_stopping:
             self._over.clear()
-            self._folder.take_restore()
-            await self._live_once(System(self._settings, self._folder))
+            if self._settings.database.url is None:
+                self._folder.take_restore()
+            await self._live_once(System(self._settings, self._folder, self._names))
 
     async def _live_once(self, system: System) -> None:
         try:
             await system.start()
             _spare_the_collector()
-            self._announce(system.url)
+            self._announce(system.front_url)
             self._announce = _say_nothing
             # The next life answers at the same address, also where the port was any free one.
             self._settings = structs.replace(self._settings, port=URL(system.url).port)

@@ -23,6 +23,8 @@ INTERRUPTED: Final = 128 + signal.SIGINT
 #: Every command: its section of the help, its module in this package, and what it does.
 COMMANDS: Final = {
     "up": ("Service", "up", "Start the service on this machine."),
+    "serve": ("Service", "serve", "Run some of its actors in this process."),
+    "secrets": ("Service", "secrets", "Make what all processes of an installation share."),
     "doctor": ("Service", "doctor", "Check this installation and say what to do."),
     "backup": ("Service", "backup", "Save everything in one file, also while the service runs."),
     "restore": ("Service", "backup", "Put a backup back, also while the service runs."),

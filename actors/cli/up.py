@@ -17,10 +17,11 @@ from actors.cli.connection import data_option, folder_of
 from actors.cli.life import Life
 from actors.cli.output import Output
 from actors.cli.release import release
+from actors.runtime.configuration import load_settings
 from actors.runtime.failpoints import arm_from_environment
 from actors.runtime.folder import DataFolder
 from actors.runtime.logs import configure_logs
-from actors.runtime.settings import Settings, load_settings
+from actors.runtime.settings import Settings
 
 #: Nothing that the service writes is for others on the machine.
 _PRIVATE = 0o077

@@ -12,11 +12,12 @@ from actors.dialects.base import Dialect
 from actors.dialects.native.answers import encode, problem_document
 from actors.dialects.native.jobs import PUBLIC_URL
 from actors.gateway.health import HealthRoutes
+from actors.gateway.listening import listen_on, url_of
 from actors.gateway.problems import problems
 from actors.operations.streams import Streams
 from actors.runtime.settings import Settings
 from actors.runtime.telemetry import Telemetry
-from schemas.errors import Misconfigured, Unavailable
+from schemas.errors import Unavailable
 
 #: How long answered requests may take to be taken by their clients when the service stops.
 _DRAIN_S = 5.0
@@ -68,10 +69,12 @@ class Gateway:
             Misconfigured: the address is taken or not this machine's.
 
         """
-        self._bound = bound = _listen(self._settings.host, self._settings.port)
-        host, port = bound.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        self.url = f"http://{shown}:{port}"
+        settings = self._settings
+        hint = "choose another with --host and --port"
+        # Gateways of one installation may share an address; an embedded one has it to itself.
+        shared = settings.broker.url is not None
+        self._bound = listen_on(settings.host, settings.port, hint, shared=shared)
+        self.url = url_of(self._bound)
 
     async def start(self) -> None:
         """Listen at the address that was taken."""
@@ -116,24 +119,3 @@ class _TurnedAway(asyncio.Protocol):
             % (len(body), body)
         )
         writer.close()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, proto, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listening = socket.socket(family, kind, proto)
-        try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(address)
-        except OSError:
-            listening.close()
-            raise
-    except OSError as error:
-        detail = (
-            f"cannot listen on {host} port {port}: {error.strerror}; "
-            "choose another with --host and --port"
-        )
-        raise Misconfigured(detail) from error
-    return listening

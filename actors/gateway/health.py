@@ -1,13 +1,16 @@
-"""`/health/live`, `/health/ready` and `/metrics`."""
+"""`/health/live`, `/health/ready` and `/metrics`: on the gateway, or on a port of their own."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
 from actors.dialects.native.answers import answer
+from actors.gateway.listening import listen_on, url_of
+from actors.runtime.settings import Health
 from actors.runtime.telemetry import Telemetry
 
 Missing = Callable[[], Awaitable[Sequence[str]]]
@@ -47,3 +50,45 @@ class HealthRoutes:
         return web.Response(
             body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         )
+
+
+class HealthServer:
+    """Answers for a process that has no gateway."""
+
+    def __init__(self, health: HealthRoutes, settings: Health) -> None:
+        """Listen where the settings say."""
+        app = web.Application()
+        app.add_routes(health.routes())
+        self._settings = settings
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._bound: socket.socket | None = None
+        self.url = ""
+
+    def bind(self) -> None:
+        """
+        Take the address.
+
+        Raises:
+            Misconfigured: it is taken, or not this machine's.
+
+        """
+        hint = "choose another with [health] port"
+        self._bound = listen_on(self._settings.host, self._settings.port, hint)
+        self.url = url_of(self._bound)
+
+    async def start(self) -> None:
+        """Listen at the address that was taken."""
+        assert self._bound is not None, "the address is taken first, with bind()"
+        await self._runner.setup()
+        await web.SockSite(self._runner, self._bound).start()
+
+    async def stop(self) -> None:
+        """Answer no more."""
+        await self._runner.cleanup()
+        if self._bound is not None:
+            self._bound.close()
+            self._bound = None
+
+    def missing(self) -> str | None:
+        """Name what is missing: nothing."""
+        return None

@@ -59,6 +59,11 @@ class DataFolder:
         return self.path / "jobwire.db"
 
     @property
+    def service_keys_file(self) -> Path:
+        """The secrets of the installation."""
+        return self.path / "service-keys"
+
+    @property
     def api_key_file(self) -> Path:
         """The first API key."""
         return self.path / "api-key"
@@ -159,20 +164,15 @@ class DataFolder:
             Misconfigured: the file cannot be read, or has been changed by hand.
 
         """
-        file = self.path / "service-keys"
+        file = self.service_keys_file
         if not file.exists():
-            first = ServiceKey(id=_key_id(), secret=secrets.token_bytes(32))
-            fresh = ServiceSecrets(identity=secrets.token_bytes(32), keys=(first,))
-            write_private(file, msgspec.json.encode(fresh))
-        try:
-            return msgspec.json.decode(file.read_bytes(), type=ServiceSecrets)
-        except (OSError, msgspec.DecodeError) as error:
-            raise Misconfigured(f"cannot read the service keys in {file}: {error}") from error
+            make_secrets(file)
+        return read_secrets(file)
 
-    def api_key(self) -> str | None:
-        """Give the first API key, if this folder has one that can be read."""
+    def api_key(self, elsewhere: str | None = None) -> str | None:
+        """Give the first API key, if this folder, or the file that is named, has one to read."""
         try:
-            return self.api_key_file.read_text().strip() or None
+            return Path(elsewhere or self.api_key_file).read_text().strip() or None
         except OSError:
             return None
 
@@ -186,6 +186,27 @@ class DataFolder:
             return msgspec.json.decode((self.path / "service.json").read_bytes(), type=Service)
         except (OSError, msgspec.DecodeError):
             return None
+
+
+def make_secrets(file: Path) -> None:
+    """Make the secrets of a new installation."""
+    first = ServiceKey(id=_key_id(), secret=secrets.token_bytes(32))
+    fresh = ServiceSecrets(identity=secrets.token_bytes(32), keys=(first,))
+    write_private(file, msgspec.json.encode(fresh))
+
+
+def read_secrets(file: Path) -> ServiceSecrets:
+    """
+    Read the secrets of an installation.
+
+    Raises:
+        Misconfigured: they cannot be read, or have been changed by hand.
+
+    """
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=ServiceSecrets)
+    except (OSError, msgspec.DecodeError) as error:
+        raise Misconfigured(f"cannot read the service keys in {file}: {error}") from error
 
 
 def default_folder(environment: Mapping[str, str]) -> Path:

@@ -1,36 +1,14 @@
-"""
-Settings: a TOML file, then the environment; an unknown key is an error with a suggestion.
-
-`JOBWIRE_PORT=8080` sets `port`; `JOBWIRE_LIMITS__BODY_BYTES=2000000` sets `body_bytes` in
-`[limits]`.
-"""
+"""Everything that can be set, with its default and its bounds."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
 from ipaddress import ip_address
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct, field
-
-from schemas.errors import Misconfigured
 
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(ge=0)]
-
-_PREFIX = "JOBWIRE_"
-
-#: Variables that speak to the command line or to tests, not to the settings.
-_NOT_SETTINGS = {
-    "JOBWIRE_URL",
-    "JOBWIRE_API_KEY",
-    "JOBWIRE_DATA",
-    "JOBWIRE_FAILPOINTS",
-    "JOBWIRE_CONFIG",
-}
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -134,6 +112,37 @@ class Callbacks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long deliveries stay listed after their last try."""
 
 
+class Broker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The message broker that actors in several processes meet on."""
+
+    url: str | None = None
+    """
+    `amqp://` or `amqps://` with user, password and virtual host; default: none, and every actor is
+    in one process.
+    """
+
+
+class Database(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The database that actors in several processes share."""
+
+    url: str | None = None
+    """
+    `mongodb://` or `mongodb+srv://` of a replica set, with the name of the database; default: none,
+    and everything is in one file of the data folder.
+    """
+    driver: Literal["motor", "pymongo"] = "motor"
+    """The client library."""
+
+
+class Health(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a process without a gateway says how it is."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8641
+    """Port to listen on; 0 takes a free one."""
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be set, with its default."""
 
@@ -144,7 +153,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     public_url: str | None = None
     """Base of the URLs that are handed out; default: the address listened on."""
     shards: Annotated[int, Meta(ge=1, le=256)] = 1
-    """Number of event queues; fixed when the data folder is made."""
+    """
+    Number of event queues; fixed at the first start. State managers share them, so there are never
+    more state managers at work than shards.
+    """
     grace_s: Seconds = 20
     """How long a stopping process may take to finish what it has in hand."""
     answer_s: Seconds = 5
@@ -163,6 +175,18 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Where the secrets of jobs are, one file each: `<owner>/<name>`; default: `secrets` in the data
     folder.
     """
+    service_keys_file: str | None = None
+    """
+    The secrets that all processes of an installation share; default: `service-keys` in the data
+    folder.
+    """
+    api_key_file: str | None = None
+    """The first API key; default: `api-key` in the data folder."""
+    keep_jobs_s: Seconds = 0
+    """How long a job is kept after its end, with its history; 0: for ever."""
+    broker: Broker = field(default_factory=Broker)
+    database: Database = field(default_factory=Database)
+    health: Health = field(default_factory=Health)
     limits: Limits = field(default_factory=Limits)
     local: LocalSite = field(default_factory=LocalSite)
     staging: Staging = field(default_factory=Staging)
@@ -193,72 +217,3 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.callbacks.allow is not None:
             return self.callbacks.allow
         return ("127.0.0.0/8",) if self.is_private else ()
-
-
-def load_settings(file: Path | None, environment: Mapping[str, str]) -> Settings:
-    """
-    Read the settings: the file first, the environment over it.
-
-    Raises:
-        Misconfigured: an unknown key (with the nearest known one), or a value of the wrong kind.
-
-    """
-    values = _read_toml(file) if file else {}
-    for variable, text in environment.items():
-        if variable.startswith(_PREFIX) and variable not in _NOT_SETTINGS:
-            _place(values, variable.removeprefix(_PREFIX).lower().split("__"), text)
-    _check_keys(values, Settings, "")
-    _split_lists(values, Settings)
-    try:
-        return msgspec.convert(values, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        raise Misconfigured(f"setting: {error}") from error
-
-
-def _read_toml(file: Path) -> dict[str, Any]:
-    try:
-        return msgspec.toml.decode(file.read_bytes(), type=dict[str, Any])
-    except OSError as error:
-        raise Misconfigured(f"cannot read the settings file {file}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Misconfigured(f"the settings file {file} is not TOML: {error}") from error
-
-
-def _place(values: dict[str, Any], path: list[str], text: str) -> None:
-    *tables, last = path
-    for table in tables:
-        inner: object = values.setdefault(table, {})
-        if not isinstance(inner, dict):
-            raise Misconfigured(f"setting: {table} is a value, so it has no {last}")
-        values = inner
-    values[last] = text
-
-
-def _check_keys(values: Mapping[str, Any], record: type[Struct], prefix: str) -> None:
-    known = {f.name: f.type for f in msgspec.structs.fields(record)}
-    for key, value in values.items():
-        if key not in known:
-            nearest = difflib.get_close_matches(key, known, n=1)
-            hint = (
-                f"; did you mean {prefix}{nearest[0]}?"
-                if nearest
-                else f"; known: {', '.join(sorted(known))}"
-            )
-            raise Misconfigured(f"unknown setting {prefix}{key}{hint}")
-        nested = known[key]
-        if isinstance(value, dict) and isinstance(nested, type) and issubclass(nested, Struct):
-            _check_keys(value, nested, f"{prefix}{key}.")
-
-
-def _split_lists(values: dict[str, Any], record: type[Struct]) -> None:
-    """Read lists as the environment writes them: `a,b`."""
-    for each in msgspec.structs.fields(record):
-        value = values.get(each.name)
-        if isinstance(value, dict) and isinstance(each.type, type):
-            _split_lists(value, each.type)
-        elif isinstance(value, str) and _is_list(each.type):
-            values[each.name] = [item.strip() for item in value.split(",") if item.strip()]
-
-
-def _is_list(kind: object) -> bool:
-    return get_origin(kind) is tuple or any(get_origin(part) is tuple for part in get_args(kind))

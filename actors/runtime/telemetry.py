@@ -67,6 +67,12 @@ class Telemetry:
         self.streams_open = Gauge(
             "jobwire_streams_open", "Open event streams", registry=self.registry
         )
+        self.messages_accepted = self._counter(
+            "jobwire_messages_accepted", "Messages of the bus that were taken in as events"
+        )
+        self.messages_refused = self._counter(
+            "jobwire_messages_refused", "Messages of the bus that were dead-lettered", "code"
+        )
 
     def render(self) -> bytes:
         """Write all metrics as text; takes long enough to belong on a thread."""

@@ -1,0 +1,50 @@
+"""`jobwire secrets`: what all processes of an installation share, and nobody else may read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from actors.cli.output import Output
+from actors.operations.keys import make_key
+from actors.runtime.folder import make_secrets, write_private
+from schemas.errors import Misconfigured
+from schemas.principals import compose_key
+
+
+@click.group()
+def secrets() -> None:
+    """Make the secrets of an installation of several processes."""
+
+
+@secrets.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def make(folder: Path) -> None:
+    """
+    Make new service keys and a first API key in FOLDER.
+
+    Give every process the file `service-keys` (setting service_keys_file), and every gateway the
+    file `api-key` (setting api_key_file); keep a copy of both. What is there already stays.
+    """
+    output = Output(as_json=False)
+    for file in make_installation(folder):
+        output.line(str(file))
+
+
+def make_installation(folder: Path) -> tuple[Path, Path]:
+    """
+    Make service keys and a first API key; give their files.
+
+    Raises:
+        Misconfigured: one of them is there already.
+
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    keys, api_key = folder / "service-keys", folder / "api-key"
+    for file in (keys, api_key):
+        if file.exists():
+            raise Misconfigured(f"{file} is there already; it stays as it is")
+    make_secrets(keys)
+    write_private(api_key, compose_key(*make_key()).encode() + b"\n")
+    return keys, api_key

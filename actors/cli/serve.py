@@ -1,0 +1,65 @@
+"""`jobwire serve`: some of the actors in this process, others elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+import uvloop
+from rich.text import Text
+
+from actors.cli.connection import data_option, folder_of
+from actors.cli.life import Life
+from actors.cli.output import Output
+from actors.cli.release import release
+from actors.runtime.configuration import load_settings
+from actors.runtime.failpoints import arm_from_environment
+from actors.runtime.logs import configure_logs
+from actors.system import ACTORS, ActorName
+
+#: Nothing that the service writes is for others on the machine.
+_PRIVATE = 0o077
+
+
+@click.command()
+@click.argument("actors", nargs=-1, required=True, type=click.Choice(ACTORS), metavar="ACTOR...")
+@data_option
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="JOBWIRE_CONFIG",
+    help="Settings as TOML.",
+)
+@click.pass_context
+def serve(
+    ctx: click.Context, actors: tuple[ActorName, ...], folder: Path | None, config: Path | None
+) -> None:
+    """
+    Run actors in this process: gateway, state-manager, submitter, stager, notifier.
+
+    They meet the others on the broker of the setting [broker] url and share the database of
+    [database] url, so each may run on another machine, in any number, and start in any order: what
+    is missing is waited for, and /health/ready names it. All processes need the same service keys;
+    make them once with `jobwire secrets make`. SIGTERM stops a process when what it has in hand is
+    done.
+    """
+    settings = load_settings(config, os.environ)
+    os.umask(_PRIVATE)
+    configure_logs(settings.log_level, pretty=sys.stderr.isatty())
+    arm_from_environment(os.environ)
+    data = folder_of(ctx, folder)
+    data.path = data.path.absolute()
+    data.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    life = Life(settings, data, lambda url: _announce(actors, url), dict.fromkeys(actors))
+    uvloop.run(life.live())
+
+
+def _announce(actors: tuple[ActorName, ...], url: str) -> None:
+    output = Output(as_json=False)
+    names = ", ".join(dict.fromkeys(actors))
+    output.say(Text.assemble(("Jobwire ", "bold"), f"{release()}: {names} at ", (url, "bold")))
+    output.say(Text(f"  {url}/health/ready says what is missing", "dim"))
+    # A log file is no terminal: without this it would stay empty until the end.
+    sys.stdout.flush()

@@ -1,0 +1,121 @@
+"""
+Reads the settings: a TOML file, then the environment; an unknown key is an error with a suggestion.
+
+`JOBWIRE_PORT=8080` sets `port`; `JOBWIRE_LIMITS__BODY_BYTES=2000000` sets `body_bytes` in
+`[limits]`. A text can stand in a file of its own, as secrets do: `JOBWIRE_BROKER__URL_FILE=/path`,
+or `url_file = "/path"` in `[broker]`, sets `url` in `[broker]` to what the file holds.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import msgspec
+from msgspec import Struct
+
+from actors.runtime.settings import Settings
+from schemas.errors import Misconfigured
+
+_PREFIX = "JOBWIRE_"
+_IN_FILE = "_file"
+
+#: Variables that speak to the command line or to tests, not to the settings.
+_NOT_SETTINGS = {
+    "JOBWIRE_URL",
+    "JOBWIRE_API_KEY",
+    "JOBWIRE_DATA",
+    "JOBWIRE_FAILPOINTS",
+    "JOBWIRE_CONFIG",
+    "JOBWIRE_TEST_RABBITMQ",
+    "JOBWIRE_TEST_MONGODB",
+}
+
+
+def load_settings(file: Path | None, environment: Mapping[str, str]) -> Settings:
+    """
+    Read the settings: the file first, the environment over it.
+
+    Raises:
+        Misconfigured: an unknown key (with the nearest known one), or a value of the wrong kind.
+
+    """
+    values = _read_toml(file) if file else {}
+    for variable, text in environment.items():
+        if variable.startswith(_PREFIX) and variable not in _NOT_SETTINGS:
+            _place(values, variable.removeprefix(_PREFIX).lower().split("__"), text)
+    _read_files(values, Settings)
+    _check_keys(values, Settings, "")
+    _split_lists(values, Settings)
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise Misconfigured(f"setting: {error}") from error
+
+
+def _read_files(values: dict[str, Any], record: type[Struct]) -> None:
+    """Put what files hold in the place of their names."""
+    kinds = {each.name: each.type for each in msgspec.structs.fields(record)}
+    for key, value in list(values.items()):
+        kind = kinds.get(key)
+        if isinstance(value, dict) and isinstance(kind, type):
+            _read_files(value, kind)
+        stem = key.removesuffix(_IN_FILE)
+        if key not in kinds and stem in kinds and stem != key:
+            if stem in values:
+                raise Misconfigured(f"setting: both {stem} and {key} are given; keep one")
+            try:
+                values[stem] = Path(values.pop(key)).read_text().strip()
+            except (OSError, TypeError, UnicodeDecodeError) as error:
+                raise Misconfigured(f"setting {key}: cannot read {value}: {error}") from error
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return msgspec.toml.decode(file.read_bytes(), type=dict[str, Any])
+    except OSError as error:
+        raise Misconfigured(f"cannot read the settings file {file}: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"the settings file {file} is not TOML: {error}") from error
+
+
+def _place(values: dict[str, Any], path: list[str], text: str) -> None:
+    *tables, last = path
+    for table in tables:
+        inner: object = values.setdefault(table, {})
+        if not isinstance(inner, dict):
+            raise Misconfigured(f"setting: {table} is a value, so it has no {last}")
+        values = inner
+    values[last] = text
+
+
+def _check_keys(values: Mapping[str, Any], record: type[Struct], prefix: str) -> None:
+    known = {f.name: f.type for f in msgspec.structs.fields(record)}
+    for key, value in values.items():
+        if key not in known:
+            nearest = difflib.get_close_matches(key, known, n=1)
+            hint = (
+                f"; did you mean {prefix}{nearest[0]}?"
+                if nearest
+                else f"; known: {', '.join(sorted(known))}"
+            )
+            raise Misconfigured(f"unknown setting {prefix}{key}{hint}")
+        nested = known[key]
+        if isinstance(value, dict) and isinstance(nested, type) and issubclass(nested, Struct):
+            _check_keys(value, nested, f"{prefix}{key}.")
+
+
+def _split_lists(values: dict[str, Any], record: type[Struct]) -> None:
+    """Read lists as the environment writes them: `a,b`."""
+    for each in msgspec.structs.fields(record):
+        value = values.get(each.name)
+        if isinstance(value, dict) and isinstance(each.type, type):
+            _split_lists(value, each.type)
+        elif isinstance(value, str) and _is_list(each.type):
+            values[each.name] = [item.strip() for item in value.split(",") if item.strip()]
+
+
+def _is_list(kind: object) -> bool:
+    return get_origin(kind) is tuple or any(get_origin(part) is tuple for part in get_args(kind))

@@ -1,0 +1,182 @@
+"""The only composition root: settings to parts, parts to a running process of the service."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection
+
+import structlog
+
+from actors.gateway.actor import Gateway
+from actors.runtime.folder import DataFolder, Service
+from actors.runtime.settings import Settings
+from actors.system.beginnings import (
+    adopt_first_key,
+    fix_shards,
+    make_first_key,
+    shared_secrets,
+)
+from actors.system.cast import ACTORS, ActorName, Cast, process_name
+from actors.system.parts import Parts, now
+from schemas.errors import JobwireError, Misconfigured
+
+__all__ = ["ACTORS", "ActorName", "System", "now"]
+
+_log = structlog.get_logger()
+
+#: First and longest pause before a process looks again whether the database is there.
+_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 2.0
+
+Step = Callable[[], Awaitable[None]]
+"""One step of the beginning."""
+
+
+class System:
+    """Some or all actors of a service, in this process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        folder: DataFolder,
+        names: Collection[ActorName] = ACTORS,
+    ) -> None:
+        """
+        Build all parts; nothing runs yet.
+
+        Args:
+            settings: what was set.
+            folder: the data folder; claimed already, where everything is in this process.
+            names: the actors to run.
+
+        Raises:
+            Misconfigured: they need a broker and a database that others reach too.
+
+        """
+        _check(settings, names)
+        self._settings = settings
+        self._folder = folder
+        self._is_alone = settings.broker.url is None
+        secrets = folder.secrets() if self._is_alone else shared_secrets(settings, folder)
+        self._parts = parts = Parts(settings, folder, secrets, process_name(names))
+        cast = Cast(parts, names)
+        self._front = cast.front(self.missing)
+        self._actors = cast.actors(lambda: self.url)
+        self._steps = self._make_steps()
+        self._trouble: str | None = "starting"
+        self._beginning: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the service answers; in a process without a gateway as the settings have it."""
+        if isinstance(self._front, Gateway):
+            return self._front.url
+        settings = self._settings
+        return settings.public_url or f"http://{settings.host}:{settings.port}"
+
+    @property
+    def front_url(self) -> str:
+        """Where this very process answers."""
+        return self._front.url
+
+    async def start(self) -> None:
+        """
+        Start everything.
+
+        Alone, return when all is ready. Together with others, return when this process listens:
+        whatever it needs may come later, and until then its readiness says what is missing.
+        """
+        self._front.bind()
+        try:
+            if self._is_alone:
+                await self._begin()
+                await self._front.start()
+                self._folder.announce(Service(url=self.url, pid=os.getpid()))
+            else:
+                await self._front.start()
+                self._beginning = asyncio.create_task(self._begin_in_time(), name="beginning")
+        except BaseException:
+            await self._front.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop what loses nothing by it: requests first, then what is in hand, then the store."""
+        if self._beginning is not None:
+            self._beginning.cancel()
+            await asyncio.wait([self._beginning])
+        await self._front.stop()
+        managers = [each for each in self._actors if each.name == "state_manager"]
+        for actor in reversed([each for each in self._actors if each not in managers]):
+            await actor.stop()
+        await self._parts.packer.close()
+        for manager in managers:
+            await manager.stop()
+        await self._parts.transport.close()
+        for site in self._parts.sites.values():
+            await site.host.close()
+        await self._parts.store.close()
+
+    async def missing(self) -> list[str]:
+        """Name the parts that are not able to work now."""
+        parts = self._parts
+        found = [self._trouble] if self._trouble else []
+        found += [name for actor in self._actors if (name := actor.missing())]
+        found += [name for name in (self._front.missing(), parts.transport.missing()) if name]
+        try:
+            async with asyncio.timeout(self._settings.answer_s):
+                await parts.store.check()
+        except (JobwireError, TimeoutError) as error:
+            found.append(f"store: {error}" if str(error) else "store: no answer")
+        return found
+
+    async def _begin_in_time(self) -> None:
+        """Begin as soon as what is needed is there."""
+        pause = _PAUSE_S
+        while True:
+            try:
+                await self._begin()
+            except Misconfigured as error:
+                _log.critical("cannot_start", error=error.detail)
+                self._trouble = error.detail
+                return
+            except JobwireError as error:
+                self._trouble = f"store: {error.detail}"
+                _log.warning("start_waits", error=error.detail)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_S)
+            else:
+                return
+
+    async def _begin(self) -> None:
+        """Take the steps of the beginning; a repetition goes on with the one that failed."""
+        while self._steps:
+            await self._steps[0]()
+            self._steps.popleft()
+        self._trouble = None
+
+    def _make_steps(self) -> deque[Step]:
+        """Give the steps: the bus and the store, then the actors."""
+        parts, settings, folder = self._parts, self._settings, self._folder
+        transport = parts.transport
+        steps: list[Step] = [transport.open, parts.packets.start]
+        steps.append(lambda: parts.replies.start(transport))
+        if isinstance(self._front, Gateway):
+            steps.append(lambda: parts.operations.streams.start(transport))
+        steps += [site.host.open for site in parts.sites.values()]
+        steps += [parts.store.open, lambda: fix_shards(parts.store, settings.shards)]
+        if self._is_alone:
+            steps.append(lambda: make_first_key(parts.keys, folder))
+        elif isinstance(self._front, Gateway):
+            steps.append(lambda: adopt_first_key(parts.keys, settings, folder))
+        return deque([*steps, *(actor.start for actor in self._actors)])
+
+
+def _check(settings: Settings, names: Collection[ActorName]) -> None:
+    """Refuse actors that could not reach the others."""
+    if settings.broker.url is not None and settings.database.url is None:
+        detail = "a broker is set, but no database that the processes share: set [database] url"
+        raise Misconfigured(detail)
+    if settings.broker.url is None and set(names) != set(ACTORS):
+        detail = "actors in processes of their own need a broker to meet on: set [broker] url"
+        raise Misconfigured(detail)

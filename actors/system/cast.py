@@ -1,0 +1,183 @@
+"""Which actors a process runs, by their names, and how each is made."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Final, Literal, get_args
+
+from actors.gateway.actor import Gateway
+from actors.gateway.health import HealthRoutes, HealthServer, Missing
+from actors.gateway.inlet import Inlet
+from actors.notifier.actor import Notifier
+from actors.notifier.herald import Herald
+from actors.operations.standby import Standby
+from actors.runtime.actor import Actor
+from actors.sites import Site
+from actors.stager.actor import Stager
+from actors.state_manager.actor import StateManager
+from actors.state_manager.batch import Settler
+from actors.state_manager.forgetter import Forgetter
+from actors.state_manager.reaper import Reaper
+from actors.submitter.actor import Submitter
+from actors.system.parts import Parts, now
+from schemas.events import Event
+from schemas.identifiers import shard_of
+
+ActorName = Literal["gateway", "state-manager", "submitter", "stager", "notifier"]
+
+#: All actors, in the order of their starts in one process.
+ACTORS: Final[tuple[ActorName, ...]] = (
+    "state-manager",
+    "submitter",
+    "stager",
+    "notifier",
+    "gateway",
+)
+assert set(ACTORS) == set(get_args(ActorName))
+
+
+class Cast:
+    """Makes the actors of one process."""
+
+    def __init__(self, parts: Parts, names: Collection[ActorName]) -> None:
+        """Make those that are named."""
+        self._parts = parts
+        self._names = names
+        settings = parts.settings
+        #: Others may do the same work: then each role is one process's at a time.
+        self._is_shared = settings.broker.url is not None
+        self._holder = f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(3)}"
+
+    def front(self, missing: Missing) -> Gateway | HealthServer:
+        """Give what listens for HTTP: the gateway, or a port that says how this process is."""
+        parts = self._parts
+        health = HealthRoutes(missing, parts.telemetry)
+        if "gateway" not in self._names:
+            return HealthServer(health, parts.settings.health)
+        return Gateway(
+            native=parts.native,
+            health=health,
+            streams=parts.operations.streams,
+            settings=parts.settings,
+            telemetry=parts.telemetry,
+        )
+
+    def actors(self, url: Callable[[], str]) -> Sequence[Actor]:
+        """Make all that work behind the front; jobs report to the service at `url`."""
+        make: Mapping[ActorName, Callable[[], Sequence[Actor]]] = {
+            "state-manager": self._state_manager,
+            "submitter": lambda: self._submitters(url),
+            "stager": self._stager,
+            "notifier": self._notifier,
+            "gateway": self._inlet,
+        }
+        return [actor for name in ACTORS if name in self._names for actor in make[name]()]
+
+    def _state_manager(self) -> Sequence[Actor]:
+        parts, settings = self._parts, self._parts.settings
+        limits = settings.limits
+        settler = Settler(parts.store, parts.keyring, parts.tables, limits.events_per_job)
+        manager = StateManager(
+            transport=parts.transport,
+            store=parts.store,
+            settler=settler,
+            telemetry=parts.telemetry,
+            shards=settings.shards,
+            holder=self._holder if self._is_shared else "",
+        )
+        forgetter = self._alone(
+            "forgetter", lambda: Forgetter(parts.store, settings.keep_jobs_s, now)
+        )
+        return manager, self._alone("reaper", self._reaper), forgetter
+
+    def _reaper(self) -> Actor:
+        parts = self._parts
+        return Reaper(
+            store=parts.store,
+            transport=parts.transport,
+            tables=parts.tables,
+            keyring=parts.keyring,
+            post=self._post,
+            clock=now,
+            telemetry=parts.telemetry,
+            interval_s=parts.settings.reaper_interval_s,
+        )
+
+    def _submitters(self, url: Callable[[], str]) -> Sequence[Actor]:
+        parts = self._parts
+
+        def make(site: Site) -> Actor:
+            return Submitter(
+                site=site,
+                transport=parts.transport,
+                work=parts.work,
+                secrets=parts.job_secrets,
+                settings=parts.settings.local,
+                url=url,
+                clock=now,
+            )
+
+        return [
+            self._alone(f"submitter.{site.name}", partial(make, site))
+            for site in parts.sites.values()
+        ]
+
+    def _stager(self) -> Sequence[Actor]:
+        parts = self._parts
+
+        def make() -> Actor:
+            return Stager(
+                transport=parts.transport,
+                work=parts.work,
+                sites=parts.sites,
+                roots=parts.roots,
+                settings=parts.settings.staging,
+            )
+
+        return [self._alone("stager", make)]
+
+    def _notifier(self) -> Sequence[Actor]:
+        parts = self._parts
+
+        def make() -> Actor:
+            return Notifier(
+                store=parts.store,
+                transport=parts.transport,
+                deliveries=parts.deliveries,
+                egress=parts.egress,
+                settings=parts.settings.callbacks,
+                telemetry=parts.telemetry,
+                clock=now,
+            )
+
+        notifier = self._alone("notifier", make)
+        if not self._is_shared:
+            return [notifier]
+        return [notifier, self._alone("herald", lambda: Herald(parts.transport))]
+
+    def _inlet(self) -> Sequence[Actor]:
+        """Take events from the bus too, where there is one that others reach."""
+        if not self._is_shared:
+            return []
+        parts = self._parts
+        inlet = Inlet(parts.transport, parts.events, parts.settings.limits, parts.telemetry)
+        return [inlet]
+
+    def _alone(self, role: str, make: Callable[[], Actor]) -> Actor:
+        if not self._is_shared:
+            return make()
+        return Standby(make, self._parts.store, role, self._holder)
+
+    async def _post(self, event: Event) -> None:
+        parts = self._parts
+        await parts.packer.put(shard_of(event.job, parts.settings.shards), event)
+
+
+def process_name(names: Collection[ActorName]) -> str:
+    """Say what a process is, for the operator of a broker."""
+    listed = "all" if set(names) == set(ACTORS) else ",".join(sorted(names))
+    return f"{listed}@{socket.gethostname()}:{os.getpid()}"

@@ -1,0 +1,195 @@
+"""Makes the parts of a process from its settings: each one once, and no more than are asked for."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from actors.batch_systems.local import LocalBatch
+from actors.dialects.base import Door
+from actors.dialects.native import NativeDialect
+from actors.filesystems.file import FileTree
+from actors.hosts.local import LocalHost
+from actors.operations import Operations
+from actors.operations.births import Births
+from actors.operations.controls import Controls
+from actors.operations.deliveries import Deliveries
+from actors.operations.events import Events
+from actors.operations.files import Files
+from actors.operations.jobs import Jobs
+from actors.operations.keys import Keys
+from actors.operations.lifecycles import Lifecycles
+from actors.operations.packets import Packets
+from actors.operations.refusals import Refusals
+from actors.operations.replies import Replies
+from actors.operations.roots import Roots
+from actors.operations.streams import Streams
+from actors.operations.tables import LifecycleTables
+from actors.operations.work import Work
+from actors.runtime.egress import Egress
+from actors.runtime.folder import DataFolder, ServiceSecrets
+from actors.runtime.packer import Packer
+from actors.runtime.quota import Quota
+from actors.runtime.secrets import JobSecrets
+from actors.runtime.settings import Settings
+from actors.runtime.telemetry import Telemetry
+from actors.sites import Site
+from actors.stores.base import Store
+from actors.stores.sqlite import SqliteStore
+from actors.transports.base import Transport
+from actors.transports.embedded import EmbeddedTransport
+from schemas.cursors import Cursors
+
+
+def now() -> datetime:
+    """Tell the time; the one clock that is handed to every part."""
+    return datetime.now(UTC)
+
+
+class Parts:
+    """What the actors of one process share."""
+
+    def __init__(
+        self, settings: Settings, folder: DataFolder, secrets: ServiceSecrets, name: str
+    ) -> None:
+        """Make parts on demand; `name` is what a broker shows of this process."""
+        self.settings = settings
+        self.folder = folder
+        self.secrets = secrets
+        self.keyring = secrets.keyring
+        self.telemetry = Telemetry()
+        self.store = self._make_store()
+        self.transport = self._make_transport(name)
+        self.packets = Packets(self.transport, self.telemetry, settings.shards)
+        self.packer = Packer(settings.shards, self.packets.send, settings.answer_s)
+        self.replies = Replies()
+
+    def _make_store(self) -> Store:
+        settings = self.settings
+        if settings.database.url is None:
+            return SqliteStore(self.folder.database, max_bytes=settings.limits.database_bytes)
+        # Only who uses a driver waits until it is loaded.
+        from actors.stores.mongodb import MongoStore  # noqa: PLC0415
+
+        database = settings.database
+        return MongoStore(database.url or "", shards=settings.shards, driver=database.driver)
+
+    def _make_transport(self, name: str) -> Transport:
+        if self.settings.broker.url is None:
+            return EmbeddedTransport()
+        from actors.transports.rabbitmq import RabbitTransport  # noqa: PLC0415
+
+        return RabbitTransport(self.settings.broker.url, name)
+
+    @cached_property
+    def tables(self) -> LifecycleTables:
+        """The lifecycle tables."""
+        return LifecycleTables(self.store)
+
+    @cached_property
+    def sites(self) -> Mapping[str, Site]:
+        """The machine itself; where jobs may not run any more, those that run are still watched."""
+        local = self.settings.local
+        root = Path(local.folder or self.folder.path / "sandboxes").absolute()
+        host = LocalHost(FileTree(root), str(root))
+        slots = (local.slots or os.cpu_count() or 1) if self.settings.runs_jobs else 0
+        return {"local": Site(name="local", host=host, batch=LocalBatch(), slots=slots)}
+
+    @cached_property
+    def roots(self) -> Roots:
+        """Where files are staged from and to."""
+        return Roots(self.folder.path / "files", self.settings.staging.roots, FileTree)
+
+    @cached_property
+    def job_secrets(self) -> JobSecrets:
+        """The secrets that jobs may name."""
+        return JobSecrets(Path(self.settings.secrets_folder or self.folder.path / "secrets"))
+
+    @cached_property
+    def egress(self) -> Egress:
+        """The one way out."""
+        return Egress(self.settings.may_call)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """The API keys."""
+        return Keys(self.store, now)
+
+    @cached_property
+    def events(self) -> Events:
+        """Takes events in."""
+        return Events(
+            packer=self.packer,
+            replies=self.replies,
+            keyring=self.keyring,
+            clock=now,
+            shards=self.settings.shards,
+            data_bytes=self.settings.limits.data_bytes,
+        )
+
+    @cached_property
+    def work(self) -> Work:
+        """What workers ask."""
+        return Work(store=self.store, events=self.events, keyring=self.keyring, clock=now)
+
+    @cached_property
+    def deliveries(self) -> Deliveries:
+        """Whom to tell."""
+        return Deliveries(self.store, self.secrets.identity, self.egress, now, self.transport)
+
+    @cached_property
+    def operations(self) -> Operations:
+        """All that a client may ask."""
+        limits = self.settings.limits
+        lifecycles = Lifecycles(self.store, limits.lifecycles_per_owner)
+        files = Files(self.sites)
+        births = Births(
+            store=self.store,
+            lifecycles=lifecycles,
+            sites=self.sites if self.settings.runs_jobs else {},
+            roots=self.roots,
+            secrets=self.job_secrets,
+            limits=limits,
+        )
+        jobs = Jobs(
+            store=self.store,
+            events=self.events,
+            births=births,
+            deliveries=self.deliveries,
+            files=files,
+            keyring=self.keyring,
+            identity=self.secrets.identity,
+            quota=Quota(limits.jobs_per_minute, time.monotonic),
+        )
+        return Operations(
+            events=self.events,
+            jobs=jobs,
+            controls=Controls(
+                store=self.store,
+                events=self.events,
+                jobs=jobs,
+                births=births,
+                deliveries=self.deliveries,
+                tables=self.tables,
+                most=limits.selection,
+            ),
+            files=files,
+            deliveries=self.deliveries,
+            streams=Streams(self.store, limits.streams_per_owner),
+            lifecycles=lifecycles,
+            refusals=Refusals(store=self.store, events=self.events, identity=self.secrets.identity),
+            keys=self.keys,
+        )
+
+    @cached_property
+    def native(self) -> NativeDialect:
+        """The native API."""
+        limits = self.settings.limits
+        failures = Quota(limits.failed_logins_per_minute, time.monotonic)
+        door = Door(self.operations, failures, limits.request_s)
+        cursors = Cursors(self.secrets.identity)
+        return NativeDialect(self.operations, door, self.settings, cursors, self.telemetry)
