@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check format verify generate bench lock clean
+.PHONY: help setup run services demo test check format verify generate bench bench-peers lock clean
 
 help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -21,6 +21,9 @@ $(STAMP): requirements.lock pyproject.toml
 
 run: $(STAMP) ## Start the service in the foreground
 	$(BIN)/jobwire up
+
+services: $(STAMP) ## Start a RabbitMQ and a MongoDB for development, in the foreground
+	$(BIN)/python -m tests.support.services
 
 demo: $(STAMP) ## Show the main job on real input; exits 0 only if every step was checked
 	$(BIN)/python docs/demo/demo.py
@@ -47,6 +50,9 @@ verify: $(STAMP) ## Fail when a generated file differs from its source
 
 bench: $(STAMP) ## Measure; figures and how to read them are in benchmarks/README.md
 	$(BIN)/python -m benchmarks.run
+
+bench-peers: $(STAMP) ## Measure Prefect and Celery beside it; see benchmarks/peers/README.md
+	$(BIN)/python -m benchmarks.peers
 
 lock: $(STAMP) ## Resolve the dependencies anew into requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \

@@ -1,0 +1,98 @@
+"""A service on a real broker, with a store on disk, in this process: HTTP and bus side by side."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+from aiohttp import web
+
+from actors.dialects.native.jobs import PUBLIC_URL
+from actors.gateway.inlet import Inlet
+from actors.gateway.problems import problems
+from actors.notifier.herald import Herald
+from actors.operations.keys import KeyRequest
+from actors.runtime.folder import DataFolder
+from actors.runtime.settings import Broker, Settings
+from actors.state_manager.actor import StateManager
+from actors.state_manager.batch import Settler
+from actors.system.parts import Parts
+from schemas.principals import ALL_SCOPES
+from tests.support.service import Caller
+
+
+class BusService(NamedTuple):
+    """What a test needs of it."""
+
+    url: str
+    parts: Parts
+    admin: Caller
+    inlet: Inlet
+    manager: StateManager
+
+    async def history(self, job: Any) -> list[Any]:
+        """Give the history of a job as HTTP shows it."""
+        answer = await self.admin.get(f"/v1/jobs/{job['id']}/history?limit=500")
+        items: list[Any] = answer.json["items"]
+        return items
+
+    async def names(self, job: Any) -> list[str]:
+        """Give the names of the events that are remembered of a job."""
+        return [entry["name"] for entry in await self.history(job)]
+
+    def counted(self, name: str, **labels: str) -> float:
+        """Give the value of a counter."""
+        return self.parts.telemetry.registry.get_sample_value(f"{name}_total", labels) or 0.0
+
+
+@asynccontextmanager
+async def serving_bus(url: str, folder: Path) -> AsyncIterator[BusService]:
+    """Run a gateway, an inlet, a state manager and a herald on the broker at a URL."""
+    settings = Settings(broker=Broker(url=url), shards=2)
+    data = DataFolder(folder)
+    data.claim()
+    parts = Parts(settings, data, data.secrets(), "tests")
+    settler = Settler(parts.store, parts.keyring, parts.tables, settings.limits.events_per_job)
+    manager = StateManager(
+        transport=parts.transport,
+        store=parts.store,
+        settler=settler,
+        telemetry=parts.telemetry,
+        shards=settings.shards,
+    )
+    inlet = Inlet(parts.transport, parts.events, settings.limits, parts.telemetry)
+    async with AsyncExitStack() as stack:
+        stack.callback(data.release)
+        await parts.store.open()
+        stack.push_async_callback(parts.store.close)
+        await parts.transport.open()
+        stack.push_async_callback(parts.transport.close)
+        await parts.packets.start()
+        await parts.replies.start(parts.transport)
+        for actor in (manager, Herald(parts.transport), inlet):
+            await actor.start()
+            stack.push_async_callback(actor.stop)
+        stack.push_async_callback(parts.packer.close)
+        made = await parts.keys.create(KeyRequest(principal="admin", scopes=ALL_SCOPES))
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        base = await stack.enter_async_context(_serving_http(parts))
+        yield BusService(url, parts, Caller(session, base, made.text), inlet, manager)
+
+
+@asynccontextmanager
+async def _serving_http(parts: Parts) -> AsyncIterator[str]:
+    app = web.Application(middlewares=[problems(parts.native, parts.telemetry)])
+    app[PUBLIC_URL] = ""
+    app.add_routes(parts.native.routes())
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        host, port = runner.addresses[0][:2]
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
