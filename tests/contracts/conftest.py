@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import pytest
 
@@ -21,17 +21,20 @@ from actors.stores.mongodb.client import Driver
 from actors.stores.sqlite import SqliteStore
 from actors.transports.base import Transport
 from actors.transports.embedded import EmbeddedTransport
+from actors.transports.rabbitmq import RabbitTransport
 
 
-class TransportKind(NamedTuple):
-    """A transport and the number of messages that one of its queues holds."""
-
-    make: Callable[[], Transport]
-    queue_limit: int
+def _embedded(_: pytest.FixtureRequest) -> Transport:
+    return EmbeddedTransport()
 
 
-TRANSPORTS: Final = {
-    "embedded": TransportKind(EmbeddedTransport, 10_000),
+def _rabbitmq(request: pytest.FixtureRequest) -> Transport:
+    return RabbitTransport(request.getfixturevalue("broker_url"), "contract")
+
+
+TRANSPORTS: Final[dict[str, Callable[[pytest.FixtureRequest], Transport]]] = {
+    "embedded": _embedded,
+    "rabbitmq": _rabbitmq,
 }
 
 
@@ -82,15 +85,9 @@ def batch(request: pytest.FixtureRequest) -> BatchSystem:
 
 
 @pytest.fixture(params=TRANSPORTS)
-def kind(request: pytest.FixtureRequest) -> TransportKind:
-    """Give each kind of transport in turn."""
-    return TRANSPORTS[request.param]
-
-
-@pytest.fixture
-async def transport(kind: TransportKind) -> AsyncIterator[Transport]:
+async def transport(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
     """Give an open transport of each kind."""
-    opened = kind.make()
+    opened = TRANSPORTS[request.param](request)
     await opened.open()
     yield opened
     await opened.close()

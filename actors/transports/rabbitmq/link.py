@@ -131,16 +131,15 @@ class Link:
     async def _stay(self, connection: AbstractConnection) -> None:
         """Offer the connection until it is lost or given up."""
         self._renew.clear()
+        # The library's own `closed()` tells only of a close that was asked for on this side.
+        connection.close_callbacks.add(self._on_close)
         self._connection = connection
         self._opened.set()
         _log.info("broker_connected", link=self._name)
-        gone = asyncio.ensure_future(connection.closed())
-        renew = asyncio.ensure_future(self._renew.wait())
-        try:
-            await asyncio.wait([gone, renew], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            gone.cancel()
-            renew.cancel()
+        await self._renew.wait()
+
+    def _on_close(self, *_: object) -> None:
+        self._renew.set()
 
     def _lose(self, reason: str) -> None:
         self._connection = None

@@ -1,0 +1,344 @@
+"""The bus on a real RabbitMQ: what it keeps, what it gives again, what it says when it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import aio_pika
+import pytest
+
+from actors.transports.base import Delivery
+from actors.transports.rabbitmq import RabbitTransport
+from actors.transports.rabbitmq.topology import (
+    QUEUE_BYTES,
+    broadcast_route,
+    dead_queue,
+    ear_route,
+    route_to,
+)
+from schemas.errors import Unavailable
+from tests.support.consumers import Consumer, numbered
+from tests.support.deadlines import turns, until
+from tests.support.rabbitmq import RabbitServer
+
+_MIB = 1024 * 1024
+
+
+@pytest.fixture
+async def bus(broker_url: str) -> AsyncIterator[RabbitTransport]:
+    """Give an open transport."""
+    opened = RabbitTransport(broker_url, "test")
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def other(broker_url: str) -> AsyncIterator[RabbitTransport]:
+    """Give the transport of another process."""
+    opened = RabbitTransport(broker_url, "other")
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+async def _get(url: str, queue: str) -> aio_pika.abc.AbstractIncomingMessage:
+    """Take one message of a queue, as an operator would."""
+    connection = await aio_pika.connect(url)
+    async with connection, connection.channel() as channel:
+        return await _take(await channel.get_queue(queue, ensure=False))
+
+
+async def _take(queue: aio_pika.abc.AbstractQueue) -> aio_pika.abc.AbstractIncomingMessage:
+    """Wait for a message, and take it."""
+    async with asyncio.timeout(5):
+        while True:
+            message = await queue.get(fail=False, no_ack=True)
+            if message is not None:
+                return message
+            await asyncio.sleep(0.02)
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("queue", "exchange", "key"),
+    [
+        ("events.0", "events", "0"),
+        ("events.in", "events.in", "events.in"),
+        ("commands.stager", "commands", "stager"),
+        ("commands.site.local", "commands", "site.local"),
+    ],
+)
+def test_a_queue_has_its_exchange(queue: str, exchange: str, key: str) -> None:
+    assert route_to(queue) == (exchange, key)
+
+
+def test_broadcasts_meet_their_listeners() -> None:
+    assert broadcast_route("entries") == ear_route("entries") == ("entries", "")
+    assert broadcast_route("replies.a.1") == ("signals", "replies.a.1")
+    assert ear_route("replies.a.*") == ("signals", "replies.a.#")
+    assert ear_route("packets.a") == ("signals", "packets.a")
+
+
+# --- what it keeps --------------------------------------------------------------------------------
+
+
+async def test_messages_outlive_the_process_that_sent_them(
+    broker_url: str, other: RabbitTransport
+) -> None:
+    sender = RabbitTransport(broker_url, "sender")
+    await sender.open()
+    await sender.send("events.0", numbered(3))
+    await sender.close()
+
+    consumer = Consumer()
+    await other.consume("events.0", consumer)
+    await until(lambda: consumer.messages == numbered(3))
+
+
+async def test_what_a_handler_failed_at_is_handed_out_again_marked_and_in_order(
+    bus: RabbitTransport,
+) -> None:
+    consumer = Consumer(error=RuntimeError("a fault"))
+    await bus.send("events.0", numbered(5))
+    await bus.consume("events.0", consumer)
+    await until(lambda: consumer.finished > 0)
+    first = len(consumer.deliveries)
+
+    consumer.error = None
+    await bus.send("events.0", numbered(5, 5))
+    await until(lambda: consumer.messages[-1] == b"9")
+
+    again = consumer.deliveries[first:]
+    assert [each.body for each in again][-10:] == numbered(10)
+    assert all(each.redelivered for each in again if int(each.body) < first)
+    assert not any(each.redelivered for each in consumer.deliveries[:first])
+
+
+async def test_one_consumer_at_a_time_gets_a_queue_and_the_next_takes_over_in_order(
+    bus: RabbitTransport, other: RabbitTransport
+) -> None:
+    first, second = Consumer(), Consumer()
+    handle = await bus.consume("events.0", first)
+    await bus.send("events.0", numbered(3))
+    await until(lambda: len(first.messages) == 3)
+    await other.consume("events.0", second)
+    await bus.send("events.0", numbered(3, 3))
+    await until(lambda: len(first.messages) == 6)
+    shared = list(second.messages)
+
+    await handle.close()
+    await bus.send("events.0", numbered(3, 6))
+    await until(lambda: len(second.messages) == 3)
+
+    assert shared == []
+    assert first.messages + second.messages == numbered(9)
+
+
+async def test_what_a_closed_consumer_had_not_handed_out_goes_to_the_next_in_its_place(
+    bus: RabbitTransport, other: RabbitTransport
+) -> None:
+    slow, next_one = Consumer(held=True), Consumer()
+    handle = await bus.consume("events.0", slow)
+    await bus.send("events.0", [b"0"])
+    await slow.begun.wait()
+    await bus.send("events.0", numbered(7, 1))  # prefetched, not handed out
+
+    closing = asyncio.create_task(handle.close())
+    await turns()
+    slow.let_go.set()
+    await closing
+    await other.consume("events.0", next_one)
+    await until(lambda: len(next_one.messages) == 7)
+
+    assert slow.messages == [b"0"]
+    assert next_one.messages == numbered(7, 1)
+
+
+async def test_a_queue_over_its_limit_refuses_and_takes_in_again(bus: RabbitTransport) -> None:
+    message = b"x" * _MIB
+    sent = 0
+    with pytest.raises(Unavailable) as caught:  # noqa: PT012 - the limit is approximate
+        for _ in range(2 * QUEUE_BYTES // _MIB):
+            await bus.send("commands.full", [message])
+            sent += 1
+
+    consumer = Consumer()
+    await bus.consume("commands.full", consumer)
+    await until(lambda: len(consumer.messages) >= sent, 30)
+    await bus.send("commands.full", [b"y"])
+
+    assert "full" in caught.value.detail
+    assert caught.value.retry_after_s is not None
+    assert sent >= QUEUE_BYTES // _MIB
+    await until(lambda: consumer.messages[-1] == b"y")
+
+
+async def test_what_is_set_aside_lies_in_the_dead_letter_queue_with_its_reason(
+    bus: RabbitTransport, broker_url: str
+) -> None:
+    delivery = Delivery(b"nonsense", message_id="m-1", content_type="x/y", headers={"a": "b"})
+
+    await bus.set_aside("commands.stager", delivery, "not a command: " + "x" * 2_000)
+    message = await _get(broker_url, dead_queue("commands.stager"))
+
+    assert (message.body, message.message_id, message.content_type) == (b"nonsense", "m-1", "x/y")
+    assert message.headers["a"] == "b"
+    assert message.headers["x-jobwire-queue"] == "commands.stager"
+    reason = message.headers["x-jobwire-reason"]
+    assert isinstance(reason, str)
+    assert reason.startswith("not a command")
+    assert len(reason) <= 500
+
+
+async def test_other_systems_hear_announcements_by_topic(
+    bus: RabbitTransport, broker_url: str
+) -> None:
+    connection = await aio_pika.connect(broker_url)
+    async with connection, connection.channel() as channel:
+        queue = await channel.declare_queue(exclusive=True)
+        await queue.bind("jobs", "pipeline.FINISHED.*")
+
+        await bus.announce("pipeline.RUNNING.1", b"no")
+        await bus.announce("pipeline.FINISHED.2", b"yes")
+        message = await _take(queue)
+
+    assert (message.body, message.routing_key) == (b"yes", "pipeline.FINISHED.2")
+    assert message.content_type == "application/json"
+
+
+# --- what may be missed ---------------------------------------------------------------------------
+
+
+async def test_a_listener_is_told_once_it_hears_and_not_while_nothing_is_lost(
+    bus: RabbitTransport,
+) -> None:
+    heard: list[bytes] = []
+    missed: list[None] = []
+    await bus.listen("entries", lambda _, body: heard.append(body), lambda: missed.append(None))
+    for body in numbered(30):
+        await bus.broadcast("entries", body)
+        await bus.broadcast("other", body)
+        await bus.reply("replies.x", body)
+    await until(lambda: heard == numbered(30))
+
+    assert len(missed) == 1
+
+
+async def test_a_gap_in_what_a_sender_told_is_noticed(
+    bus: RabbitTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[bytes] = []
+    missed: list[None] = []
+    await bus.listen("entries", lambda _, body: heard.append(body), lambda: missed.append(None))
+    await bus.broadcast("entries", b"1")
+
+    async def lose(*_: Any) -> None:
+        raise Unavailable
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bus._publisher, "_tell", lose)
+        with pytest.raises(Unavailable):
+            await bus.broadcast("entries", b"2")
+    await bus.broadcast("entries", b"3")
+    await until(lambda: heard == [b"1", b"3"])
+
+    assert len(missed) == 2
+
+
+# --- when it cannot -------------------------------------------------------------------------------
+
+
+async def test_a_broker_that_is_not_there_is_said_at_once() -> None:
+    bus = RabbitTransport("amqp://nobody:sesame@127.0.0.1:1/", "test")
+    before = bus.missing()
+    await bus.open()
+    with pytest.raises(Unavailable) as caught:
+        await bus.send("events.0", [b"a"])
+    with pytest.raises(Unavailable):
+        await bus.broadcast("entries", b"a")
+    missing = bus.missing()
+    await bus.close()
+
+    assert before is not None
+    assert missing is not None
+    assert missing.startswith("broker:")
+    assert caught.value.retry_after_s is not None
+    assert "sesame" not in missing + caught.value.detail
+
+
+async def _well(bus: RabbitTransport, consumer: Consumer, message: bytes) -> None:
+    """Send until it succeeds, and wait until it was handed out."""
+
+    async def sent() -> bool:
+        try:
+            await bus.send("events.0", [message])
+        except Unavailable:
+            return False
+        return True
+
+    await until(sent, 15)
+    await until(lambda: message in consumer.messages, 15)
+
+
+@pytest.fixture
+async def broken(own_rabbit: RabbitServer) -> AsyncIterator[tuple[RabbitServer, RabbitTransport]]:
+    """Give a broker that may be broken, and a transport to it."""
+    bus = RabbitTransport(own_rabbit.vhost(), "test")
+    await bus.open()
+    yield own_rabbit, bus
+    await bus.close()
+
+
+@pytest.mark.fault
+async def test_it_is_well_again_after_all_that_may_happen_to_a_broker(
+    broken: tuple[RabbitServer, RabbitTransport],
+) -> None:
+    rabbit, bus = broken
+    consumer, heard, missed = Consumer(), list[bytes](), list[None]()
+    await bus.consume("events.0", consumer)
+    await bus.listen("entries", lambda _, body: heard.append(body), lambda: missed.append(None))
+    await _well(bus, consumer, b"at first")
+
+    await asyncio.to_thread(rabbit.close_connections, "test")
+    await _well(bus, consumer, b"after closed connections")
+    await until(lambda: len(missed) > 1)
+
+    await asyncio.to_thread(rabbit.restart)
+    await _well(bus, consumer, b"after a restart")
+
+    await asyncio.to_thread(rabbit.pause)
+    refused = await _refusals(bus, 2)
+    await asyncio.to_thread(rabbit.resume)
+    await _well(bus, consumer, b"after a pause")
+    assert max(refused) < 5
+
+    await asyncio.to_thread(rabbit.memory_alarm, True)
+    refused = await _refusals(bus, 3)
+    said = bus.missing()
+    await asyncio.to_thread(rabbit.memory_alarm, False)
+    await _well(bus, consumer, b"after an alarm")
+    assert max(refused) < 5
+    assert said is not None
+
+    await until(lambda: bus.missing() is None, 15)
+    await bus.broadcast("entries", b"heard")
+    await until(lambda: b"heard" in heard)
+
+
+async def _refusals(bus: RabbitTransport, count: int) -> Sequence[float]:
+    """Send until it was refused so often; give how long each refusal took."""
+    loop, took = asyncio.get_running_loop(), list[float]()
+    async with asyncio.timeout(30):
+        while len(took) < count:
+            start = loop.time()
+            try:
+                await bus.send("events.0", [b"x"])
+            except Unavailable:
+                took.append(loop.time() - start)
+            await asyncio.sleep(0.1)
+    return took
