@@ -132,7 +132,8 @@ class CreatedView(Struct, frozen=True, kw_only=True):
 
     id: JobId
     token: str
-    state: str
+    state: str | None
+    """None: the job is accepted and will be there in a moment (answered 202)."""
     webhook: str
     job: str
     history: str

@@ -93,7 +93,7 @@ async def create(jobwire: Client, output: Output, **asked: Any) -> None:
         fields(
             (
                 ("id", Text(made.id, style="bold")),
-                ("state", Marks().text(asked["lifecycle"], made.state, None)),
+                ("state", Marks().text(asked["lifecycle"], made.state or "accepted", None)),
                 ("token", made.token),
                 ("report", f"jobwire event {made.id} run"),
             )

@@ -35,7 +35,8 @@ class NewJob(NamedTuple):
 
     id: JobId
     token: str
-    state: str
+    state: str | None
+    """None: the job is safe, and not stored yet."""
     is_repeat: bool
     subscriptions: tuple[Subscription, ...]
 
@@ -140,16 +141,18 @@ class Jobs:
             event, digest=digest, birth=structs.replace(birth, interests=interests)
         )
         outcome = await self._events.post(event, _COMMIT_S)
+        if outcome is None and idempotency_key is None:
+            # Nobody else can have made a job of this id: its first token is the one it will have.
+            token = mint_token(self._keyring, job, 1)
+            return NewJob(job, token, None, is_repeat=False, subscriptions=subscriptions)
         return self._new_job(job, outcome, subscriptions)
 
     def _new_job(
         self, job: JobId, outcome: Outcome | None, subscriptions: tuple[Subscription, ...]
     ) -> NewJob:
         if outcome is None:
-            raise Unavailable(
-                "the job is stored, but its state is not known "
-                "yet; ask again with the same Idempotency-Key"
-            )
+            detail = "the job is safe, but not stored yet; ask again with the same Idempotency-Key"
+            raise Unavailable(detail, retry_after_s=1)
         if outcome.verdict == "conflict":
             detail = "this Idempotency-Key was used before, with another request"
             raise Invalid(detail, code="idempotency_key_reused")

@@ -15,6 +15,8 @@ _SECRETS = ("token", "nonce", "x-nonce", "signature", "authorization", "proxy", 
 
 _IN_TEXT = re.compile(
     r"(?i)\b(token|nonce|x-nonce|signature)=[^&\s\"']+|jwk_[a-z0-9]+_[\w-]+|(?<=Bearer )\S+"
+    # The user and password of a URL.
+    r"|(?<=://)[^/\s@]+(?=@)"
 )
 
 

@@ -151,7 +151,7 @@ ROUTES: tuple[Route, ...] = (
         "/v1/jobs",
         "Make a job",
         "jobs",
-        {201: _json(CreatedView)},
+        {201: _json(CreatedView), 202: _json(CreatedView)},
         headers=("Idempotency-Key",),
         bodies=(_json(JobRequest),),
         errors=(400, 401, 403, 408, 409, 413, 415, 422, 429, 503),

@@ -214,7 +214,7 @@ def created(base: str, made: NewJob) -> web.Response:
     headers = {"Location": f"/v1/jobs/{made.id}"}
     if made.is_repeat:
         headers["Idempotent-Replayed"] = "true"
-    return answer(view, 201, headers)
+    return answer(view, 202 if made.state is None else 201, headers)
 
 
 def base_url(request: web.Request) -> str:
