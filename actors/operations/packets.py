@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
+from time import monotonic
 
 import msgspec
 
@@ -23,9 +24,9 @@ from schemas.events import PACKET_VERSION, Event, Packet
 _decoder = msgspec.msgpack.Decoder(list[int])
 
 #: How long the oldest packet may wait to be stored before others wait for it.
-BACKLOG_S = 1.0
+BACKLOG_S = 0.5
 #: How long a packet waits for older ones; after that a single one is sent to see how things are.
-_PATIENCE_S = 2.0
+_PATIENCE_S = 3.0
 
 
 def receipts_topic(sender: str) -> str:
@@ -45,6 +46,7 @@ class Packets:
         # What a bus confirms only when it is stored needs no receipts.
         self._sender = "" if transport.confirms_when_handled else secrets.token_hex(6)
         self._ear: Handle | None = None
+        telemetry.backlog_seconds.set_function(self.backlog_s)
 
     async def start(self) -> None:
         """Begin to hear receipts."""
@@ -103,7 +105,7 @@ class _Lane:
         self._moved = asyncio.Event()
 
     def add(self, number: int) -> None:
-        self._waiting[number] = asyncio.get_running_loop().time()
+        self._waiting[number] = monotonic()
 
     def remove(self, number: int) -> None:
         self._waiting.pop(number, None)
@@ -121,13 +123,12 @@ class _Lane:
     def age_s(self) -> float:
         if not self._waiting:
             return 0.0
-        return asyncio.get_running_loop().time() - next(iter(self._waiting.values()))
+        return monotonic() - next(iter(self._waiting.values()))
 
     async def turn(self) -> None:
         """Wait until what was sent before is stored, or nearly."""
-        until = asyncio.get_running_loop().time() + _PATIENCE_S
         try:
-            async with asyncio.timeout_at(until):
+            async with asyncio.timeout(_PATIENCE_S):
                 while self.age_s() > BACKLOG_S:
                     self._moved.clear()
                     await self._moved.wait()

@@ -6,6 +6,8 @@ Nothing is counted once per event where a batch will do.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 
@@ -43,35 +45,34 @@ class Telemetry:
         self.callbacks_gave_up = self._counter(
             "jobwire_callbacks_gave_up", "Callbacks that get no further try", "reason"
         )
-        self.callbacks_seconds = Histogram(
+        self.callbacks_seconds = self._histogram(
             "jobwire_callbacks_seconds",
             "Time of one try to deliver a callback",
-            registry=self.registry,
-            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 15),
+            (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 15),
         )
-        self.callbacks_in_hand = Gauge(
-            "jobwire_callbacks_in_hand", "Callbacks that are being tried", registry=self.registry
+        self.callbacks_in_hand = self._gauge(
+            "jobwire_callbacks_in_hand", "Callbacks that are being tried"
         )
-        self.batch_events = Histogram(
-            "jobwire_batch_events",
-            "Events of one commit",
-            registry=self.registry,
-            buckets=(1, 4, 16, 64, 256, 1000),
+        self.batch_events = self._histogram(
+            "jobwire_batch_events", "Events of one commit", (1, 4, 16, 64, 256, 1000)
         )
-        self.batch_seconds = Histogram(
+        self.batch_seconds = self._histogram(
             "jobwire_batch_seconds",
             "Time from taking a batch to its commit",
-            registry=self.registry,
-            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
+            (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
         )
-        self.streams_open = Gauge(
-            "jobwire_streams_open", "Open event streams", registry=self.registry
-        )
+        self.streams_open = self._gauge("jobwire_streams_open", "Open event streams")
         self.messages_accepted = self._counter(
             "jobwire_messages_accepted", "Messages of the bus that were taken in as events"
         )
         self.messages_refused = self._counter(
             "jobwire_messages_refused", "Messages of the bus that were dead-lettered", "code"
+        )
+
+        self.backlog_seconds = Gauge(
+            "jobwire_backlog_seconds",
+            "Age of the oldest packet of events that is sent and not stored yet",
+            registry=self.registry,
         )
 
     def render(self) -> bytes:
@@ -80,3 +81,9 @@ class Telemetry:
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(name, text, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: Sequence[float]) -> Histogram:
+        return Histogram(name, text, registry=self.registry, buckets=buckets)
