@@ -33,10 +33,17 @@ async def handle(request: web.Request) -> web.Response:
     )
 
 
+async def take(request: web.Request) -> web.Response:
+    """Take a callback."""
+    await request.read()
+    return web.Response(status=204)
+
+
 async def serve(port: int) -> None:
     """Serve until killed."""
     app = web.Application()
     app.router.add_post("/v1/events", handle)
+    app.router.add_post("/callback", take)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()

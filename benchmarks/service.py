@@ -19,7 +19,61 @@ from typing import Any
 _ROOT = Path(__file__).parent.parent
 
 
-class Service:
+class Client:
+    """What a bench asks of a service, however it runs."""
+
+    def __init__(self, url: str, key: str) -> None:
+        """Call at a URL with a key."""
+        self.url = url
+        self.key = key
+        self.host, port = url.removeprefix("http://").split(":")
+        self.port = int(port)
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """Send one request; give the answer's JSON."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
+    def metric(self, name: str) -> float:
+        """Give the value of a metric without labels."""
+        with urllib.request.urlopen(f"{self.url}/metrics") as answer:
+            for line in answer.read().decode().splitlines():
+                if line.startswith(f"{name} "):
+                    return float(line.split()[1])
+        raise KeyError(name)
+
+    def running_jobs(self, count: int) -> list[tuple[str, str]]:
+        """Make jobs that run; give their ids and tokens."""
+        jobs = []
+        for number in range(count):
+            made = self.call("POST", "/v1/jobs", {"name": f"bench {number}", "tags": ["bench"]})
+            event = {"uuid": made["id"], "token": made["token"], "name": "run"}
+            self.call("POST", "/v1/events?wait=5", event)
+            jobs.append((made["id"], made["token"]))
+        return jobs
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Keep one subscriber on the stream of all jobs."""
+        command = [
+            "curl",
+            "-sN",
+            "-H",
+            f"Authorization: Bearer {self.key}",
+            f"{self.url}/v1/stream",
+        ]
+        reader = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            yield
+        finally:
+            reader.kill()
+            reader.wait()
+
+
+class Service(Client):
     """A running `jobwire up`."""
 
     def __init__(
@@ -46,28 +100,8 @@ class Service:
             if time.monotonic() > deadline or self._process.poll() is not None:
                 raise RuntimeError("the service did not start")
             time.sleep(0.02)
-        self.url = json.loads((folder / "service.json").read_text())["url"]
-        self.key = (folder / "api-key").read_text().strip()
-        self.host, port = self.url.removeprefix("http://").split(":")
-        self.port = int(port)
-
-    def call(self, method: str, path: str, body: object = None) -> Any:
-        """Send one request; give the answer's JSON."""
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
-        request = urllib.request.Request(self.url + path, data, headers, method=method)
-        with urllib.request.urlopen(request) as answer:
-            return json.load(answer)
-
-    def running_jobs(self, count: int) -> list[tuple[str, str]]:
-        """Make jobs that run; give their ids and tokens."""
-        jobs = []
-        for number in range(count):
-            made = self.call("POST", "/v1/jobs", {"name": f"bench {number}", "tags": ["bench"]})
-            event = {"uuid": made["id"], "token": made["token"], "name": "run"}
-            self.call("POST", "/v1/events?wait=5", event)
-            jobs.append((made["id"], made["token"]))
-        return jobs
+        url = json.loads((folder / "service.json").read_text())["url"]
+        super().__init__(url, (folder / "api-key").read_text().strip())
 
     def entries(self) -> int:
         """Count the entries in the store itself."""
@@ -82,23 +116,6 @@ class Service:
             if line.startswith("VmHWM" if peak else "VmRSS"):
                 return int(line.split()[1]) / 1024
         return 0.0
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Keep one subscriber on the stream of all jobs."""
-        command = [
-            "curl",
-            "-sN",
-            "-H",
-            f"Authorization: Bearer {self.key}",
-            f"{self.url}/v1/stream",
-        ]
-        reader = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        try:
-            yield
-        finally:
-            reader.kill()
-            reader.wait()
 
     def stop(self) -> None:
         """Stop it."""

@@ -1,0 +1,137 @@
+"""
+Fills a database as years of use would, and measures how long pages take then.
+
+One million jobs of one owner in five states, a tag on each, and one job with a hundred thousand
+entries; the documents are the store's own, written past it because only the reading is measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
+
+from actors.stores.base import After, JobFilter
+from actors.stores.mongodb import MongoStore
+from actors.stores.mongodb.client import Client, insert
+from actors.stores.mongodb.documents import entry_document, job_document
+from actors.stores.rows import job_key
+from benchmarks.mongodb_limit import Load
+from schemas.identifiers import EventId, random_job_id
+from schemas.jobs import Change, Job
+
+_ENTRIES = 100_000
+_PORTION = 2_000
+_PAGE = 100
+_READS = 200
+#: How the jobs are spread: most have ended well.
+_STATES = (("FINISHED", "success", 90), ("FAILED", "failure", 7), ("RUNNING", None, 2))
+_NEWEST = datetime(2026, 1, 1, tzinfo=UTC)
+_TAGS = 50
+
+
+def _jobs(dice: random.Random, first: int, count: int) -> list[Job]:
+    """Make jobs, each one second older than the one before."""
+    made = []
+    (sample,) = Load(1).jobs.values()
+    weights = [share for _, _, share in _STATES]
+    for number in range(first, first + count):
+        state, outcome, _ = dice.choices(_STATES, weights)[0]
+        created = _NEWEST - timedelta(seconds=number)
+        made.append(
+            replace(
+                sample,
+                id=random_job_id(dice.randbytes(16)),
+                name=f"run {number}",
+                tags=(f"tag{number % _TAGS}",),
+                state=state,
+                outcome=outcome,
+                created=created,
+                updated=created,
+            )
+        )
+    return made
+
+
+async def seed(client: Client, jobs: int) -> Job:
+    """Write everything; give the job with the long history."""
+    dice = random.Random(4)
+    database = client.database
+    for first in range(0, jobs, _PORTION):
+        made = _jobs(dice, first, min(_PORTION, jobs - first))
+        documents = [{"_id": job_key(job.id), **job_document(job)} for job in made]
+        await insert(database.jobs, documents, ordered=False)
+    load = Load(1)
+    birth, (long,) = load.births[0], load.jobs.values()
+    for first in range(1, _ENTRIES, _PORTION):
+        documents = []
+        for seq in range(first, first + _PORTION):
+            entry = replace(
+                birth, seq=seq, id=EventId(f"e-{seq}"), name="update", data=b"{}", change=Change()
+            )
+            documents.append(entry_document(entry, 0) | {"position": seq})
+        await insert(database.entries, documents, ordered=False)
+    return long
+
+
+async def _p95_ms(read: Callable[[], Awaitable[list[object]]]) -> float:
+    times = []
+    for _ in range(_READS):
+        start = time.perf_counter()
+        page = await read()
+        times.append(time.perf_counter() - start)
+        assert len(page) == _PAGE
+    return round(statistics.quantiles(times, n=20)[-1] * 1e3, 2)
+
+
+async def measure(url: str, jobs: int) -> dict[str, float]:
+    """Give the p95 of each kind of page, in milliseconds."""
+    store, client = MongoStore(url, shards=4), Client(url, "motor", timeout_ms=None)
+    await store.open()
+    started = time.perf_counter()
+    long = await seed(client, jobs)
+    dice = random.Random(5)
+
+    def anywhere() -> After:
+        return After(_NEWEST - timedelta(seconds=dice.randrange(jobs // 2)), long.id)
+
+    async def find(which: JobFilter) -> list[object]:
+        return [*await store.find("bench", which, anywhere(), _PAGE)]
+
+    async def history() -> list[object]:
+        seq = dice.randrange(_ENTRIES - _PAGE)
+        return [*await store.history("bench", long.id, seq, _PAGE)]
+
+    filters = {
+        "jobs": lambda: find(JobFilter()),
+        "jobs by state": lambda: find(JobFilter(state="FINISHED")),
+        "jobs by state and tag": lambda: find(JobFilter(state="FAILED", tag="tag7")),
+        "jobs by word and state": lambda: find(JobFilter(state="FINISHED", words=("run",))),
+        "live jobs": lambda: find(JobFilter(is_live=True)),
+    }
+    found: dict[str, float] = {"seeding_s": round(time.perf_counter() - started)}
+    found["history of 100,000 entries"] = await _p95_ms(history)
+    for name, read in filters.items():
+        found[name] = await _p95_ms(read)
+    begun = time.perf_counter()
+    await store.count("bench")
+    found["count"] = round((time.perf_counter() - begun) * 1e3, 2)
+    await store.close()
+    await client.close()
+    return found
+
+
+def main() -> None:
+    """Fill the database of a URL with so many jobs, and print the p95 of pages in milliseconds."""
+    print(json.dumps(asyncio.run(measure(sys.argv[1], int(sys.argv[2]))), indent=1))
+
+
+if __name__ == "__main__":
+    main()
