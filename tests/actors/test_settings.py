@@ -164,3 +164,37 @@ def test_behind_a_proxy_nothing_is_open_by_itself() -> None:
     settings = load_settings(None, {"JOBWIRE_PUBLIC_URL": "https://jobs.example.org"})
 
     assert (settings.runs_jobs, settings.may_call) == (False, ())
+
+
+def test_a_text_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
+    secret = tmp_path / "broker-url"
+    secret.write_text("amqp://a:b@broker/\n")
+    file = _file(tmp_path, f'[database]\nurl_file = "{secret}"\n')
+
+    settings = load_settings(file, {"JOBWIRE_BROKER__URL_FILE": str(secret)})
+
+    assert settings.broker.url == settings.database.url == "amqp://a:b@broker/"
+
+
+def test_a_setting_whose_own_name_ends_like_that_is_a_path(tmp_path: Path) -> None:
+    settings = load_settings(None, {"JOBWIRE_SERVICE_KEYS_FILE": str(tmp_path / "keys")})
+
+    assert settings.service_keys_file == str(tmp_path / "keys")
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"JOBWIRE_BROKER__URL_FILE": "/nonexistent/url"}, "cannot read /nonexistent/url"),
+        (
+            {"JOBWIRE_BROKER__URL_FILE": "/nonexistent/url", "JOBWIRE_BROKER__URL": "amqp://x/"},
+            "both url and url_file are given",
+        ),
+        ({"JOBWIRE_BROKER__URI_FILE": "/x"}, "unknown setting broker.uri_file"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(environment: dict[str, str], words: str) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        load_settings(None, environment)
+
+    assert words in caught.value.detail

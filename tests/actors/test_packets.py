@@ -1,0 +1,173 @@
+"""Packets: numbered where a bus confirms early, and held back while the store is behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+import pytest
+
+from actors.operations import packets
+from actors.operations.packets import Packets, receipts_topic
+from actors.runtime.telemetry import Telemetry
+from actors.transports.base import Handle
+from actors.transports.embedded import EmbeddedTransport
+from schemas.codec import decode_packet
+from schemas.errors import Unavailable
+from schemas.events import Packet
+from tests.support.deadlines import turns, until
+from tests.support.factories import make_event
+
+
+class EarlyBus(EmbeddedTransport):
+    """A bus that confirms before anything is stored, as a broker does."""
+
+    confirms_when_handled = False
+
+    def __init__(self) -> None:
+        """Keep what is sent."""
+        super().__init__()
+        self.sent: list[Packet] = []
+        self.is_away = False
+        self.missed: list[Callable[[], None]] = []
+
+    async def send(self, queue: str, messages: Sequence[bytes]) -> None:
+        """Confirm at once."""
+        del queue
+        if self.is_away:
+            raise Unavailable
+        self.sent += [decode_packet(message) for message in messages]
+
+    async def listen(
+        self,
+        pattern: str,
+        listener: Callable[[str, bytes], None],
+        missed: Callable[[], None] | None = None,
+    ) -> Handle:
+        """Remember who is to be told that something was lost."""
+        if missed is not None:
+            self.missed.append(missed)
+        return await super().listen(pattern, listener)
+
+    async def give_receipt(self, *stored: Packet) -> None:
+        """Say that packets are stored."""
+        numbers = msgspec.msgpack.encode([packet.number for packet in stored])
+        await self.broadcast(receipts_topic(stored[0].sender), numbers)
+        await turns()
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packets, "BACKLOG_S", 0.05)
+    monkeypatch.setattr(packets, "_PATIENCE_S", 0.3)
+
+
+@pytest.fixture
+async def bus() -> EarlyBus:
+    """Give an open bus."""
+    opened = EarlyBus()
+    await opened.open()
+    return opened
+
+
+async def _started(bus: EarlyBus, shards: int = 2) -> Packets:
+    made = Packets(bus, Telemetry(), shards)
+    await made.start()
+    return made
+
+
+async def test_a_bus_that_confirms_what_is_stored_needs_no_numbers() -> None:
+    bus = EmbeddedTransport()
+    await bus.open()
+    seen: list[Packet] = []
+
+    async def handle(deliveries: Sequence[object]) -> None:
+        seen.extend(decode_packet(each.body) for each in deliveries)  # type: ignore[attr-defined]
+
+    await bus.consume("events.0", handle)
+    made = Packets(bus, Telemetry(), 1)
+    await made.start()
+    await made.send(0, (make_event("run"),))
+
+    assert (seen[0].sender, seen[0].number, made.backlog_s()) == ("", 0, 0.0)
+
+
+async def test_numbers_grow_and_tell_their_sender(bus: EarlyBus) -> None:
+    made = await _started(bus)
+    for shard in (0, 1, 0):
+        await made.send(shard, (make_event("run"),))
+
+    numbers = [packet.number for packet in bus.sent]
+    assert numbers == sorted(set(numbers))
+    assert [number % 2 for number in numbers] == [0, 1, 0]
+    assert len({packet.sender for packet in bus.sent}) == 1
+
+
+async def test_a_packet_waits_until_older_ones_of_its_shard_are_stored(bus: EarlyBus) -> None:
+    made = await _started(bus)
+    await made.send(0, (make_event("run"),))
+    await asyncio.sleep(0.06)
+
+    waiting = asyncio.create_task(made.send(0, (make_event("run"),)))
+    await made.send(1, (make_event("run"),))  # another shard has its own queue
+    await turns()
+    early = waiting.done()
+    age = made.backlog_s()
+    await bus.give_receipt(bus.sent[0])
+    await waiting
+
+    assert not early
+    assert age >= 0.05
+    assert len(bus.sent) == 3
+
+
+async def test_a_receipt_stands_for_all_older_packets_of_its_shard(bus: EarlyBus) -> None:
+    made = await _started(bus)
+    for shard in (0, 1, 0):
+        await made.send(shard, (make_event("run"),))
+    await bus.give_receipt(bus.sent[2])
+    await asyncio.sleep(0.06)
+
+    async with asyncio.timeout(0.2):
+        await made.send(0, (make_event("run"),))
+
+    assert made.backlog_s() >= 0.05  # that of the other shard
+
+
+async def test_whoever_waits_too_long_is_refused_and_the_next_one_is_tried(bus: EarlyBus) -> None:
+    made = await _started(bus)
+    await made.send(0, (make_event("run"),))
+    await asyncio.sleep(0.06)
+
+    with pytest.raises(Unavailable) as caught:
+        await made.send(0, (make_event("run"),))
+    async with asyncio.timeout(0.2):
+        await made.send(0, (make_event("run"),))
+
+    assert caught.value.code == "backlog"
+    assert caught.value.retry_after_s is not None
+
+
+async def test_lost_receipts_hold_nobody_back(bus: EarlyBus) -> None:
+    made = await _started(bus)
+    await made.send(0, (make_event("run"),))
+    await asyncio.sleep(0.06)
+    for missed in bus.missed:
+        missed()
+
+    async with asyncio.timeout(0.2):
+        await made.send(0, (make_event("run"),))
+
+
+async def test_what_could_not_be_sent_is_not_waited_for(bus: EarlyBus) -> None:
+    made = await _started(bus)
+    bus.is_away = True
+    with pytest.raises(Unavailable):
+        await made.send(0, (make_event("run"),))
+    bus.is_away = False
+    await asyncio.sleep(0.06)
+
+    assert made.backlog_s() == 0.0
+    await made.send(0, (make_event("run"),))
+    await until(lambda: len(bus.sent) == 1)
