@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from _generate.asyncapi import asyncapi_document
 from _generate.commands import commands_text
 from _generate.errors import errors_page
 from _generate.jobs import jobs_page
@@ -50,6 +51,7 @@ def _files() -> Iterator[tuple[Path, str]]:
     yield REFERENCE / "metrics.md", metrics_page()
     yield REFERENCE / "errors.md", errors_page()
     yield REFERENCE / "openapi.json", openapi_document()
+    yield REFERENCE / "asyncapi.json", asyncapi_document()
     events, commands = REFERENCE / "events.md", REFERENCE / "cli.md"
     yield events, fill(events.read_text(), "reasons", reasons_table())
     yield commands, fill(commands.read_text(), "commands", commands_text())

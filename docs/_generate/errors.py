@@ -23,6 +23,8 @@ _NOT_HTTP = {
     _ROOT / "actors" / "notifier",
     _ROOT / "actors" / "runtime" / "secrets.py",
     _ROOT / "actors" / "stores" / "sqlite" / "backup.py",
+    _ROOT / "actors" / "stores" / "sqlite" / "export.py",
+    _ROOT / "actors" / "stores" / "mongodb" / "intake.py",
     _ROOT / "schemas" / "problems.py",
 }
 
@@ -123,6 +125,10 @@ _ADVICE = {
     (500, "internal"): "A fault of the service; it is in the log. Please report it.",
     (400, "invalid_packet"): "Never answered over HTTP: a packet on the bus that cannot be read.",
     (422, "reserved_id"): "Choose an event id that does not begin with `jobwire.`.",
+    (422, "id_required"): "Never answered over HTTP: an event came over the bus without an id, "
+    "and is among the dead letters. Give it one.",
+    (503, "backlog"): "Events that were sent before wait too long to be stored. Send the same "
+    "request again, with the same id, after `Retry-After`.",
     (503, "store_unavailable"): "The database cannot be used now. Send the same request again.",
     (
         503,

@@ -15,23 +15,14 @@ _INTRODUCTION = """\
 `GET /metrics` answers in the Prometheus text form and needs no key.
 Job ids, owners and tokens are never labels.
 Counters begin at zero when the process starts.
+With several processes each has its own: ask them all, and add up.
 
 """
 
 _USE = """\
 
-## What to watch
-
-- `jobwire_events_accepted_total` against `jobwire_events_stored_total`: what is accepted is stored,
-  known already (`jobwire_events_duplicate_total`) or refused (`jobwire_events_refused_total`).
-- `jobwire_requests_refused_total` by `code`: a rise of one code names the client's mistake;
-  see [errors](errors.md). The code `internal` is a fault of the service: report it.
-- `jobwire_batch_seconds`: time of one commit. When it grows, the disk is slow.
-- `jobwire_stale_jobs_total`: jobs that went silent.
-- `jobwire_commands_sent_total` by `kind`: what workers were asked to do, repetitions included.
-- `jobwire_callbacks_attempted_total` by `result`: a rise of one that is not `delivered` is a
-  receiver in trouble; `jobwire_callbacks_gave_up_total`: messages that only
-  [sending again by hand](../how-to/receive-callbacks.md#look-and-send-again) will bring.
+What each one tells, and when to be alarmed, is in
+[Operate](../how-to/operate.md#every-metric).
 """
 
 

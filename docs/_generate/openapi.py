@@ -9,16 +9,15 @@ from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 
-import msgspec
-from msgspec import NODEFAULT, Raw, Struct
+from msgspec import Struct
 
 from _generate.routes import HEADERS, LINE, NDJSON, ROUTES, Content, Page, Route
+from _generate.schemas import REFERENCE, described
 from schemas.views import Problem
 
 #: A piece of the document: JSON, and nothing more is said about it.
 Piece = dict[str, Any]
 
-_REFERENCE = "#/components/schemas/{name}"
 _DESCRIPTION = (
     "Any platform reports a job's state with one small event. "
     "An event that was answered 2xx is in the job's history, or in `refused` with its reason."
@@ -91,7 +90,7 @@ def _parameters(route: Route) -> Iterator[Piece]:
     for name in re.findall(r"\{(\w+)\}", route.path):
         yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
     if route.query is not None:
-        _, components = _described([route.query])
+        _, components = described([route.query])
         shape = components[route.query.__name__]
         for name, schema in shape["properties"].items():
             # An event's fields are parameters only where it does not come as a body.
@@ -123,7 +122,7 @@ def _answers(route: Route) -> Iterator[tuple[str, Piece]]:
             if any(body.kind == NDJSON for body in route.bodies) and status == HTTPStatus.OK:
                 answer["content"][NDJSON] = {"schema": _schema(Content(NDJSON, LINE))}
         yield str(status), answer
-    problem = {"schema": {"$ref": _REFERENCE.format(name=Problem.__name__)}}
+    problem = {"schema": {"$ref": REFERENCE.format(name=Problem.__name__)}}
     for status in route.errors:
         yield (
             str(status),
@@ -145,13 +144,13 @@ def _schema(content: Content) -> Piece:
                 "properties": {
                     "items": {
                         "type": "array",
-                        "items": {"$ref": _REFERENCE.format(name=of.__name__)},
+                        "items": {"$ref": REFERENCE.format(name=of.__name__)},
                     },
                     "next": {"type": ["string", "null"], "description": "cursor of the next page"},
                 },
             }
         case shape:
-            return {"$ref": _REFERENCE.format(name=shape.__name__)}
+            return {"$ref": REFERENCE.format(name=shape.__name__)}
 
 
 def _schemas() -> dict[str, Piece]:
@@ -162,33 +161,5 @@ def _schemas() -> dict[str, Piece]:
             named = shape.of if isinstance(shape, Page) else shape
             if named is not None:
                 shapes[named.__name__] = named
-    _, components = _described(list(shapes.values()))
+    _, components = described(list(shapes.values()))
     return dict(sorted(components.items()))
-
-
-def _described(shapes: list[type[Struct]]) -> tuple[tuple[Piece, ...], dict[str, Piece]]:
-    return msgspec.json.schema_components(
-        [_without_raw_defaults(shape) for shape in shapes], ref_template=_REFERENCE
-    )
-
-
-def _without_raw_defaults(shape: type[Struct]) -> type[Struct]:
-    """Give the same record with `data` as any JSON: the schema writer cannot show a Raw default."""
-    fields = msgspec.structs.fields(shape)
-    if not any(isinstance(field.default, Raw) for field in fields):
-        return shape
-    plain: list[Any] = []
-    for field in fields:
-        if isinstance(field.default, Raw):
-            plain.append((field.encode_name, Any, None))
-        elif field.default is NODEFAULT:
-            plain.append((field.encode_name, field.type))
-        else:
-            plain.append((field.encode_name, field.type, field.default))
-    return msgspec.defstruct(
-        shape.__name__,
-        plain,
-        kw_only=True,
-        forbid_unknown_fields=shape.__struct_config__.forbid_unknown_fields,
-        namespace={"__doc__": shape.__doc__},
-    )

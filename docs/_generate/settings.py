@@ -15,7 +15,8 @@ _INTRODUCTION = """\
 # Settings
 
 Every setting has a default, so none is needed.
-Settings come from a TOML file, named with `jobwire up --config FILE` or in `JOBWIRE_CONFIG`.
+Settings come from a TOML file, named with `jobwire up --config FILE` (`jobwire serve` has the
+option, too) or in `JOBWIRE_CONFIG`.
 The environment stands above the file, and options of the command line above both.
 A setting that does not exist stops the start, with the nearest one that does.
 
@@ -34,6 +35,20 @@ The same in the environment is `JOBWIRE_PORT=8080`, `JOBWIRE_PUBLIC_URL=https://
 and `JOBWIRE_LIMITS__BODY_BYTES=2000000`, with two underscores between table and name.
 A list is written with commas: `JOBWIRE_STAGING__ROOTS=/data/shared,/home/{owner}`.
 
+## Secrets in files
+
+A setting can stand in a file of its own: add `_file` to its name, `_FILE` to its variable.
+That keeps passwords out of the settings and out of lists of processes.
+
+```toml
+[broker]
+url_file = "/run/secrets/broker-url"
+```
+
+`JOBWIRE_BROKER__URL_FILE=/run/secrets/broker-url` is the same.
+The setting is what the file holds, without blanks and line ends around it.
+A setting that is given in both ways stops the start, and so does a file that cannot be read.
+
 """
 
 _COMMAND_LINE = """\
@@ -44,7 +59,7 @@ These are no settings of the service: commands read them to find it.
 | variable | meaning |
 | --- | --- |
 | `JOBWIRE_DATA` | data folder; default `$XDG_DATA_HOME/jobwire`, else `~/.local/share/jobwire` |
-| `JOBWIRE_CONFIG` | settings file of `jobwire up` |
+| `JOBWIRE_CONFIG` | settings file of `jobwire up` and `jobwire serve` |
 | `JOBWIRE_URL` | base URL of a service; default: the one that runs on the data folder |
 | `JOBWIRE_API_KEY` | API key; default: the first key in the data folder |
 """
@@ -52,6 +67,23 @@ These are no settings of the service: commands read them to find it.
 
 #: What stands above the table of each group of settings.
 _GROUPS = {
+    "broker": (
+        "Broker",
+        """\
+With a broker the actors run in [processes of their own](../how-to/many-machines.md), and need a
+database that they share.""",
+    ),
+    "database": (
+        "Database",
+        "Without a URL everything is in one SQLite file in the data folder.",
+    ),
+    "health": (
+        "Health of other processes",
+        """\
+A gateway tells how it is at its own port.
+Every other process of `jobwire serve` does so here.
+On one machine each needs a port of its own.""",
+    ),
     "limits": (
         "Limits",
         "Every limit has a clear answer when it is passed; see [errors](errors.md).",

@@ -741,6 +741,41 @@ def test_an_unknown_job_that_was_to_be_cancelled_ends_cancelled() -> None:
 # --- entries --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("state", "name", "moved_in"),
+    [
+        pytest.param("CREATED", "run", "pipeline", id="to another state"),
+        pytest.param("RUNNING", "run", "", id="to the same state"),
+        pytest.param("RUNNING", "update", "", id="nowhere"),
+        pytest.param("FINISHED", "run", "", id="not applied"),
+    ],
+)
+def test_an_entry_names_the_lifecycle_in_which_it_moved_the_job(
+    state: str, name: str, moved_in: str
+) -> None:
+    job, event = make_job(state=state), make_event(name)
+
+    assert entry_of(job, event, _kept(_decide(job, event)), PIPELINE).moved_in == moved_in
+
+
+def test_a_birth_moves_the_job_also_where_there_was_one_before() -> None:
+    event = make_create()
+    tombstone = make_job(deleted=True)
+
+    for before in (None, tombstone):
+        entry = entry_of(before, event, _kept(_decide(before, event)), PIPELINE)
+
+        assert entry.moved_in == "pipeline"
+
+
+def test_a_deletion_moves_nothing() -> None:
+    job, event = make_job(state="FINISHED"), make_signed("delete")
+
+    entry = entry_of(job, event, _kept(_decide(job, event)), PIPELINE)
+
+    assert (entry.applied, entry.moved_in) == (True, "")
+
+
 def test_an_entry_says_everything_about_its_event() -> None:
     event = make_event(
         "fail", data=b'{"a": 1}', source="site", occurred=after(-5), received=after(5)

@@ -144,7 +144,8 @@ async def test_what_is_no_event_is_dead_lettered_with_the_reason_and_holds_up_no
     job = await bus.admin.make_job()
     event = {"uuid": job["id"], "name": "run", "token": job["token"], "id": "good"}
 
-    await partner.publish({**event, "id": None})
+    nameless = {"specversion": "1.0", "type": "run", "subject": job["id"], "token": job["token"]}
+    await partner.publish(nameless, _CLOUD)
     await partner.publish({**event, "token": "aab" + "c" * 26})
     await partner.publish(b"\x00\xff", message_id="poison")
     await partner.publish(event)

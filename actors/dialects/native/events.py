@@ -15,7 +15,7 @@ from actors.dialects.native.answers import answer, encode, problem, problem_docu
 from actors.dialects.native.outcomes import refusal_of
 from actors.dialects.native.queries import read_query
 from actors.operations import Operations
-from actors.operations.events import Posted
+from actors.operations.events import Events, Posted
 from actors.runtime.settings import Limits
 from schemas.codec import check_json, decode, parse_json
 from schemas.errors import (
@@ -138,24 +138,11 @@ class EventRoutes:
         principal: Principal | None,
         idempotency_key: str | None = None,
     ) -> Event:
-        event_id = fields.id or idempotency_key
-        if event_id is not None and event_id.startswith(RESERVED_ID):
-            detail = f"ids that begin with {RESERVED_ID!r} are the service's own; choose another"
-            raise Invalid(detail, code="reserved_id", pointer="/id")
         token = fields.token
         if token is None and principal is None:
             token = credentials(request).token
         try:
-            return self._events.build(
-                job=parse_job_id(fields.uuid),
-                name=fields.name,
-                token=token,
-                principal=principal,
-                data=bytes(fields.data) or None,
-                event_id=event_id,
-                occurred=fields.time,
-                source=fields.source,
-            )
+            return build_event(self._events, fields, fields.id or idempotency_key, token, principal)
         except Unauthorized as error:
             self._door.slow_down(request)
             raise self._door.failed(request, error) from error
@@ -203,6 +190,29 @@ class EventRoutes:
             results[number] = _line_result(number, event, result)
         content = b"".join(encode(results[number]) + b"\n" for number in sorted(results))
         return web.Response(body=content, headers={"Content-Type": _NDJSON})
+
+
+def build_event(
+    events: Events,
+    fields: EventBody,
+    event_id: str | None,
+    token: str | None,
+    principal: Principal | None = None,
+) -> Event:
+    """Make the event that a client sent; its id may not be one that the service makes itself."""
+    if event_id is not None and event_id.startswith(RESERVED_ID):
+        detail = f"ids that begin with {RESERVED_ID!r} are the service's own; choose another"
+        raise Invalid(detail, code="reserved_id", pointer="/id")
+    return events.build(
+        job=parse_job_id(fields.uuid),
+        name=fields.name,
+        token=token,
+        principal=principal,
+        data=bytes(fields.data) or None,
+        event_id=event_id,
+        occurred=fields.time,
+        source=fields.source,
+    )
 
 
 def _line(line: bytes, limit: int) -> EventBody:
