@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from actors.transports.base import Delivery, Handler, Listener
+from actors.transports.base import Delivery, Handle, Handler, Listener
 from schemas.commands import Command
 from schemas.errors import Unavailable
 from schemas.outcomes import Outcome
@@ -34,8 +34,18 @@ class Broker:
         return not any(self.queues.values())
 
 
+class Held:
+    """A consumer or a listener, which ends with its line."""
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
 class Line:
     """One process's connection: its consumers, and what they hold without having acknowledged."""
+
+    #: Like a broker it keeps what was not handled; it takes no packets, so it gives no receipts.
+    confirms_when_handled = True
 
     def __init__(self, broker: Broker) -> None:
         """Connect."""
@@ -91,9 +101,19 @@ class Line:
         """Close the channel."""
         self.drop()
 
-    async def consume(self, queue: str, handler: Handler) -> None:
+    def missing(self) -> str | None:
+        """Miss nothing."""
+        return None
+
+    async def consume(self, queue: str, handler: Handler) -> Handle:
         """Remember the consumer of a queue."""
         self._handlers[queue] = handler
+        return Held()
+
+    async def set_aside(self, queue: str, delivery: Delivery, reason: str) -> None:
+        """Refuse: nothing here is to be set aside."""
+        message = f"{queue}: {delivery!r} was set aside: {reason}"
+        raise AssertionError(message)
 
     async def send(self, queue: str, messages: Sequence[bytes]) -> None:
         """Take commands; a blocked broker takes none."""
@@ -107,8 +127,15 @@ class Line:
         if self.is_blocked:
             raise Unavailable(f"{topic} is blocked")
 
-    async def listen(self, pattern: str, listener: Listener) -> None:
+    async def listen(
+        self, pattern: str, listener: Listener, missed: Callable[[], None] | None = None
+    ) -> Handle:
         """Hear nothing: nobody listens here."""
+        del pattern, listener, missed
+        return Held()
+
+    async def announce(self, topic: str, message: bytes) -> None:
+        """Tell nobody."""
 
     async def reply(self, address: str, message: bytes) -> None:
         """Keep what was told."""

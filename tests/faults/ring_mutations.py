@@ -21,11 +21,12 @@ from ring_world import Parts
 from actors.state_manager.actor import StateManager
 from actors.state_manager.batch import Settled, Settler
 from actors.state_manager.decide import Keep, Refuse
+from actors.state_manager.teller import Teller
 from actors.stores.base import Awaited, Commit, Committed, EventKey, Positioned, View
 from actors.stores.rows import job_key
 from actors.transports.base import Delivery
 from schemas.errors import Unavailable
-from schemas.events import Event
+from schemas.events import Event, Packet
 from schemas.identifiers import JobId
 from schemas.jobs import Entry, Job
 from schemas.lifecycle import Lifecycle
@@ -45,8 +46,8 @@ class Mutation(Struct, frozen=True, kw_only=True):
 class AcksFirst(StateManager):
     """Acknowledges before the commit."""
 
-    async def _take(self, deliveries: Sequence[Delivery]) -> None:
-        held = asyncio.create_task(super()._take(deliveries))
+    async def _take(self, queue: str, deliveries: Sequence[Delivery]) -> None:
+        held = asyncio.create_task(super()._take(queue, deliveries))
         held.add_done_callback(_look_away)
 
 
@@ -65,10 +66,18 @@ class Lingers(Line):
 class StopsWithTheBus(StateManager):
     """Acknowledges only what it could publish."""
 
-    async def _tell(self, settled: Settled) -> None:
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        self._teller = _Insists(parts["transport"], parts["telemetry"])
+
+
+class _Insists(Teller):
+    """Lets the batch fail when it cannot be told."""
+
+    async def tell(self, settled: Settled, packets: Sequence[Packet]) -> None:
         if settled.entries:
             await self._transport.broadcast("entries", b"")
-        await super()._tell(settled)
+        await super().tell(settled, packets)
 
 
 class AsksIdsFirst(RingStore):

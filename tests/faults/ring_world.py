@@ -65,7 +65,13 @@ class Process:
         self.store = parts.store(world.path, self.gate, world.late, in_parts=world.in_parts)
         tables = LifecycleTables(self.store)
         settler = parts.settler(self.store, KEYRING, tables, MOST_EVENTS)
-        self.manager = parts.manager(self.line, settler, world.telemetry, _SHARDS)
+        self.manager = parts.manager(
+            transport=self.line,
+            store=self.store,
+            settler=settler,
+            telemetry=world.telemetry,
+            shards=_SHARDS,
+        )
         self._loop_task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
