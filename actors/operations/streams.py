@@ -122,6 +122,11 @@ class Streams:
                 subscription.close()
 
     @property
+    def order(self) -> str:
+        """Name the kind of order that places are in: those of another kind mean nothing here."""
+        return "lanes" if self._store.is_gapless else "all"
+
+    @property
     def is_closed(self) -> bool:
         """Whether the service is stopping; whoever follows anything ends."""
         return self._closed

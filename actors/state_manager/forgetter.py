@@ -55,5 +55,5 @@ class Forgetter:
             except Unavailable as error:
                 _log.warning("forgetter_waits", error=error.detail)
                 forgotten = 0
-            if forgotten < _AT_ONCE:
+            if not forgotten:
                 await asyncio.sleep(_LOOK_S)

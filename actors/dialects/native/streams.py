@@ -90,7 +90,9 @@ class StreamRoutes:
         """
         principal = await self._door.caller(request, "read")
         query = read_query(request, StreamQuery)
-        listed = f"stream {principal.name}"
+        # As it was written before there were lanes, so that places of those days stay good.
+        order = "" if self._streams.order == "all" else f" {self._streams.order}"
+        listed = f"stream{order} {principal.name}"
         last = request.headers.get("Last-Event-ID")
         if last is None:
             after = await self._streams.newest(principal)
