@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "doctor": ("Service", "doctor", "Check this installation and say what to do."),
     "backup": ("Service", "backup", "Save everything in one file, also while the service runs."),
     "restore": ("Service", "backup", "Put a backup back, also while the service runs."),
+    "migrate-store": ("Service", "migrate", "Copy all jobs and records into a MongoDB database."),
     "run": ("Jobs", "run", "Run a command and wait for it, as if it ran here."),
     "submit": ("Jobs", "submit", "Hand in jobs that the service runs, and do not wait."),
     "logs": ("Jobs", "logs", "Show what a job writes."),
@@ -64,7 +65,7 @@ class Commands(click.Group):
         if name not in COMMANDS:
             return None
         _, module, text = COMMANDS[name]
-        command = getattr(importlib.import_module(f"actors.cli.{module}"), name)
+        command = getattr(importlib.import_module(f"actors.cli.{module}"), name.replace("-", "_"))
         assert isinstance(command, click.Command)
         command.help = command.help or text
         return command

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import NamedTuple
+from hashlib import sha256
+from typing import Any, Final, Literal, NamedTuple, get_args
 from uuid import UUID
 
 import msgspec
@@ -77,3 +78,39 @@ def words(*texts: str | None) -> list[str]:
 def terms(job: Job) -> list[str]:
     """Give what a job can be found by."""
     return [f"#{tag}" for tag in job.tags] + [f"~{word}" for word in words(job.name, *job.tags)]
+
+
+Table = Literal["entries", "jobs", "refused", "records", "deliveries"]
+"""What a store keeps, by the names under which both kinds keep it."""
+
+TABLES: Final[tuple[Table, ...]] = get_args(Table)
+
+Row = tuple[Any, ...]
+"""
+One row on its way from store to store.
+
+    entries     job, seq, id, owner, digest, body or None, whether it is due
+    jobs        id, publish_at, watch_at, ended, body
+    refused     owner, body
+    records     kind, owner, key, body
+    deliveries  id, body
+"""
+
+
+class Tally:
+    """Counts rows and takes their digest together, in whatever order they come."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.count = 0
+        self._sum = 0
+
+    def add(self, *row: object) -> None:
+        """Add one row."""
+        self.count += 1
+        self._sum += int.from_bytes(sha256(encode(row)).digest(), "big")
+
+    @property
+    def digest(self) -> str:
+        """The digest so far, as hexadecimal digits."""
+        return f"{self._sum % 2**256:064x}"

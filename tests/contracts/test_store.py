@@ -360,6 +360,16 @@ async def test_a_refusal_is_kept_once_and_its_first_copy_stands(store: Store) ->
     assert replace(kept, position=0) == first
 
 
+async def test_of_two_refusals_of_one_event_in_a_commit_the_first_stands(store: Store) -> None:
+    first = make_refusal(reason=Reason.DELETED)
+    other = make_refusal(event="other")
+
+    await store.commit(make_commit(refusals=[first, replace(first, reason=Reason.FORGED), other]))
+
+    kept = await store.refusals(OWNER, 0, 9)
+    assert [each.reason for each in kept] == [Reason.DELETED, other.reason]
+
+
 async def test_refusals_come_oldest_first_page_by_page(store: Store) -> None:
     for number in range(5):
         await store.commit(make_commit(refusals=[make_refusal(event=f"e-{number}")]))

@@ -41,9 +41,10 @@ _RETRY_AFTER_S: Final = 2
 DUPLICATE_KEY: Final = 11_000
 #: A write is safe when a majority has it on disk.
 _SAFE: Final = WriteConcern("majority", j=True)
-#: Bytes of one command, of the 48 MB that a server takes, and of the small fields of a document.
+#: Bytes of one command; a server takes 48 MB.
 _MOST_BYTES: Final = 16_000_000
-_FIELDS_BYTES: Final = 1_024
+#: More bytes than a document has besides its body.
+_FIELDS_BYTES: Final = 8_192
 #: Updates in one command.
 _MOST_UPDATES: Final = 1_000
 #: Characters of a driver's message that are passed on.
@@ -162,12 +163,13 @@ async def update(collection: Collection, updates: Sequence[Document]) -> None:
 
 def _portions(documents: Sequence[Document]) -> Iterator[tuple[int, Sequence[Document]]]:
     """Cut documents into commands that the server takes, each with the index of its first."""
-    first = size = 0
+    first = total = 0
     for index, document in enumerate(documents):
-        size += len(document["body"]) + _FIELDS_BYTES
-        if size > _MOST_BYTES:
+        size = len(document.get("body", b"")) + _FIELDS_BYTES
+        total += size
+        if total > _MOST_BYTES:
             yield first, documents[first:index]
-            first, size = index, len(document["body"])
+            first, total = index, size
     yield first, documents[first:]
 
 
@@ -180,6 +182,11 @@ def _failed(answer: Document) -> list[Document]:
     if unsafe := answer.get("writeConcernError"):
         raise OperationFailure(unsafe["errmsg"], unsafe["code"], unsafe)
     return failed
+
+
+def plain(number: Any) -> int | None:
+    """Give a number as Python's own: the driver's 64-bit kind cannot be encoded; None stays."""
+    return None if number is None else int(number)
 
 
 @contextmanager

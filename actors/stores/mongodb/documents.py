@@ -12,6 +12,8 @@ from schemas.jobs import Entry, Job, Refusal
 
 #: Fields of a job that are there only when they say something: their indexes leave the others out.
 _OPTIONAL: Final = ("parent", "publish_at", "watch_at", "ended", "terms", "unstripped")
+#: Stands for no outcome yet: to look for a null costs a look into each document.
+NO_OUTCOME: Final = ""
 #: Between the parts of a key that are texts: no id and no owner contains it.
 _SEPARATOR: Final = b"\0"
 
@@ -64,7 +66,7 @@ def job_document(job: Job) -> Document:
         "created": microseconds(job.created),
         "lifecycle": job.lifecycle,
         "state": job.state,
-        "outcome": job.outcome,
+        "outcome": job.outcome or NO_OUTCOME,
         "deleted": job.deleted,
         "projection": projection(job),
         "parent": job_key(job.parent) if job.parent else None,

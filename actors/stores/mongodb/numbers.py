@@ -75,12 +75,12 @@ class Numbers:
             sort=[("position", DESCENDING)],
             hint="by_position",
         )
-        used = newest["position"] if newest else 0
+        used = int(newest["position"]) if newest else 0
         if self._kept is None:
             return used
         # Asked last: what is removed is noted there before.
         kept = await self._kept.find_one({"_id": order_key(order)})
-        return max(used, kept["last"]) if kept else used
+        return max(used, int(kept["last"])) if kept else used
 
     async def _insert(self, documents: Sequence[Document]) -> Document | None:
         """Give documents their numbers and insert them; give the error of the first that failed."""

@@ -72,13 +72,17 @@ async def _tell(database: Database, told: Sequence[EventKey]) -> None:
     # whoever deletes a job later takes away what is told by then.
     jobs = {job_key(key.job) for key in told}
     deleted = await database.jobs.find(
-        {"_id": {"$in": [*jobs]}, "deleted": True}, {"seq": 1}
+        {"_id": {"$in": [*jobs]}, "deleted": True}, {"projection.seq": 1}
     ).to_list(None)
     if deleted:
         await database.entries.bulk_write(
             [
                 UpdateMany(
-                    {"_id": {"$in": keys}, "job": row["_id"], "seq": {"$lte": row["seq"]}},
+                    {
+                        "_id": {"$in": keys},
+                        "job": row["_id"],
+                        "seq": {"$lte": row["projection"]["seq"]},
+                    },
                     {"$unset": {"body": ""}},
                 )
                 for row in deleted
@@ -222,8 +226,8 @@ async def deliveries(
     if which.job is not None:
         query["job"] = job_key(which.job)
         index = "by_job"
-    page_of_deliveries(query, which.since, after)
-    rows = database.deliveries.find(query, _BODY, sort=_NEWEST_FIRST, limit=limit, hint=index)
+    page = page_of_deliveries(query, which.since, after)
+    rows = database.deliveries.find(page, _BODY, sort=_NEWEST_FIRST, limit=limit, hint=index)
     return [decode_delivery(row["body"]) for row in await rows.to_list(None)]
 
 

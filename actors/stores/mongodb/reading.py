@@ -22,7 +22,7 @@ from actors.stores.base import (
     Positioned,
 )
 from actors.stores.mongodb.client import Database, Document, aggregate
-from actors.stores.mongodb.documents import event_key, refusal_key
+from actors.stores.mongodb.documents import NO_OUTCOME, event_key, refusal_key
 from actors.stores.rows import (
     decode_entry,
     decode_job,
@@ -65,13 +65,16 @@ async def find(
     named = {"state": which.state, "outcome": which.outcome, "lifecycle": which.lifecycle}
     query |= {name: value for name, value in named.items() if value is not None}
     if which.is_live:
-        query["outcome"] = None if which.outcome is None else {"$in": []}
+        query["outcome"] = NO_OUTCOME if which.outcome is None else {"$in": []}
     if which.parent is not None:
         query["parent"] = job_key(which.parent)
     before = (after.created, job_key(after.id)) if after else None
-    _restrict(query, which.since, which.until, before)
     rows = database.jobs.find(
-        query, _JOB, sort=_NEWEST_FIRST, limit=limit, hint=_index_for(which, query)
+        _page(query, which.since, which.until, before),
+        _JOB,
+        sort=_NEWEST_FIRST,
+        limit=limit,
+        hint=_index_for(which, query),
     )
     return [decode_job(row["projection"]["body"]) for row in await rows.to_list(None)]
 
@@ -86,31 +89,32 @@ def _index_for(which: JobFilter, query: Document) -> str:
     return "by_outcome" if "outcome" in query else "by_owner"
 
 
-def _restrict(
+def _page(
     query: Document,
     since: datetime | None,
     until: datetime | None,
     before: tuple[datetime, object] | None,
-) -> None:
+) -> Document:
     """Let a query find only what was made in a time, and comes after the page before."""
     bounds = {}
     if since is not None:
         bounds["$gte"] = microseconds(since)
     if until is not None:
         bounds["$lt"] = microseconds(until)
-    if before is not None:
-        created, key = microseconds(before[0]), before[1]
-        bounds["$lte"] = created
-        query["$or"] = [{"created": {"$lt": created}}, {"_id": {"$lt": key}}]
-    if bounds:
-        query["created"] = bounds
+    if before is None:
+        return query | ({"created": bounds} if bounds else {})
+    # Two ranges of one index, merged: no key of a page before is looked at again.
+    created, key = microseconds(before[0]), before[1]
+    earlier = {"created": {**bounds, "$lt": min(created, bounds.get("$lt", created))}}
+    same = {"created": {**bounds, "$eq": created}, "_id": {"$lt": key}}
+    return {"$or": [query | earlier, query | same]}
 
 
 def page_of_deliveries(
     query: Document, since: datetime | None, after: AfterDelivery | None
-) -> None:
+) -> Document:
     """Let a query of deliveries find one page."""
-    _restrict(query, since, None, (after.created, after.id) if after else None)
+    return _page(query, since, None, (after.created, after.id) if after else None)
 
 
 async def history(
@@ -152,7 +156,8 @@ async def since(
         return [], place
     end = list(start)
     for row in rows:
-        end[row["lane"]] = row["position"]
+        # Large numbers come as a kind of the driver's own, which nothing else can encode.
+        row["position"] = end[row["lane"]] = int(row["position"])
     page = [
         # Of a deleted job only the position is left.
         Positioned(row["position"], decode_entry(row["body"]), row["lane"])
@@ -173,7 +178,7 @@ async def newest(database: Database, owner: str) -> Place:
         ],
         hint="by_position",
     )
-    last = {row["_id"]: row["last"] for row in rows}
+    last = {row["_id"]: int(row["last"]) for row in rows}
     return _short([last.get(lane, 0) for lane in range(max(last, default=-1) + 1)])
 
 
@@ -195,7 +200,7 @@ async def count(database: Database, owner: str) -> list[Count]:
         hint="by_state",
     )
     counts = [
-        Count(each["lifecycle"], each["state"], each.get("outcome"), row["jobs"])
+        Count(each["lifecycle"], each["state"], each["outcome"] or None, int(row["jobs"]))
         for row in rows
         for each in [row["_id"]]
     ]
@@ -222,19 +227,20 @@ async def refusal(database: Database, owner: str, key: EventKey) -> Refusal | No
 
 
 def _at(row: Document) -> Refusal:
-    return replace(decode_refusal(row["body"]), position=row["position"])
+    return replace(decode_refusal(row["body"]), position=int(row["position"]))
 
 
 async def outstanding(
     database: Database, until: datetime, after: Awaited | None, limit: int
 ) -> list[Awaited]:
     """Give jobs whose command is to be published by a moment."""
-    bounds = {"$lte": microseconds(until)}
-    query: Document = {"publish_at": bounds}
+    latest = microseconds(until)
+    query: Document = {"publish_at": {"$lte": latest}}
     if after is not None:
-        at = bounds["$gte"] = microseconds(after.at)
-        later: Document = {"_id": {"$gt": job_key(after.job.id)}}
-        query["$or"] = [{"publish_at": {"$gt": at}}, later]
+        at = microseconds(after.at)
+        later = {"publish_at": {"$gt": at, "$lte": latest}}
+        same = {"publish_at": {"$eq": at, "$lte": latest}, "_id": {"$gt": job_key(after.job.id)}}
+        query = {"$or": [later, same]}
     rows = database.jobs.find(
         query,
         {"publish_at": 1, **_JOB},

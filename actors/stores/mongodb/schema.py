@@ -17,6 +17,8 @@ from actors.stores.mongodb.client import Client, Database
 from schemas.errors import Misconfigured
 
 VERSION: Final = 1
+#: The mark of a database that is, or was, filled from another store.
+MIGRATION: Final = "migration"
 #: The wire version of MongoDB 6.0, the oldest that is tested.
 _OLDEST_WIRE: Final = 17
 
@@ -52,8 +54,12 @@ INDEXES: Final[dict[str, list[IndexModel]]] = {
     ],
     "jobs": [
         _index("by_owner", "owner", *_NEWEST_FIRST, where=_LIVE),
-        # Its last two fields let jobs be counted without reading them.
-        _index("by_state", "owner", "state", *_NEWEST_FIRST, "lifecycle", "outcome", where=_LIVE),
+        # Its last three fields let jobs be counted without reading them.
+        _index(
+            "by_state",
+            *("owner", "state", *_NEWEST_FIRST, "lifecycle", "outcome", "deleted"),
+            where=_LIVE,
+        ),
         _index("by_outcome", "owner", "outcome", *_NEWEST_FIRST, where=_LIVE),
         _index("by_term", "owner", "terms", *_NEWEST_FIRST, where=_LIVE | _there("terms")),
         _index(
@@ -105,6 +111,23 @@ async def prepare(client: Client) -> None:
     # It may be there already, or another process is as quick.
     with suppress(DuplicateKeyError):
         await database.meta.insert_one({"_id": "schema", "version": VERSION})
+
+
+async def check_complete(database: Database) -> None:
+    """
+    Make sure that nothing of another store is still to come.
+
+    Raises:
+        Misconfigured: it is.
+
+    """
+    mark = await database.meta.find_one({"_id": MIGRATION})
+    if mark is not None and not mark["is_complete"]:
+        detail = (
+            f"the database {database.name} is being filled by `jobwire migrate-store`, which has "
+            "not ended: run it again, and start this when it is done"
+        )
+        raise Misconfigured(detail)
 
 
 async def _check_server(client: Client) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection as Many
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -57,16 +57,16 @@ class Writing:
     async def look(
         self, jobs: Many[JobId], keys: Many[EventKey], *, fold: Many[JobId], known: bool
     ) -> View:
-        """Load jobs, then ask for the events."""
+        """
+        Load jobs with what comes after them, and only then ask for the events.
+
+        Asked before, an event that another writer stores in between could be refused as well.
+        """
         loaded = await self._load(jobs) if jobs else {}
+        tails = await self._tails(jobs, fold, loaded)
         refused = await self._refused(keys) if keys else {}
         entries = await self._known(keys) if keys and known else {}
-        absent = [job for job in jobs if job not in loaded]
-        tails = await self._first_entries(absent) if absent else {}
-        behind = {*fold} - tails.keys() - {*absent}
-        seqs = {job: loaded[job].seq if job in loaded else 0 for job in behind}
-        found = await asyncio.gather(*(self._tail(job, seq) for job, seq in seqs.items()))
-        return View(loaded, tails | dict(zip(seqs, found, strict=True)), entries, refused)
+        return View(loaded, tails, entries, refused)
 
     async def commit(self, work: Commit) -> Committed:
         """Write a batch; after a conflict what stands before it stays, and nothing follows."""
@@ -93,6 +93,15 @@ class Writing:
             await self._strip(half_deleted)
         return loaded
 
+    async def _tails(
+        self, jobs: Many[JobId], fold: Many[JobId], loaded: Mapping[JobId, Job]
+    ) -> dict[JobId, list[Entry]]:
+        absent = [job for job in {*jobs, *fold} if job not in loaded]
+        behind = [job for job in {*fold} if job in loaded]
+        first = await self._first_entries(absent) if absent else {}
+        later = await asyncio.gather(*(self._tail(job, loaded[job].seq) for job in behind))
+        return first | dict(zip(behind, later, strict=True))
+
     async def _refused(self, keys: Many[EventKey]) -> dict[EventKey, list[Refusal]]:
         by_event = {event_key(key): key for key in keys}
         rows = self._database.refused.find(
@@ -109,7 +118,7 @@ class Writing:
         rows = self._database.entries.find({"_id": {"$in": [*by_event]}}, fields)
         return {
             by_event[row["_id"]]: Known(
-                row["seq"], row["digest"], decode_entry(row["body"]) if "body" in row else None
+                int(row["seq"]), row["digest"], decode_entry(row["body"]) if "body" in row else None
             )
             for row in await rows.to_list(None)
         }
@@ -149,7 +158,9 @@ class Writing:
 
     async def _refuse(self, refusals: Sequence[Refusal]) -> None:
         """Keep refusals that are not there yet, each owner's in their order."""
-        documents = {each["_id"]: each for each in map(refusal_document, refusals)}
+        documents: dict[bytes, Document] = {}
+        for document in map(refusal_document, refusals):
+            documents.setdefault(document["_id"], document)
         while documents:
             rows = self._database.refused.find({"_id": {"$in": [*documents]}}, {"_id": 1})
             for row in await rows.to_list(None):

@@ -1,0 +1,167 @@
+"""`jobwire migrate-store`: from the one file of a data folder to a database for many processes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import click
+from msgspec import Struct
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.text import Text
+
+from actors.cli.connection import data_option, folder_of, json_option
+from actors.cli.output import Output
+from actors.runtime.configuration import load_settings
+from actors.runtime.failpoints import arm_from_environment
+from actors.runtime.folder import DataFolder
+from actors.stores.mongodb.client import Client, Driver
+from actors.stores.mongodb.intake import Intake, Source
+from actors.stores.rows import TABLES, Row, Table, Tally
+from actors.stores.sqlite.export import Export
+from schemas.errors import Conflict, Invalid, NotFound
+
+#: Rows that are copied together; after a crash so many are copied again at most.
+_BATCH: Final = 1_000
+#: Longest time of one call: nobody waits for this database but the copy.
+_TIMEOUT_MS: Final = 60_000
+
+Step = Callable[[int], None]
+"""Told how many rows have been dealt with since it was last told."""
+
+
+class Copied(Struct, frozen=True):
+    """One table as it is in both stores."""
+
+    rows: int
+    digest: str
+
+
+class Migrated(Struct, frozen=True):
+    """What was copied, and compared afterwards."""
+
+    database: str
+    shards: int
+    tables: dict[Table, Copied]
+
+
+@click.command("migrate-store")
+@data_option
+@click.option("--to", "url", metavar="URL", help="The database; default: the setting database.url.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="JOBWIRE_CONFIG",
+    help="Settings as TOML: [database] url or url_file, and shards.",
+)
+@json_option
+@click.pass_context
+def migrate_store(
+    ctx: click.Context, *, folder: Path | None, url: str | None, config: Path | None, as_json: bool
+) -> None:
+    """
+    Copy jobs, history, refused events, records and deliveries into an empty MongoDB database.
+
+    No service may run on the data folder. Everything is compared at the end, row by row. A copy
+    that was cut short goes on where it stopped when the same command is run again. The data folder
+    is only read, and its service keys stay there. A password in a URL can be seen by others on
+    this machine: give it in JOBWIRE_DATABASE__URL, or in the file that
+    JOBWIRE_DATABASE__URL_FILE names.
+    """
+    output = Output(as_json=as_json)
+    arm_from_environment(os.environ)
+    settings = load_settings(config, os.environ)
+    target = url or settings.database.url
+    if target is None:
+        detail = "no database is named: use --to URL, or the setting database.url"
+        raise Invalid(detail, pointer="to")
+    data = folder_of(ctx, folder)
+    if not data.database.exists():
+        raise NotFound(f"there is no data in {data.path} yet, so nothing to copy")
+    data.claim()
+    try:
+        made = asyncio.run(_migrate(data, target, settings.database.driver, settings.shards))
+    finally:
+        data.release()
+    _report(output, data, made)
+
+
+async def _migrate(folder: DataFolder, url: str, driver: Driver, shards: int) -> Migrated:
+    client = Client(url, driver, timeout_ms=_TIMEOUT_MS)
+    try:
+        with closing(Export(folder.database)) as export:
+            name = hashlib.sha256(folder.secrets().identity).hexdigest()
+            intake = Intake(client, shards)
+            await intake.begin(Source(name, export.last_position()))
+            rows = {table: export.count(table) for table in TABLES}
+            with _bar("copying", sum(rows.values())) as step:
+                sent = {table: await _copy(export, intake, table, step) for table in TABLES}
+            with _bar("comparing", sum(rows.values())) as step:
+                for table in TABLES:
+                    await _compare(intake, table, sent[table], step)
+            await intake.finish()
+        tables = {table: Copied(tally.count, tally.digest) for table, tally in sent.items()}
+        return Migrated(client.database.name, shards, tables)
+    finally:
+        await client.close()
+
+
+async def _copy(export: Export, intake: Intake, table: Table, step: Step) -> Tally:
+    """Copy one table; give what has to be found there afterwards."""
+    tally, rows = Tally(), export.rows(table)
+    while batch := list[Row](islice(rows, _BATCH)):
+        for row in await intake.take(table, batch, tally.count):
+            tally.add(*row)
+        step(len(batch))
+    return tally
+
+
+async def _compare(intake: Intake, table: Table, sent: Tally, step: Step) -> None:
+    found = Tally()
+    async for rows in intake.rows(table):
+        for row in rows:
+            found.add(*row)
+        step(len(rows))
+    if (found.count, found.digest) != (sent.count, sent.digest):
+        detail = (
+            f"what the database holds of {table} is not what was copied ({found.count:,} rows of "
+            f"{sent.count:,}): something else has written to one of the two; drop the database "
+            "and begin anew"
+        )
+        raise Conflict(detail, code="not_the_same")
+
+
+def _report(output: Output, folder: DataFolder, made: Migrated) -> None:
+    if output.is_json:
+        output.record(made)
+    else:
+        counts = ", ".join(f"{copied.rows:,} {table}" for table, copied in made.tables.items())
+        output.say(Text.assemble(("✔ ", "green"), f"copied and compared: {counts}"))
+        for table, copied in made.tables.items():
+            output.say(Text(f"  {table:<11} sha-256 {copied.digest}", "dim"))
+    keys = folder.service_keys_file
+    output.note(
+        f"Give every process the setting [database] url, shards = {made.shards}, and the service "
+        f"keys: {keys} stays where it is, and without it no token is good any more "
+        "(service_keys_file). The API keys have moved along. Followers of all jobs of an owner "
+        "begin anew: places in the stream of the old store mean nothing in the new one."
+    )
+
+
+@contextmanager
+def _bar(verb: str, total: int) -> Iterator[Step]:
+    """Show progress on standard error, at a terminal only."""
+    columns = (TextColumn(f"{verb:<9}", style="dim"), BarColumn(), MofNCompleteColumn())
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(verb, total=total)
+        yield lambda rows: bar.advance(task, rows)
