@@ -46,7 +46,7 @@ def load_settings(file: Path | None, environment: Mapping[str, str]) -> Settings
     for variable, text in environment.items():
         if variable.startswith(_PREFIX) and variable not in _NOT_SETTINGS:
             _place(values, variable.removeprefix(_PREFIX).lower().split("__"), text)
-    _read_files(values, Settings)
+    _read_files(values, Settings, "")
     _check_keys(values, Settings, "")
     _split_lists(values, Settings)
     try:
@@ -55,21 +55,23 @@ def load_settings(file: Path | None, environment: Mapping[str, str]) -> Settings
         raise Misconfigured(f"setting: {error}") from error
 
 
-def _read_files(values: dict[str, Any], record: type[Struct]) -> None:
+def _read_files(values: dict[str, Any], record: type[Struct], prefix: str) -> None:
     """Put what files hold in the place of their names."""
     kinds = {each.name: each.type for each in msgspec.structs.fields(record)}
     for key, value in list(values.items()):
         kind = kinds.get(key)
         if isinstance(value, dict) and isinstance(kind, type):
-            _read_files(value, kind)
+            _read_files(value, kind, f"{prefix}{key}.")
         stem = key.removesuffix(_IN_FILE)
         if key not in kinds and stem in kinds and stem != key:
             if stem in values:
-                raise Misconfigured(f"setting: both {stem} and {key} are given; keep one")
+                detail = f"setting: both {prefix}{stem} and {prefix}{key} are given; keep one"
+                raise Misconfigured(detail)
             try:
                 values[stem] = Path(values.pop(key)).read_text().strip()
             except (OSError, TypeError, UnicodeDecodeError) as error:
-                raise Misconfigured(f"setting {key}: cannot read {value}: {error}") from error
+                detail = f"setting {prefix}{key}: cannot read {value}: {error}"
+                raise Misconfigured(detail) from error
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

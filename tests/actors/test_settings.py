@@ -185,10 +185,10 @@ def test_a_setting_whose_own_name_ends_like_that_is_a_path(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
-        ({"JOBWIRE_BROKER__URL_FILE": "/nonexistent/url"}, "cannot read /nonexistent/url"),
+        ({"JOBWIRE_BROKER__URL_FILE": "/nonexistent/url"}, "broker.url_file: cannot read /nonexistent/url"),
         (
             {"JOBWIRE_BROKER__URL_FILE": "/nonexistent/url", "JOBWIRE_BROKER__URL": "amqp://x/"},
-            "both url and url_file are given",
+            "both broker.url and broker.url_file are given",
         ),
         ({"JOBWIRE_BROKER__URI_FILE": "/x"}, "unknown setting broker.uri_file"),
     ],

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from actors.batch_systems.base import BatchSystem
 from actors.batch_systems.local import LocalBatch
@@ -66,6 +67,14 @@ FILE_SYSTEMS: Final[dict[str, Callable[[Path], FileSystem]]] = {
 }
 
 
+def _marked(kinds: Iterable[str], server: str) -> list[ParameterSet | str]:
+    """Mark those of a family that need a real server."""
+    return [
+        pytest.param(kind, marks=pytest.mark.servers) if kind.startswith(server) else kind
+        for kind in kinds
+    ]
+
+
 @pytest.fixture(params=FILE_SYSTEMS)
 def files(request: pytest.FixtureRequest, tmp_path: Path) -> FileSystem:
     """Give each kind of file system in turn, of the directory `tree`."""
@@ -84,7 +93,7 @@ def batch(request: pytest.FixtureRequest) -> BatchSystem:
     return BATCH_SYSTEMS[request.param]()
 
 
-@pytest.fixture(params=TRANSPORTS)
+@pytest.fixture(params=_marked(TRANSPORTS, "rabbitmq"))
 async def transport(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
     """Give an open transport of each kind."""
     opened = TRANSPORTS[request.param](request)
@@ -93,7 +102,7 @@ async def transport(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
     await opened.close()
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=_marked(STORES, "mongodb"))
 def make_store(request: pytest.FixtureRequest) -> Callable[[], Store]:
     """Give each kind of store in turn; every call makes one over the same data."""
     return lambda: STORES[request.param](request)
