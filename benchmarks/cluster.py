@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import statistics
@@ -16,7 +17,8 @@ from uuid import UUID
 import msgspec
 import pymongo
 
-from benchmarks import amqp
+from actors.stores.mongodb.client import Client
+from benchmarks import amqp, mongodb_limit, seed_mongodb
 from benchmarks.events import bare_rate, load
 from benchmarks.figures import LIMIT_S, Figure, middle, rounds
 from benchmarks.fleet import Fleet, fleet, servers
@@ -27,6 +29,8 @@ _CLIENTS, _BULK_CLIENTS, _LINES = 64, 16, 100
 _JOBS = 200
 #: Every so many jobs have a callback.
 _CALLBACKS = 10
+#: Stored jobs of a service that has been used for long.
+_MANY = 1_000_000
 
 
 def _jobs(running: Fleet, receiver: int) -> list[tuple[str, str]]:
@@ -98,10 +102,11 @@ def bulk_events(seconds: float) -> Figure:
     with servers() as ours, fleet(ours) as running, bare_handler() as port, running.watched():
         jobs, backlog = _jobs(running, port), _Backlog(running)
         with backlog:
+            other = ours.mongo.database()
             pairs = rounds(
                 seconds,
                 lambda number, part: _send(running, jobs, part, lines=_LINES, tag=f"n{number}")[1],
-                lambda part: _insert_rate(running.database_url, part),
+                lambda part: asyncio.run(mongodb_limit.insert_alone(other, part)).per_s,
             )
     stored = middle(pairs, 0)
     return Figure(
@@ -293,7 +298,7 @@ def where_the_time_goes(
     """Give the microseconds of processor time that each part uses for one event."""
     running.settle()
     entries, before = running.entries(), running.cpu_s()
-    _send(running, jobs, seconds, lines=lines, tag=f"c{lines}")
+    _send(running, jobs, seconds, lines=lines, tag=f"c{time.monotonic_ns()}")
     running.settle()
     count, after = running.entries() - entries, running.cpu_s()
     return {name: (after[name] - before[name]) / count * 1e6 for name in after}
@@ -310,9 +315,48 @@ def processor_time(seconds: float) -> Figure:
     return Figure("broker: us of an event, single; NDJSON", shown, "", "", "", "", met=True)
 
 
-def _insert_rate(url: str, seconds: float) -> float:
-    command = [sys.executable, "-m", "benchmarks.mongodb_limit", str(seconds), url]
-    return float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+def pages(_seconds: float) -> Figure:
+    """Read pages of a job with 100,000 entries, and of 1,000,000 jobs."""
+    with servers() as ours:
+        late = asyncio.run(seed_mongodb.measure(ours.mongo.database(), _MANY))
+    history = late["history of 100,000 entries"]
+    jobs = max(ms for name, ms in late.items() if "job" in name)
+    return Figure(
+        "broker: history page at 100,000 entries; slowest jobs page at 1,000,000 jobs",
+        f"p95 {history:.1f} ms; {jobs:.1f} ms",
+        "",
+        "",
+        "p95 <= 30 ms",
+        "10 ms",
+        history <= 30 and jobs <= 30,
+    )
+
+
+def growth(seconds: float) -> Figure:
+    """Give the processor time of an event at 10,000 and at 1,000,000 stored jobs."""
+    costs = []
+    with servers() as ours, fleet(ours) as running, bare_handler() as port:
+        jobs = _jobs(running, port)
+        where_the_time_goes(running, jobs, LIMIT_S, _LINES)  # all is warm
+        for stored in (10_000, _MANY):
+            asyncio.run(_seed(running.database_url, stored))
+            costs.append(sum(where_the_time_goes(running, jobs, seconds / 2, _LINES).values()))
+    change = costs[1] / costs[0] - 1
+    return Figure(
+        "broker: an event at 10,000 and at 1,000,000 stored jobs",
+        f"{costs[0]:.0f} and {costs[1]:.0f} us of processor time",
+        "",
+        f"{change:+.0%}",
+        "within 20 %",
+        "10 %",
+        change <= 0.20,
+    )
+
+
+async def _seed(url: str, jobs: int) -> None:
+    client = Client(url, "motor", timeout_ms=None)
+    await seed_mongodb.seed(client, jobs)
+    await client.close()
 
 
 FIGURES = {
@@ -323,4 +367,6 @@ FIGURES = {
     "broker-amqp": events_from_the_bus,
     "broker-twice": twice_as_many,
     "broker-cpu": processor_time,
+    "broker-pages": pages,
+    "broker-growth": growth,
 }

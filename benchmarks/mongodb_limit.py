@@ -173,6 +173,17 @@ async def commit_for(client: Client, store: MongoStore, seconds: float, jobs: in
     return await _measure(client, seconds, write)
 
 
+async def insert_alone(url: str, seconds: float) -> Rate:
+    """Measure `insert_many` with nothing else."""
+    store, client = MongoStore(url, shards=_SHARDS), Client(url, "motor")
+    await store.open()  # for the indexes
+    try:
+        return await insert_for(client, seconds, 100)
+    finally:
+        await store.close()
+        await client.close()
+
+
 async def measure(url: str, seconds: float) -> dict[str, Rate]:
     """Measure both, the store with batches that touch few jobs and with some that touch many."""
     store, client = MongoStore(url, shards=_SHARDS), Client(url, "motor")
