@@ -83,11 +83,27 @@ def test_everything_public_has_a_word_on_what_it_is(module: Module) -> None:
     assert silent == [] or (module.text == "" and silent == [module.path])
 
 
-def test_the_database_library_is_known_below_its_store_only() -> None:
-    users = {module.path for module in _PRODUCT if "sqlite3" in module.imports}
+#: Libraries of servers and files, and the one place where each may be known.
+_PLACES: Final = {
+    "sqlite3": "actors/stores/sqlite/",
+    "pymongo": "actors/stores/mongodb/",
+    "motor": "actors/stores/mongodb/client.py",
+    "aio_pika": "actors/transports/rabbitmq/",
+    "aiormq": "actors/transports/rabbitmq/",
+    "pamqp": "actors/transports/rabbitmq/",
+}
+
+
+@pytest.mark.parametrize("library", sorted(_PLACES))
+def test_a_library_of_a_bus_or_a_store_is_known_in_one_place_only(library: str) -> None:
+    users = {
+        module.path
+        for module in _PRODUCT
+        if any(name.partition(".")[0] == library for name in module.imports)
+    }
 
     assert users
-    assert all(path.startswith("actors/stores/sqlite/") for path in users), users
+    assert all(path.startswith(_PLACES[library]) for path in users), users
 
 
 def test_the_core_needs_the_standard_library_and_msgspec_only() -> None:

@@ -14,7 +14,16 @@ FENCE = re.compile(
     r"^(?P<indent> *)```(?P<kind>[a-z]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
 )
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+#: The URLs by which pages name a broker and a database, each with the fixture of a real one.
+SERVERS = {
+    "amqp://jobwire:PASSWORD@broker.example.org/jobwire": "broker_url",
+    "mongodb://jobwire:PASSWORD@database.example.org/jobwire?replicaSet=jobwire": "database_url",
+}
 _HEADING = re.compile(r"^#{1,6} +(.+)$", re.MULTILINE)
+
+
+#: Kinds of blocks that are run.
+RUNNING = {"console", "sh", "python"}
 
 
 class Block(NamedTuple):
@@ -52,6 +61,13 @@ class Page:
             indent = match["indent"]
             lines = [each.removeprefix(indent) for each in match["text"].splitlines(keepends=True)]
             yield Block(match["kind"], "".join(lines), line)
+
+    def servers(self) -> dict[str, str]:
+        """Give the URLs of servers that its commands name, each with its fixture."""
+        texts = [block.text for block in self.blocks() if block.kind in RUNNING]
+        return {
+            url: fixture for url, fixture in SERVERS.items() if any(url in text for text in texts)
+        }
 
     def links(self) -> Iterator[str]:
         """Give the targets of the links outside the blocks of code."""

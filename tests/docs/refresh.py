@@ -9,7 +9,11 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
+
+from tests.support.mongodb import MongoServer
+from tests.support.rabbitmq import RabbitServer
 
 from .likeness import as_seen, is_like
 from .page import FENCE, ROOT, Block, Page, Step, steps
@@ -18,14 +22,28 @@ from .shell import Shell
 
 def refresh(page: Page) -> None:
     """Follow a page and write down what its commands print, where it is not alike."""
-    with tempfile.TemporaryDirectory() as home:
-        shell = Shell(Path(home))
+    with ExitStack() as stack:
+        home = stack.enter_context(tempfile.TemporaryDirectory())
+        shell = Shell(Path(home), _servers(page, stack))
         try:
             shell.begin(page)
             text = FENCE.sub(lambda match: _block(shell, match), page.text)
         finally:
             shell.close()
     page.file.write_text(text)
+
+
+def _servers(page: Page, stack: ExitStack) -> dict[str, str]:
+    """Start the servers that a page names; give each URL that it shows with the real one."""
+    named = page.servers()
+    return {url: _server(fixture, stack) for url, fixture in named.items()}
+
+
+def _server(fixture: str, stack: ExitStack) -> str:
+    server = RabbitServer() if fixture == "broker_url" else MongoServer()
+    stack.callback(server.close)
+    server.start()
+    return server.url if isinstance(server, RabbitServer) else server.database()
 
 
 def _block(shell: Shell, match: re.Match[str]) -> str:

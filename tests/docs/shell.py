@@ -11,17 +11,20 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 
 from .page import ROOT, Page
 
-#: The ports that the pages name: of the service, and of a receiver of callbacks.
-_SHOWN_PORTS = ("8640", "8650")
-_PATIENCE_S = 15.0
-#: How a page starts the service itself.
-STARTS = re.compile(r"^(\$ )?jobwire up\b", re.MULTILINE)
+#: The ports that the pages name: of the service, of its processes' health, and of a receiver of
+#: callbacks.
+_SHOWN_PORTS = ("8640", "8641", "8642", "8643", "8644", "8650")
+_PORT = re.compile(rf"(?<!\d)({'|'.join(_SHOWN_PORTS)})(?!\d)")
+_PATIENCE_S = 30.0
+#: How a page starts the service itself, or some of its actors.
+STARTS = re.compile(r"^(\$ )?(\w+=\S+ )*jobwire (up|serve)\b", re.MULTILINE)
 
 
 class Terminal:
@@ -61,9 +64,17 @@ class Terminal:
 class Shell:
     """Runs commands one after another, as somebody would who follows a page."""
 
-    def __init__(self, home: Path) -> None:
-        """Open a shell in an empty home; a service that it starts takes a free port."""
+    def __init__(self, home: Path, servers: Mapping[str, str] | None = None) -> None:
+        """
+        Open a shell in an empty home; a service that it starts takes a free port.
+
+        Args:
+            home: the home.
+            servers: the URLs of servers that pages show, each with the one of a real server.
+
+        """
         self._home = home
+        self._servers = dict(servers or {})
         self._ports = dict(zip(_SHOWN_PORTS, _free_ports(len(_SHOWN_PORTS)), strict=True))
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("JOBWIRE_")
@@ -103,8 +114,9 @@ class Shell:
 
     def run(self, command: str) -> tuple[str, int]:
         """Run a command; give what it printed and its exit status."""
-        for shown, port in self._ports.items():
-            command = command.replace(f":{shown}", f":{port}")
+        command = _PORT.sub(lambda port: self._ports[port[1]], command)
+        for shown, real in self._servers.items():
+            command = command.replace(shown, real)
         if STARTS.search(command):
             return self._start(command), 0
         return self._run(command)
@@ -147,6 +159,8 @@ class Shell:
     def _as_shown(self, text: str) -> str:
         for shown, port in self._ports.items():
             text = text.replace(f":{port}", f":{shown}")
+        for shown, real in self._servers.items():
+            text = text.replace(real, shown)
         return text.replace(str(self._home), "~")
 
 

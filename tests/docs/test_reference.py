@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from actors.cli.main import COMMANDS
+from actors.gateway.actor import Gateway
 from actors.runtime.folder import DataFolder
 from actors.runtime.settings import Settings
 from actors.system import System
@@ -32,7 +33,9 @@ def _routes() -> frozenset[tuple[str, str]]:
     with TemporaryDirectory() as home:
         folder = DataFolder(Path(home) / "data")
         folder.claim()
-        routes = System(Settings(port=0), folder)._gateway._runner.app.router.routes()
+        gateway = System(Settings(port=0), folder)._front
+        assert isinstance(gateway, Gateway)
+        routes = gateway._runner.app.router.routes()
         folder.release()
     return frozenset(
         (route.method.lower(), route.resource.canonical)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import configparser
 import json
+import re
 import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
 from .likeness import is_like
-from .page import Block, Page, pages, steps
+from .page import RUNNING, Block, Page, pages, steps
 from .shell import Shell
 
 #: Kinds of blocks that a test knows what to do with; `text` is for what only people read.
-KINDS = {"console", "sh", "python", "json", "toml", "mermaid", "nginx", "text"}
+KINDS = RUNNING | {"json", "toml", "ini", "mermaid", "nginx", "text"}
 
-_RUNNING = {"console", "sh", "python"}
+#: Pages whose blocks take more than a service: a test of their own runs them.
+_ELSEWHERE = {"docs/how-to/bus.md"}
 
 #: Programs that are shown beside others that do the same, and that a machine may lack.
 _OPTIONAL = ("node",)
@@ -28,11 +32,21 @@ def _with(*kinds: str) -> list[Page]:
     return [page for page in pages() if any(block.kind in kinds for block in page.blocks())]
 
 
+def _followed() -> list[Any]:
+    """Give the pages with commands; those that name servers are marked as the tests of them are."""
+    return [
+        pytest.param(page, marks=[pytest.mark.servers] if page.servers() else [], id=repr(page))
+        for page in _with(*RUNNING)
+        if page.name not in _ELSEWHERE
+    ]
+
+
 @pytest.fixture
-def shell() -> Iterator[Shell]:
+def shell(page: Page, request: pytest.FixtureRequest) -> Iterator[Shell]:
+    servers = {url: request.getfixturevalue(name) for url, name in page.servers().items()}
     # Not pytest's own folder: its path is so long that tables with it are cut.
     with TemporaryDirectory(prefix="docs-") as home:
-        opened = Shell(Path(home))
+        opened = Shell(Path(home), servers)
         try:
             yield opened
         finally:
@@ -46,7 +60,7 @@ def test_every_block_is_of_a_kind_that_is_tested(page: Page) -> None:
     assert kinds <= KINDS
 
 
-@pytest.mark.parametrize("page", _with(*_RUNNING), ids=repr)
+@pytest.mark.parametrize("page", _followed())
 def test_commands_print_what_the_page_shows(page: Page, shell: Shell) -> None:
     shell.begin(page)
 
@@ -98,3 +112,16 @@ def test_toml_is_toml(page: Page) -> None:
     for block in page.blocks():
         if block.kind == "toml":
             tomllib.loads(block.text)
+
+
+@pytest.mark.parametrize("page", _with("ini"), ids=repr)
+def test_a_unit_of_systemd_starts_what_there_is_and_leaves_jobs_alone(page: Page) -> None:
+    for block in page.blocks():
+        if block.kind == "ini":
+            unit = configparser.ConfigParser(strict=False, interpolation=None)
+            unit.optionxform = str  # type: ignore[assignment, method-assign]
+            unit.read_string(block.text)
+
+            assert re.fullmatch(r"/\S+/jobwire (up|serve)( \S+)*", unit["Service"]["ExecStart"])
+            # With any other mode the jobs of a submitter end with it.
+            assert unit["Service"]["KillMode"] == "process"
