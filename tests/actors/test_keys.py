@@ -74,7 +74,7 @@ async def test_the_secret_of_a_key_is_not_stored(bench: Bench) -> None:
     (record,) = await bench.store.select("api_key", None, "", 9)
 
     assert made.text.encode() not in record.body
-    assert made.text.rpartition("_")[2].encode() not in record.body
+    assert made.text.split("_", 2)[2].encode() not in record.body
 
 
 @pytest.mark.parametrize(
