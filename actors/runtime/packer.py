@@ -33,9 +33,19 @@ Send = Callable[[int, tuple[Event, ...]], Awaitable[None]]
 class Packer:
     """Collects events of many requests into packets; keeps the order in which they were added."""
 
-    def __init__(self, shards: int, send: Send, answer_s: float) -> None:
-        """Pack for `shards` queues; whoever waits longer than `answer_s` is told to come back."""
-        self._lanes = [_Lane(shard, send, answer_s) for shard in range(shards)]
+    def __init__(self, shards: int, send: Send, answer_s: float, *, linger_s: float = 0.0) -> None:
+        """
+        Pack for queues.
+
+        Args:
+            shards: how many queues there are.
+            send: sends a packet.
+            answer_s: whoever waits longer is told to come back.
+            linger_s: how long a packet stays open while there is load; so where packets are dear
+                and confirmed quickly each holds more. A lone event never waits for it.
+
+        """
+        self._lanes = [_Lane(shard, send, answer_s, linger_s) for shard in range(shards)]
 
     async def put(self, shard: int, event: Event) -> None:
         """
@@ -109,7 +119,9 @@ class _Packet:
 class _Lane:
     """One shard: its open packet, and the task that sends packet after packet."""
 
-    def __init__(self, shard: int, send: Send, answer_s: float) -> None:
+    def __init__(self, shard: int, send: Send, answer_s: float, linger_s: float) -> None:
+        self._linger_s = linger_s
+        self._last = 0
         self._shard = shard
         self._send = send
         self._answer_s = answer_s
@@ -148,6 +160,7 @@ class _Lane:
         while self._open.events:
             await self._gather()
             packet, self._open = self._open, _Packet()
+            self._last = len(packet.events)
             try:
                 await self._send(self._shard, tuple(packet.events))
             except JobwireError as error:
@@ -161,6 +174,8 @@ class _Lane:
 
     async def _gather(self) -> None:
         """Let in what is at the door: wait turn by turn of the loop while the packet grows."""
+        if self._linger_s and self._last > 1 and not self.is_full:
+            await asyncio.sleep(self._linger_s)
         loop = asyncio.get_running_loop()
         until = loop.time() + GATHER_S
         count = 0

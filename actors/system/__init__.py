@@ -143,10 +143,13 @@ class System:
             except JobwireError as error:
                 self._trouble = f"store: {error.detail}"
                 _log.warning("start_waits", error=error.detail)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE_S)
+            except Exception:  # noqa: BLE001 - logged and shown; tried again like the others
+                self._trouble = "a fault of the service at its start; it is in the log"
+                _log.exception("start_failed")
             else:
                 return
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
 
     async def _begin(self) -> None:
         """Take the steps of the beginning; a repetition goes on with the one that failed."""

@@ -44,6 +44,9 @@ from actors.transports.base import Transport
 from actors.transports.embedded import EmbeddedTransport
 from schemas.cursors import Cursors
 
+#: How long a packet stays open under load before it goes to a broker: about as long as a confirm.
+_LINGER_S = 0.003
+
 
 def now() -> datetime:
     """Tell the time; the one clock that is handed to every part."""
@@ -65,7 +68,10 @@ class Parts:
         self.store = self._make_store()
         self.transport = self._make_transport(name)
         self.packets = Packets(self.transport, self.telemetry, settings.shards)
-        self.packer = Packer(settings.shards, self.packets.send, settings.answer_s)
+        linger_s = 0.0 if self.transport.confirms_when_handled else _LINGER_S
+        self.packer = Packer(
+            settings.shards, self.packets.send, settings.answer_s, linger_s=linger_s
+        )
         self.replies = Replies()
 
     def _make_store(self) -> Store:

@@ -296,3 +296,31 @@ async def test_closing_an_idle_packer_returns_at_once(wire: Wire) -> None:
         await packer.close()
 
     assert wire.sizes == [1]
+
+
+async def test_under_load_a_packet_lingers_and_takes_in_what_comes_meanwhile(wire: Wire) -> None:
+    packer = Packer(1, wire.send, 30, linger_s=0.05)
+    lone = asyncio.create_task(packer.put(0, make_event("run", event_id="lone")))
+    await turns()
+    sent_at_once = list(wire.sizes)
+    await lone
+    await packer.put_many(0, [make_event("run", event_id=f"a{n}") for n in range(3)])
+
+    first = asyncio.create_task(packer.put(0, make_event("run", event_id="b0")))
+    await asyncio.sleep(0.01)
+    second = asyncio.create_task(packer.put(0, make_event("run", event_id="b1")))
+    await asyncio.gather(first, second)
+
+    assert sent_at_once == [1]
+    assert wire.packets[-1] == (0, ["b0", "b1"])
+
+
+async def test_a_full_packet_does_not_linger(wire: Wire) -> None:
+    packer = Packer(1, wire.send, 30, linger_s=30)
+    await packer.put_many(0, [make_event("run", event_id=f"a{n}") for n in range(3)])
+
+    async with asyncio.timeout(5):
+        full = [make_event("run", event_id=f"b{n}") for n in range(PACKET_EVENTS)]
+        await packer.put_many(0, full)
+
+    assert wire.sizes == [3, PACKET_EVENTS]
