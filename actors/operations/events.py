@@ -125,6 +125,8 @@ class Events:
         """
         Return when the event is safe; with `wait_s`, when its outcome is known.
 
+        The time that it takes until the event is safe is part of the wait.
+
         Returns:
             The outcome; None when none was waited for, or none came in time.
 
@@ -137,11 +139,12 @@ class Events:
             failpoint("gateway.before_answer")
             return None
         reply = self._replies.expect()
+        until = asyncio.get_running_loop().time() + wait_s
         try:
             event = structs.replace(event, reply=reply.address)
             await self._packer.put(shard_of(event.job, self._shards), event)
             failpoint("gateway.before_answer")
-            async with asyncio.timeout(wait_s):
+            async with asyncio.timeout_at(until):
                 return await reply.outcome
         except TimeoutError:
             return None
@@ -168,6 +171,7 @@ class Events:
     async def _post_and_wait(
         self, events: Sequence[Event], replies: Sequence[Reply], wait_s: float
     ) -> list[Posted]:
+        until = asyncio.get_running_loop().time() + wait_s
         awaited = [
             structs.replace(event, reply=reply.address)
             for event, reply in zip(events, replies, strict=True)
@@ -177,7 +181,8 @@ class Events:
         outcomes = [reply.outcome for reply in replies]
         pending = [each for each, error in zip(outcomes, errors, strict=True) if error is None]
         if pending:
-            await asyncio.wait(pending, timeout=wait_s)
+            left_s = max(0.0, until - asyncio.get_running_loop().time())
+            await asyncio.wait(pending, timeout=left_s)
         return [
             Posted(error, each.result() if each.done() else None)
             for error, each in zip(errors, outcomes, strict=True)

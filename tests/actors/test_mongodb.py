@@ -696,10 +696,36 @@ async def test_a_server_that_stands_still_is_unavailable_in_time(
     tail = list(view.tails[_JOB])
     seq = (tail[-1].seq if tail else view.jobs[_JOB].seq) + 1
     committed = await store.commit(make_commit([make_entry(seq=seq, name="more")], jobs=[]))
+    await asyncio.sleep(1)  # callers are refused for a moment after a call that was not answered
     page, _ = await store.since(OWNER, (), 99)
     await store.close()
     assert committed.conflict is None
     assert [each.position for each in page] == list(range(1, seq + 1))
+
+
+async def test_when_the_database_is_away_no_request_waits_long_however_many_come(
+    own_mongo: MongoServer,
+) -> None:
+    store = MongoStore(own_mongo.database(), shards=_SHARDS)
+    await store.open()
+    own_mongo.pause()
+    took: list[float] = []
+
+    async def ask_twice() -> None:
+        started = time.monotonic()
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                await store.get(OWNER, _JOB)
+        took.append(time.monotonic() - started)
+
+    await asyncio.gather(*(ask_twice() for _ in range(100)))
+    own_mongo.resume()
+    await asyncio.to_thread(own_mongo.primary)
+    await asyncio.sleep(1)
+
+    assert await store.get(OWNER, _JOB) is None
+    await store.close()
+    assert max(took) < 4.5
 
 
 async def _patiently(store: MongoStore) -> Any:

@@ -29,6 +29,7 @@ from actors.stores.base import (
 )
 from actors.stores.mongodb import leases, outbox, reading, records, retention, writing
 from actors.stores.mongodb.client import Client, Database, Driver, translated
+from actors.stores.mongodb.patience import Patience
 from actors.stores.mongodb.schema import check_complete, prepare
 from actors.stores.mongodb.writing import Writing
 from schemas.deliveries import Delivery
@@ -59,6 +60,7 @@ class MongoStore:
         self._client = Client(url, driver)
         self._database = self._client.database
         self._writing = Writing(self._database, shards)
+        self._patience = Patience()
 
     async def open(self) -> None:
         """Make collections and indexes."""
@@ -243,7 +245,7 @@ class MongoStore:
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
     ) -> Result:
-        return await _translated(verb(self._database, *args, **kwargs))
+        return await self._patience.ask(verb, self._database, *args, **kwargs)
 
 
 async def _translated(call: Awaitable[Result]) -> Result:
