@@ -312,6 +312,10 @@ async def test_it_is_well_again_after_all_that_may_happen_to_a_broker(
     await _well(bus, consumer, b"after a restart")
 
     await asyncio.to_thread(rabbit.pause)
+    together = await asyncio.gather(
+        *(bus.send(f"events.{shard}", [b"x"]) for shard in range(4)), return_exceptions=True
+    )
+    assert {type(each) for each in together} == {Unavailable}
     refused = await _refusals(bus, 2)
     await asyncio.to_thread(rabbit.resume)
     await _well(bus, consumer, b"after a pause")
@@ -328,6 +332,56 @@ async def test_it_is_well_again_after_all_that_may_happen_to_a_broker(
     await until(lambda: bus.missing() is None, 15)
     await bus.broadcast("entries", b"heard")
     await until(lambda: b"heard" in heard)
+
+
+async def test_a_message_whose_properties_cannot_be_read_harms_no_other(
+    bus: RabbitTransport, broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.transports.rabbitmq.consumer._LONGEST_PAUSE_S", 0.2)
+    shard, inlet = Consumer(), Consumer()
+    await bus.consume("events.0", shard)
+    await bus.consume("events.in", inlet)
+    await until(lambda: all(each._down_since is None for each in bus._consumers))
+    connection = await aio_pika.connect(broker_url)
+    async with connection, connection.channel(publisher_confirms=False) as channel:
+        exchange = await channel.get_exchange("events.in", ensure=False)
+        for number in range(60):
+            message = aio_pika.Message(str(number).encode())
+            await exchange.publish(message, "x", mandatory=False)
+            if number == 30:
+                await _publish_unreadable(channel)
+
+    await bus.send("events.0", [b"a"])
+    await until(lambda: len(set(inlet.messages)) == 60, 60)
+    dead = await _get(broker_url, dead_queue("events.in"))
+    await bus.send("events.0", [b"b"])
+    await until(lambda: shard.messages == [b"a", b"b"])
+
+    assert dead.body == b"poison"
+    assert list(dict.fromkeys(inlet.messages)) == numbered(60)
+
+
+async def _publish_unreadable(channel: aio_pika.abc.AbstractChannel) -> None:
+    """Publish a message whose id is no UTF-8, which no client library would."""
+    bare: Any = await channel.get_underlay_channel()
+    body, marker = b"poison", "MARKER-MARKER"
+    from aiormq.abc import ChannelFrame  # noqa: PLC0415
+    from pamqp.body import ContentBody  # noqa: PLC0415
+    from pamqp.commands import Basic  # noqa: PLC0415
+    from pamqp.header import ContentHeader  # noqa: PLC0415
+
+    properties = Basic.Properties(message_id=marker, delivery_mode=2)
+    frame = ChannelFrame.marshall(
+        channel_number=bare.number,
+        frames=[
+            Basic.Publish(exchange="events.in", routing_key="x"),
+            ContentHeader(properties=properties, body_size=len(body)),
+            ContentBody(body),
+        ],
+    )
+    payload = frame.payload.replace(marker.encode(), b"\xff" * len(marker))
+    await bare.write_queue.put(ChannelFrame(payload=payload, should_close=False))
+    await asyncio.sleep(0.05)
 
 
 async def _refusals(bus: RabbitTransport, count: int) -> Sequence[float]:

@@ -11,12 +11,15 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from yarl import URL
+
 from actors.transports.base import Delivery, Handle, Handler, Listener
 from actors.transports.rabbitmq.consumer import Consumer
 from actors.transports.rabbitmq.ear import Ear
 from actors.transports.rabbitmq.link import Link
 from actors.transports.rabbitmq.publisher import Publisher, properties_of
-from actors.transports.rabbitmq.topology import JOBS, Route, broadcast_route
+from actors.transports.rabbitmq.topology import INLET, JOBS, Route, broadcast_route
+from schemas.errors import Misconfigured
 
 #: How long `open` and `listen` wait for a broker that is there; one that is away is not waited for.
 _PATIENCE_S = 2.0
@@ -38,8 +41,12 @@ class RabbitTransport:
             name: shown to the broker's operator.
 
         """
+        _check(url)
         self._publisher = Publisher(url, name)
         self._link = Link(url, f"{name} consumes")
+        # What others may publish has a connection of its own: a message that breaks it, because
+        # its properties cannot be read, breaks nothing else.
+        self._inlet = Link(url, f"{name} takes in")
         self._consumers: list[Consumer] = []
         self._ears: list[Ear] = []
 
@@ -56,8 +63,8 @@ class RabbitTransport:
         """Hand out nothing more, and disconnect."""
         handles: list[Handle] = [*self._consumers, *self._ears]
         await asyncio.gather(*(each.close() for each in handles))
-        await self._publisher.link.close()
-        await self._link.close()
+        for link in (self._publisher.link, self._link, self._inlet):
+            await link.close()
 
     def missing(self) -> str | None:
         """Say what is wrong with the broker, or with what is consumed from it."""
@@ -75,7 +82,11 @@ class RabbitTransport:
 
     async def consume(self, queue: str, handler: Handler) -> Handle:
         """Hand a queue's messages to a handler while this is its active consumer."""
-        consumer = Consumer(self._link, queue, handler)
+        link = self._link
+        if queue == INLET:
+            link = self._inlet
+            link.start()
+        consumer = Consumer(link, queue, handler)
         self._consumers = [each for each in self._consumers if not each.is_closed]
         self._consumers.append(consumer)
         return consumer
@@ -101,6 +112,7 @@ class RabbitTransport:
     ) -> Handle:
         """Hear a topic, or `prefix.*`."""
         ear = Ear(self._link, pattern, listener, missed)
+        self._ears = [each for each in self._ears if not each.is_closed]
         self._ears.append(ear)
         if self._link.is_open:
             with suppress(TimeoutError):
@@ -115,3 +127,14 @@ class RabbitTransport:
     async def reply(self, address: str, message: bytes) -> None:
         """Tell the one listener of an address."""
         await self._publisher.whisper(broadcast_route(address), message)
+
+
+def _check(url: str) -> None:
+    """Refuse what is no address of a broker; the text may hold a password, so it is not shown."""
+    try:
+        parsed = URL(url)
+    except ValueError:
+        parsed = URL()
+    if parsed.scheme not in ("amqp", "amqps") or not parsed.host:
+        detail = "the broker's URL cannot be used: it has the form amqp://USER:PASSWORD@HOST/VHOST"
+        raise Misconfigured(detail)

@@ -16,17 +16,34 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
 from actors.transports.base import Delivery, Handler
-from actors.transports.rabbitmq.link import BROKEN, DEADLINE_S, Link, close_channel, describe
+from actors.transports.rabbitmq.link import (
+    DEADLINE_S,
+    Link,
+    answered,
+    close_channel,
+    describe,
+    within,
+)
 from actors.transports.rabbitmq.topology import EVENTS, declare_queue, route_to
 
 _log = structlog.get_logger()
 
 #: Packets that a shard's consumer holds, and messages that any other one does.
-_PACKETS, _MESSAGES = 8, 400
+_PACKETS, _MESSAGES = 8, 200
 #: First and longest pause after a batch that could not be handled.
 _PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 #: A consumer without a channel for so long makes its process unfit.
 _DOWN_S = 30.0
+#: How long a close waits for the batch in hand.
+_CLOSE_S = 15.0
+
+
+class _GoneError(Exception):
+    """The channel, or the queue, has gone."""
+
+
+class _FailedError(Exception):
+    """The handler has failed."""
 
 
 class _Arrived(NamedTuple):
@@ -34,8 +51,31 @@ class _Arrived(NamedTuple):
     delivery: Delivery
 
 
-class _GoneError(Exception):
-    """The channel, or the queue, has gone."""
+class _Inbox:
+    """What one channel was delivered, and whether the channel is there still."""
+
+    def __init__(self) -> None:
+        self.wake = asyncio.Event()
+        self.is_gone = False
+        self._arrived: deque[_Arrived] = deque()
+
+    async def take(self, message: aiormq.abc.DeliveredMessage) -> None:
+        self._arrived.append(_Arrived(message.delivery_tag or 0, _delivery(message)))
+        self.wake.set()
+
+    def lose(self, *_: object) -> None:
+        self.is_gone = True
+        self.wake.set()
+
+    async def batch(self) -> list[_Arrived]:
+        """Wait for deliveries and take them all; none: somebody has woken it for another reason."""
+        await self.wake.wait()
+        self.wake.clear()
+        if self.is_gone:
+            raise _GoneError
+        batch = list(self._arrived)
+        self._arrived.clear()
+        return batch
 
 
 class Consumer:
@@ -46,11 +86,11 @@ class Consumer:
         self.queue = queue
         self._link = link
         self._handler = handler
-        self._prefetch = _PACKETS if route_to(queue).exchange == EVENTS else _MESSAGES
-        self._arrived: deque[_Arrived] = deque()
-        self._wake = asyncio.Event()
-        self._gone = False
+        self._inbox = _Inbox()
         self._closing = False
+        # After a channel was lost messages are taken one by one: should it be one of them that
+        # breaks it, its neighbours are not counted as delivered again and again.
+        self._is_careful = False
         self._pause_s = _PAUSE_S
         self._down_since: float | None = asyncio.get_running_loop().time()
         self._task = asyncio.create_task(self._run(), name=f"consumer.{queue}")
@@ -58,12 +98,11 @@ class Consumer:
     async def close(self) -> None:
         """Finish the batch in hand, and leave the rest to the next consumer."""
         self._closing = True
-        self._wake.set()
+        self._inbox.wake.set()
         if self._link.is_open:
-            await asyncio.wait([self._task])
-        else:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await asyncio.wait([self._task], timeout=_CLOSE_S)
+        self._task.cancel()
+        await asyncio.wait([self._task])
 
     @property
     def is_closed(self) -> bool:
@@ -73,21 +112,21 @@ class Consumer:
     def is_down(self) -> bool:
         """Say whether it has had no channel for long."""
         since = self._down_since
-        return since is not None and asyncio.get_running_loop().time() - since > _DOWN_S
+        if self._closing or since is None:
+            return False
+        return asyncio.get_running_loop().time() - since > _DOWN_S
 
     async def _run(self) -> None:
         while not self._closing:
             connection = await self._link.opened()
             try:
                 await self._serve(connection)
-            except _GoneError:
-                _log.warning("consumer_lost", queue=self.queue)
-                await asyncio.sleep(_PAUSE_S)
-            except BROKEN as error:
-                _log.warning("consumer_broken", queue=self.queue, error=describe(error))
+            except _FailedError as error:
+                _log.warning("handler_failed", queue=self.queue, error=str(error))
                 await self._rest()
-            except Exception as error:  # noqa: BLE001 - logged; the batch is handed out again
-                _log.warning("handler_failed", queue=self.queue, error=describe(error))
+            except Exception as error:  # noqa: BLE001 - logged; who gave up here would never heal
+                _log.warning("consumer_lost", queue=self.queue, error=describe(error))
+                self._is_careful = True
                 await self._rest()
             finally:
                 self._down_since = asyncio.get_running_loop().time()
@@ -98,51 +137,48 @@ class Consumer:
         self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
 
     async def _serve(self, connection: AbstractConnection) -> None:
-        async with asyncio.timeout(DEADLINE_S):
+        """Consume on one channel, as long as it is there and taken from as it should be."""
+        self._inbox = inbox = _Inbox()
+        async with within(DEADLINE_S):
             channel = await connection.channel(publisher_confirms=False)
         try:
-            async with asyncio.timeout(DEADLINE_S):
-                bare = await self._begin(channel)
+            async with within(DEADLINE_S):
+                bare = await self._begin(channel, inbox)
             self._down_since = None
-            while not self._closing:
-                await self._wake.wait()
-                await self._hand_out(bare)
+            is_careful = self._is_careful
+            while not self._closing and self._is_careful == is_careful:
+                await self._hand_out(bare, await inbox.batch())
         finally:
-            self._arrived.clear()
             await close_channel(channel)
 
-    async def _begin(self, channel: AbstractChannel) -> aiormq.abc.AbstractChannel:
-        self._gone = False
-        self._arrived.clear()
-        channel.close_callbacks.add(self._lose)
+    async def _begin(self, channel: AbstractChannel, inbox: _Inbox) -> aiormq.abc.AbstractChannel:
+        channel.close_callbacks.add(inbox.lose)
         bare = await channel.get_underlay_channel()
-        bare.on_consumer_cancel_callbacks.add(self._lose)
+        bare.on_consumer_cancel_callbacks.add(inbox.lose)
         await declare_queue(channel, self.queue)
-        await bare.basic_qos(prefetch_count=self._prefetch)
-        await bare.basic_consume(self.queue, self._take)
+        await bare.basic_qos(prefetch_count=self._prefetch())
+        # The operator of the broker sees by its tag which process has which queue.
+        await bare.basic_consume(self.queue, inbox.take, consumer_tag=self._link.name)
         return bare
 
-    async def _hand_out(self, bare: aiormq.abc.AbstractChannel) -> None:
-        self._wake.clear()
-        if self._gone:
-            raise _GoneError
-        if not self._arrived or self._closing:
+    def _prefetch(self) -> int:
+        if self._is_careful:
+            return 1
+        return _PACKETS if route_to(self.queue).exchange == EVENTS else _MESSAGES
+
+    async def _hand_out(self, bare: aiormq.abc.AbstractChannel, batch: list[_Arrived]) -> None:
+        if not batch or self._closing:
             return
-        batch = list(self._arrived)
-        self._arrived.clear()
-        await self._handler([each.delivery for each in batch])
+        try:
+            with answered():
+                await self._handler([each.delivery for each in batch])
+        except Exception as error:
+            raise _FailedError(describe(error)) from error
+        async with within(DEADLINE_S):
+            await bare.basic_ack(batch[-1].tag, multiple=True)
         self._pause_s = _PAUSE_S
-        await bare.basic_ack(batch[-1].tag, multiple=True)
-        if self._arrived or self._gone:
-            self._wake.set()
-
-    async def _take(self, message: aiormq.abc.DeliveredMessage) -> None:
-        self._arrived.append(_Arrived(message.delivery_tag or 0, _delivery(message)))
-        self._wake.set()
-
-    def _lose(self, *_: object) -> None:
-        self._gone = True
-        self._wake.set()
+        if not batch[-1].delivery.redelivered:
+            self._is_careful = False
 
 
 def _delivery(message: aiormq.abc.DeliveredMessage) -> Delivery:

@@ -15,7 +15,7 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
 from actors.transports.base import Listener
-from actors.transports.rabbitmq.link import BROKEN, DEADLINE_S, Link, close_channel, describe
+from actors.transports.rabbitmq.link import DEADLINE_S, Link, close_channel, describe, within
 from actors.transports.rabbitmq.topology import declare_ear, declare_exchanges
 
 _log = structlog.get_logger()
@@ -44,6 +44,11 @@ class Ear:
         self._hears = asyncio.Event()
         self._task = asyncio.create_task(self._run(), name=f"ear.{pattern}")
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has ended."""
+        return self._task.done()
+
     async def hears(self) -> None:
         """Wait until what is told is heard."""
         await self._hears.wait()
@@ -58,16 +63,16 @@ class Ear:
             connection = await self._link.opened()
             try:
                 await self._hear(connection)
-            except BROKEN as error:
+            except Exception as error:  # noqa: BLE001 - logged; who gave up here would never heal
                 _log.warning("listener_lost", topic=self._pattern, error=describe(error))
             self._hears.clear()
             await asyncio.sleep(_PAUSE_S)
 
     async def _hear(self, connection: AbstractConnection) -> None:
-        async with asyncio.timeout(DEADLINE_S):
+        async with within(DEADLINE_S):
             channel = await connection.channel(publisher_confirms=False)
         try:
-            async with asyncio.timeout(DEADLINE_S):
+            async with within(DEADLINE_S):
                 await self._begin(channel)
             self._hears.set()
             self._tell_missed()

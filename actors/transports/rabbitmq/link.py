@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import AMQPError
 from aiormq.exceptions import AMQPError as BareAMQPError
+from yarl import URL
 
 from schemas.errors import Unavailable
 
 _log = structlog.get_logger()
 
 #: Seconds between two heartbeats; a link that was cut without a sound is found by their absence.
-_HEARTBEAT_S = 10
+#: The broker misses two to three of them before it gives the queues of a process that stands still
+#: to the next one: with this number that takes less than 30 s.
+_HEARTBEAT_S = 9
 #: Longest time to connect, and to do one thing on the connection beside publishing.
 DEADLINE_S = 5.0
 #: First and longest pause between two tries to connect: it is back soon after the broker is.
@@ -30,6 +33,31 @@ What a connection that fails can raise.
 `RuntimeError` is what both libraries raise where something is used that was closed meanwhile.
 """
 
+
+@contextmanager
+def answered() -> Iterator[None]:
+    """
+    Turn a cancellation that nobody asked for into a broken connection.
+
+    The library cancels whatever waits for an answer when it closes a connection that gives none.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise ConnectionError("the connection was closed while an answer was awaited") from error
+
+
+@asynccontextmanager
+async def within(seconds: float) -> AsyncIterator[None]:
+    """Bound what is asked of the broker; it ends by an answer, or by one of `BROKEN`."""
+    async with asyncio.timeout(seconds):
+        with answered():
+            yield
+
+
 OnOpen = Callable[[AbstractConnection], Awaitable[None]]
 """Prepares a connection before anybody uses it."""
 
@@ -39,8 +67,8 @@ class Link:
 
     def __init__(self, url: str, name: str, on_open: OnOpen | None = None) -> None:
         """Connect to a URL under a name that the broker's operator sees."""
+        self.name = name
         self._url = url
-        self._name = name
         self._on_open = on_open
         self._task: asyncio.Task[None] | None = None
         self._connection: AbstractConnection | None = None
@@ -49,8 +77,10 @@ class Link:
         self.trouble = "not connected yet"
 
     def start(self) -> None:
-        """Begin to connect."""
-        self._task = asyncio.create_task(self._keep_open(), name=f"rabbitmq.{self._name}")
+        """Begin to connect; may be called twice."""
+        if self._task is not None:
+            return
+        self._task = asyncio.create_task(self._keep_open(), name=f"rabbitmq.{self.name}")
 
     async def close(self) -> None:
         """Disconnect for good."""
@@ -99,9 +129,9 @@ class Link:
         while True:
             try:
                 connection = await self._connect()
-            except BROKEN as error:
-                self.trouble = describe(error)
-                _log.warning("broker_away", link=self._name, error=self.trouble)
+            except Exception as error:  # noqa: BLE001 - logged; who gave up here would never heal
+                self.trouble = "no connection"
+                _log.warning("broker_away", link=self.name, error=describe(error))
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
                 continue
@@ -109,21 +139,26 @@ class Link:
             try:
                 await self._stay(connection)
             finally:
-                self._lose("the connection was lost")
+                self.give_up(connection, "the connection was lost")
                 await _close(connection)
 
     async def _connect(self) -> AbstractConnection:
-        async with asyncio.timeout(DEADLINE_S):
-            connection = await aio_pika.connect(
-                self._url,
-                heartbeat=_HEARTBEAT_S,
-                client_properties={"connection_name": f"jobwire {self._name}"},
-            )
+        connection = aio_pika.Connection(
+            URL(self._url).update_query(heartbeat=_HEARTBEAT_S),
+            client_properties={"connection_name": f"jobwire {self.name}"},
+        )
+        # The library's own `closed()` tells only of a close that was asked for on this side.
+        connection.close_callbacks.add(
+            lambda *_: self.give_up(connection, "the connection was lost")
+        )
         try:
+            async with within(DEADLINE_S):
+                await connection.connect()
             if self._on_open is not None:
-                async with asyncio.timeout(DEADLINE_S):
+                async with within(DEADLINE_S):
                     await self._on_open(connection)
         except BaseException:
+            # Left open, it would be closed when it is collected, and that may be in any thread.
             await _close(connection)
             raise
         return connection
@@ -131,15 +166,12 @@ class Link:
     async def _stay(self, connection: AbstractConnection) -> None:
         """Offer the connection until it is lost or given up."""
         self._renew.clear()
-        # The library's own `closed()` tells only of a close that was asked for on this side.
-        connection.close_callbacks.add(self._on_close)
+        if not connection.connected.is_set():
+            return  # lost already
         self._connection = connection
         self._opened.set()
-        _log.info("broker_connected", link=self._name)
+        _log.info("broker_connected", link=self.name)
         await self._renew.wait()
-
-    def _on_close(self, *_: object) -> None:
-        self._renew.set()
 
     def _lose(self, reason: str) -> None:
         self._connection = None
@@ -150,14 +182,14 @@ class Link:
 async def _close(connection: AbstractConnection) -> None:
     """Close a connection, which may be dead already: bounded in time."""
     with suppress(*BROKEN):
-        async with asyncio.timeout(1):
+        async with within(1):
             await connection.close()
 
 
 async def close_channel(channel: AbstractChannel) -> None:
     """Close a channel, which may be dead already: bounded in time."""
     with suppress(*BROKEN):
-        async with asyncio.timeout(1):
+        async with within(1):
             await channel.close()
 
 

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import DeliveryError
 from aiormq.channel import Channel
@@ -14,7 +15,14 @@ from aiormq.exceptions import DeliveryError as BareDeliveryError
 from aiormq.exceptions import PublishError
 from pamqp.commands import Basic
 
-from actors.transports.rabbitmq.link import BROKEN, DEADLINE_S, Link, close_channel, describe
+from actors.transports.rabbitmq.link import (
+    BROKEN,
+    DEADLINE_S,
+    Link,
+    close_channel,
+    describe,
+    within,
+)
 from actors.transports.rabbitmq.topology import (
     DEAD,
     Route,
@@ -23,6 +31,8 @@ from actors.transports.rabbitmq.topology import (
     route_to,
 )
 from schemas.errors import Unavailable
+
+_log = structlog.get_logger()
 
 #: Longest time to wait for a confirm; shorter than what a client waits for its answer.
 _CONFIRM_S = 3.0
@@ -116,7 +126,7 @@ class Publisher:
             return
         connection = self.link.connection()
         try:
-            async with asyncio.timeout(DEADLINE_S - 1):
+            async with within(DEADLINE_S - 1):
                 channel = await connection.channel(publisher_confirms=False)
                 try:
                     await declare_queue(channel, queue)
@@ -124,7 +134,7 @@ class Publisher:
                     await close_channel(channel)
         except BROKEN as error:
             self._suspect(connection, error)
-            raise _unavailable(f"cannot declare the queue {queue}: {describe(error)}") from error
+            raise _unavailable(f"the queue {queue} cannot be declared") from error
         self._declared.add(queue)
 
     async def _confirmed(
@@ -132,9 +142,9 @@ class Publisher:
     ) -> None:
         connection = self.link.connection()
         if self._is_in_doubt() or self._safe is None:
-            raise _unavailable("the broker does not confirm what it is sent")
+            raise _unavailable("it did not confirm a moment ago")
         try:
-            async with asyncio.timeout(_CONFIRM_S):
+            async with within(_CONFIRM_S):
                 await self.link.ready()
                 await self._safe.basic_publish(
                     message,
@@ -151,14 +161,14 @@ class Publisher:
             raise _unavailable(f"the queue {queue} is full, or has no leader now") from error
         except BROKEN as error:
             self._suspect(connection, error)
-            raise _unavailable(f"not confirmed: {describe(error)}") from error
+            raise _unavailable("it did not confirm") from error
 
     async def _tell(self, route: Route, message: bytes, properties: Basic.Properties) -> None:
         connection = self.link.connection()
         if self._is_in_doubt() or self._news is None:
-            raise _unavailable("the broker does not take messages")
+            raise _unavailable("it did not confirm a moment ago")
         try:
-            async with asyncio.timeout(_NEWS_S):
+            async with within(_NEWS_S):
                 await self.link.ready()
                 await self._news.basic_publish(
                     message,
@@ -169,12 +179,13 @@ class Publisher:
                 )
         except BROKEN as error:
             self._suspect(connection, error)
-            raise _unavailable(f"not published: {describe(error)}") from error
+            raise _unavailable("it does not take messages") from error
 
     def _suspect(self, connection: AbstractConnection, error: BaseException) -> None:
         """Refuse quickly for a moment, and try on a new connection after that."""
         self._doubt_until = asyncio.get_running_loop().time() + _DOUBT_S
-        self.link.give_up(connection, describe(error))
+        _log.warning("broker_in_doubt", link=self.link.name, error=describe(error))
+        self.link.give_up(connection, "it did not confirm")
 
     def _is_in_doubt(self) -> bool:
         return asyncio.get_running_loop().time() < self._doubt_until

@@ -42,11 +42,15 @@ _MIB: Final = 1024 * 1024
 QUEUE_BYTES: Final = 256 * _MIB
 #: Bytes that a listener may lag behind; beyond it the oldest broadcasts go, and it reads the store.
 _EAR_BYTES: Final = 64 * _MIB
-#: Deliveries of one message before it is dead-lettered.
+#: Deliveries of one message before it is dead-lettered: one whose very properties cannot be read
+#: breaks every connection that it is handed to. After a break messages are taken one by one, so
+#: its neighbours are not counted.
 _DELIVERY_LIMIT: Final = 20
 #: No limit, said as a number because newer brokers have a default: a packet of events is never
 #: dead-lettered for the sake of one event in it, nor because its consumers were killed often.
 _NO_DELIVERY_LIMIT: Final = 1_000_000_000
+#: How long a dead letter waits for somebody to look at it; milliseconds.
+_DEAD_MS: Final = 30 * 24 * 3_600 * 1_000
 
 
 class Route(NamedTuple):
@@ -105,6 +109,8 @@ async def declare_ear(channel: AbstractChannel, pattern: str) -> str:
 
 
 def _arguments(queue: str) -> dict[str, Any]:
+    # Commands have no time to live, although each can be made again from the store: this broker
+    # dead-letters what expires as it does what failed, and a dead letter is to mean a fault.
     is_shard = route_to(queue).exchange == EVENTS
     return {
         "x-queue-type": "quorum",
@@ -124,4 +130,5 @@ def _dead_arguments() -> dict[str, Any]:
         "x-max-length-bytes": QUEUE_BYTES,
         "x-overflow": "reject-publish",
         "x-delivery-limit": _NO_DELIVERY_LIMIT,
+        "x-message-ttl": _DEAD_MS,
     }
