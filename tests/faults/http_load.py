@@ -42,6 +42,13 @@ class Sent(Struct):
     is_late: bool = False
     """Sent after its job had been deleted."""
     tries: int = 0
+    began: float = 0.0
+    """When its last try began, by the monotonic clock."""
+
+    def begin(self) -> None:
+        """Begin a try."""
+        self.tries += 1
+        self.began = time.monotonic()
 
 
 class Watched(Struct):
@@ -62,6 +69,8 @@ class Ledger(Struct):
     """Of each client and job the ids in the order in which they were accepted."""
     jobs: dict[str, Watched] = field(default_factory=dict)
     answers: Counter[str] = field(default_factory=Counter)
+    slowest: dict[int, tuple[float, str]] = field(default_factory=dict)
+    """Of each status the longest time that it took in seconds, and what was asked."""
     complaints: list[str] = field(default_factory=list)
     """What no client should ever see."""
 
@@ -81,10 +90,20 @@ class Answer(Struct):
 class Load:
     """Some clients that report until they are told to stop."""
 
-    def __init__(self, url: str, api_key: Callable[[], str], seed: int) -> None:
-        """Talk to a service; everything is drawn from the seed but the order of the answers."""
+    def __init__(self, url: str, api_key: Callable[[], str], seed: int, mark: str = "") -> None:
+        """
+        Talk to a service; everything is drawn from the seed but the order of the answers.
+
+        Args:
+            url: where the service answers.
+            api_key: gives the key of the jobs' owner.
+            seed: repeats a run.
+            mark: begins all names, so that several runs on one service do not meet.
+
+        """
         self.ledger = Ledger()
         self.seed = seed
+        self.mark = f"{mark}{seed}"
         self._url = url
         self._api_key = api_key
         self._stopping = asyncio.Event()
@@ -95,15 +114,19 @@ class Load:
     async def start(self, clients: int = 6) -> None:
         """Make a job that all share, then one client after the other."""
         sys.stdout.write(f"JOBWIRE_FAULT_SEED={self.seed}\n")  # shown when the test fails
+        self.connect()
+        shared = await self._create(f"shared-{self.mark}")
+        self._clients = [
+            asyncio.create_task(_Client(self, number, shared).run()) for number in range(clients)
+        ]
+
+    def connect(self) -> None:
+        """Be able to ask."""
         self._session = aiohttp.ClientSession(
             self._url,
             timeout=aiohttp.ClientTimeout(total=_REQUEST_S),
             connector=aiohttp.TCPConnector(limit=0),
         )
-        shared = await self._create("shared")
-        self._clients = [
-            asyncio.create_task(_Client(self, number, shared).run()) for number in range(clients)
-        ]
 
     async def stop(self) -> None:
         """Let every client finish its last event, however often it must repeat it."""
@@ -154,6 +177,7 @@ class Load:
         assert self._session is not None
         head = {"Authorization": f"Bearer {self._api_key()}"} if with_key else {}
         content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        began = time.monotonic()
         if isinstance(content, bytes):
             head["Content-Type"] = "application/json"
         try:
@@ -170,11 +194,13 @@ class Load:
         except TimeoutError:
             self.ledger.answers["hung"] += 1
             return Answer(0)
-        self._judge(method, path, answer)
+        self._judge(method, path, answer, time.monotonic() - began)
         return answer
 
-    def _judge(self, method: str, path: str, answer: Answer) -> None:
+    def _judge(self, method: str, path: str, answer: Answer, seconds: float) -> None:
         self.ledger.answers[str(answer.status)] += 1
+        slowest = self.ledger.slowest.get(answer.status, (0.0, ""))
+        self.ledger.slowest[answer.status] = max(slowest, (seconds, f"{method} {path}"))
         if answer.status == 503 and "Retry-After" not in answer.headers:
             self.ledger.complaints.append(f"{method} {path}: 503 without Retry-After")
         if answer.status >= 500 and answer.status != 503:
@@ -253,7 +279,7 @@ class _Client:
         return self._shared if shares else self._random.choice(self._jobs)
 
     async def _make(self) -> None:
-        job = await self._load._create(f"key-{self._load.seed}-{self._number}-{self._count}")
+        job = await self._load._create(f"key-{self._load.mark}-{self._number}-{self._count}")
         again = await self._load._create(job.key)
         if (again.id, again.token) != (job.id, job.token):
             self._load.ledger.complaints.append(f"one key, two jobs: {job} and {again}")
@@ -291,7 +317,7 @@ class _Client:
         self._count += 1
         names = ("update", "update", "run", "resource", "finish", "nonsense")
         sent = Sent(
-            f"{self._load.seed}.{self._number}.{self._count}",
+            f"{self._load.mark}.{self._number}.{self._count}",
             job.id,
             self._random.choice(names),
             self._count,
@@ -304,7 +330,7 @@ class _Client:
         sent = self._next(job)
         send = self._random.choice((self._by_body, self._by_body, self._by_parameters, self._wait))
         while sent.fate == "open":
-            sent.tries += 1
+            sent.begin()
             answer = await send(job, sent)
             self._settle(sent, answer.status)
             await self._pause(sent)
@@ -348,7 +374,7 @@ class _Client:
         left = [(job, self._next(job)) for job in jobs]
         while left:
             for _, sent in left:
-                sent.tries += 1
+                sent.begin()
             statuses = await self._lines(left)
             for (_, sent), status in zip(left, statuses, strict=True):
                 self._settle(sent, status)

@@ -11,7 +11,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-import actors.system
+import actors.system.parts
 from actors.cli.main import run
 from actors.transports.embedded import EmbeddedTransport
 from schemas.errors import Unavailable
@@ -41,5 +41,5 @@ _MISTAKES = {"answers_early": AnswersEarly}
 
 
 if __name__ == "__main__":
-    setattr(actors.system, EmbeddedTransport.__name__, _MISTAKES[sys.argv[1]])
+    setattr(actors.system.parts, EmbeddedTransport.__name__, _MISTAKES[sys.argv[1]])
     sys.exit(run(sys.argv[2:]))

@@ -48,6 +48,10 @@ class Witness:
             if sent.fate == "open" and (times[key] or seen.refused[key])
         ]
 
+    async def histories(self, ledger: Ledger) -> dict[str, list[Entry]]:
+        """Give the history of every job as it is now."""
+        return (await self._read(deepcopy(ledger))).kept
+
     async def _read(self, ledger: Ledger) -> _Seen:
         timeout = aiohttp.ClientTimeout(total=20)
         seen = _Seen({}, {}, Counter())

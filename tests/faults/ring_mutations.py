@@ -320,7 +320,7 @@ MUTATIONS = (
     Mutation(
         name="plans again on a stale view",
         parts=Parts(settler=IgnoresStale),
-        found="a good event was set aside",
+        found="stuck: process",
     ),
     Mutation(
         name="forgets the projection of a stored prefix",

@@ -226,10 +226,7 @@ class World:
         if handed:
             process.gate.arm(fault)
             self._note(f"{process.name} takes {handed} packets" + (f", {fault}" if fault else ""))
-            refused = process.line.refused
-            await self._settle(process)
-            if fault is None and process.line.refused > refused:
-                raise Stuck(f"{process.name} gives packets back without a reason")
+            await self._work(process, fault)
 
     async def _resume(self, fault: Fault | None) -> None:
         for process in list(self._processes.values()):
@@ -237,7 +234,13 @@ class World:
                 self._note(f"{process.name} goes on" + (f", {fault}" if fault else ""))
                 process.gate.arm(fault)
                 process.gate.resume()
-                await self._settle(process)
+                await self._work(process, fault)
+
+    async def _work(self, process: Process, fault: Fault | None) -> None:
+        refused = process.line.refused
+        await self._settle(process)
+        if fault is None and process.line.refused > refused:
+            raise Stuck(f"{process.name} gives packets back without a reason")
 
     async def _settle(self, process: Process) -> None:
         alive = await process.settle()

@@ -48,9 +48,14 @@ class Asked(NamedTuple):
 class Fleet:
     """Submits jobs to a service that may die at any moment."""
 
-    def __init__(self, url: str, folder: Path, receiver: Receiver) -> None:
-        """Keep ledger, inputs and outputs in a folder that the service has as a root."""
+    def __init__(self, url: str, folder: Path, receiver: Receiver, mark: str = "job") -> None:
+        """
+        Keep ledger, inputs and outputs in a folder that the service has as a root.
+
+        `mark` begins the names of the jobs: no other fleet of the same service may have it.
+        """
         self.folder = folder
+        self._mark = mark
         self.ledger = folder / "ledger"
         self.jobs: list[Asked] = []
         self._url = url
@@ -68,7 +73,8 @@ class Fleet:
         self, number: int, *, seconds: float = 0.0, attempts: int = 1, code: int = 0
     ) -> None:
         """Ask for one job; insist until it is there."""
-        name, content = f"job-{number}", f"input of {number}\n".encode() * (1 + number * 50)
+        name = f"{self._mark}-{number}"
+        content = f"input of {number}\n".encode() * (1 + number * 50)
         (self.folder / f"{name}.in").write_bytes(content)
         spec = {
             "argv": [

@@ -1,4 +1,4 @@
-"""Actors in processes of their own, as `jobwire serve` runs them, over a real broker and database."""
+"""Actors in processes of their own, as `jobwire serve` runs them, on a real broker and database."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,8 @@ _ROOT: Final = Path(__file__).parents[2]
 _COMMAND: Final = (sys.executable, "-m", "actors.cli.main", "serve")
 #: Longest time that a start, or getting ready, may take on a machine that is busy.
 PATIENCE_S: Final = 30.0
+#: Characters of what a process wrote that are shown of one that fails.
+_SAID: Final = 2_000
 
 ALL: Final = ("gateway", "state-manager", "submitter", "stager", "notifier")
 
@@ -35,8 +37,7 @@ class Member:
         self._fleet = fleet
         self._log = fleet.folder / f"{name}.log"
         self._process: asyncio.subprocess.Process | None = None
-        self.health_port = fleet.port if "gateway" in actors else free_port()
-        self._is_paused = False
+        self.health_port = fleet.port_of(actors)
 
     @property
     def url(self) -> str:
@@ -50,6 +51,11 @@ class Member:
         return self._process
 
     @property
+    def has_run(self) -> bool:
+        """Whether it was ever started."""
+        return self._process is not None
+
+    @property
     def is_running(self) -> bool:
         """Whether it has not ended."""
         return self._process is not None and self._process.returncode is None
@@ -60,6 +66,7 @@ class Member:
             **self._fleet.environment,
             "JOBWIRE_HEALTH__PORT": str(self.health_port),
             "JOBWIRE_FAILPOINTS": failpoints,
+            **({"JOBWIRE_PORT": str(self.health_port)} if "gateway" in self.actors else {}),
             **settings,
         }
         with self._log.open("ab") as log:
@@ -71,43 +78,60 @@ class Member:
         """Give what it says is missing; None: it does not answer."""
         return await asyncio.to_thread(_missing, self.url)
 
+    async def counted(self, name: str) -> float:
+        """Give what it has counted under a name, with all labels together."""
+        text = await asyncio.to_thread(_metrics, self.url)
+        lines = [line.rpartition(" ") for line in text.splitlines()]
+        return sum(float(value) for key, _, value in lines if key.partition("{")[0] == name)
+
     async def ready(self, within_s: float = PATIENCE_S) -> None:
         """Wait until nothing is missing."""
         missing: list[str] | None = None
         try:
             async with asyncio.timeout(within_s):
                 while (missing := await self.missing()) != []:
-                    assert self.is_running, f"{self.name} has ended: {self.said()}"
+                    assert self.is_running, f"{self.name} has ended: {self.said()[-_SAID:]}"
                     await asyncio.sleep(0.1)
         except TimeoutError:
-            message = f"{self.name} is not ready after {within_s} s: {missing}; {self.said()}"
+            message = (
+                f"{self.name} is not ready after {within_s} s: {missing}; {self.said()[-_SAID:]}"
+            )
             raise AssertionError(message) from None
 
-    def said(self, characters: int = 2_000) -> str:
-        """Give the end of what it wrote."""
-        return self._log.read_text()[-characters:]
+    def said(self) -> str:
+        """Give all that it has written."""
+        return self._log.read_text()
+
+    @property
+    def is_standing(self) -> bool:
+        """Whether it lives, and was stopped in its tracks."""
+        if not self.is_running:
+            return False
+        state = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state == "T"
 
     async def kill(self) -> None:
         """Kill it as a power cut would, and wait for its end."""
         self.process.send_signal(signal.SIGKILL)
-        async with asyncio.timeout(5):
-            await self.process.wait()
+        assert await self.ended(5.0) == -signal.SIGKILL
+
+    async def ended(self, within_s: float = PATIENCE_S) -> int:
+        """Wait for its end; give the exit code, negative for a signal."""
+        async with asyncio.timeout(within_s):
+            return await self.process.wait()
 
     def pause(self) -> None:
         """Stop it in its tracks, its connections open."""
         self.process.send_signal(signal.SIGSTOP)
-        self._is_paused = True
 
     def resume(self) -> None:
         """Let it go on."""
         self.process.send_signal(signal.SIGCONT)
-        self._is_paused = False
 
     async def stop(self, within_s: float = 25.0) -> int:
         """Ask it to stop; give its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(within_s):
-            return await self.process.wait()
+        return await self.ended(within_s)
 
     async def close(self) -> None:
         """Leave nothing behind."""
@@ -153,6 +177,11 @@ class Fleet:
         """Give a member by its name."""
         return self.members[name]
 
+    def port_of(self, actors: Collection[str]) -> int:
+        """Give the port of a new process; the first gateway has the fleet's own."""
+        is_taken = any("gateway" in member.actors for member in self.members.values())
+        return self.port if "gateway" in actors and not is_taken else free_port()
+
     def add(self, name: str, *actors: str) -> Member:
         """Add a process of some actors, by default of the one it is named after."""
         member = Member(self, name, actors or (name,))
@@ -186,3 +215,8 @@ def _missing(url: str) -> list[str] | None:
         return list(json.load(error)["missing"])
     except OSError:
         return None
+
+
+def _metrics(url: str) -> str:
+    with urllib.request.urlopen(f"{url}/metrics", timeout=6) as answer:
+        return str(answer.read().decode())

@@ -145,6 +145,12 @@ class RabbitServer:
         rows: list[dict[str, Any]] = json.loads(self.ctl(*listed, *(columns or ("name",))))
         return rows
 
+    def consumers(self, url: str) -> list[dict[str, Any]]:
+        """List who consumes which queue of a virtual host, and who is the active one."""
+        listed = ("list_consumers", "--vhost", vhost_of(url), "--formatter", "json")
+        rows: list[dict[str, Any]] = json.loads(self.ctl(*listed))
+        return rows
+
     def memory_alarm(self, on: bool) -> None:
         """Raise the alarm that blocks whoever publishes, or clear it."""
         self.ctl("set_vm_memory_high_watermark", "0.00001" if on else "0.4")

@@ -1,0 +1,120 @@
+"""The database of a fleet is killed, paused and told to step down while clients report."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from fleet_lab import Lab, laboratory
+from fleet_trial import ANSWER_S, Trial
+
+from tests.support.deadlines import until
+from tests.support.fleet import ALL
+
+pytestmark = [
+    pytest.mark.fault,
+    pytest.mark.servers,
+    pytest.mark.asyncio(loop_scope="module"),
+]
+
+#: How long the database stands still.
+_PAUSE_S = 10.0
+#: How many read at a time what cannot be read.
+_READERS = 40
+#: How long a lonely primary that stepped down takes no writes.
+_NO_OFFICE_S = 5
+
+
+@pytest_asyncio.fixture(name="lab", scope="module", loop_scope="module")
+async def _lab() -> AsyncIterator[Lab]:
+    async with laboratory() as lab:
+        yield lab
+
+
+@pytest_asyncio.fixture(name="trio", scope="module", loop_scope="module")
+async def _trio() -> AsyncIterator[Lab]:
+    async with laboratory(members=3) as lab:
+        yield lab
+
+
+async def _is_refused(lab: Lab, trial: Trial) -> None:
+    """See what clients get while the database is away, and that readiness says so."""
+    await trial.refuses()
+    job = next(iter(trial.load.ledger.jobs))
+    asked = [
+        lab.ask("POST", "/v1/jobs", {"name": "not now"}),
+        *(lab.ask("GET", f"/v1/jobs/{job}") for _ in range(_READERS)),
+    ]
+    answers = await asyncio.gather(*asked)
+    assert {status for status, _, _ in answers} == {503}
+    slowest_s = max(seconds for _, _, seconds in answers)
+    assert slowest_s <= ANSWER_S, slowest_s
+    for name in ALL:
+        await until(lambda each=name: lab.misses(each, "store"), 10.0)  # type: ignore[misc]
+
+
+async def test_nothing_is_lost_when_the_database_is_killed(lab: Lab) -> None:
+    [before] = lab.mongo.pids
+
+    async with lab.trial() as trial:
+        await trial.begin()
+        await asyncio.to_thread(lab.mongo.kill)
+        await _is_refused(lab, trial)
+        await asyncio.to_thread(lab.mongo.start)
+        trial.heal()
+
+    assert lab.mongo.pids != [before]
+
+
+async def test_nothing_is_lost_when_the_database_stands_still(lab: Lab) -> None:
+    async with lab.trial() as trial:
+        await trial.begin()
+        until_s = time.monotonic() + _PAUSE_S
+        await asyncio.to_thread(lab.mongo.pause)
+        await _is_refused(lab, trial)
+        await asyncio.sleep(max(until_s - time.monotonic(), 0))
+        lab.mongo.resume()
+        trial.heal()
+
+
+async def test_nothing_is_lost_when_a_lonely_primary_steps_down(lab: Lab) -> None:
+    async with lab.trial() as trial:
+        await trial.begin()
+        await asyncio.to_thread(lab.mongo.step_down, _NO_OFFICE_S)
+        began = time.monotonic()
+        await asyncio.to_thread(lab.mongo.primary)
+        assert time.monotonic() - began > _NO_OFFICE_S / 2, "it took writes all the time"
+        trial.heal()
+
+
+async def test_nothing_is_lost_when_the_primary_of_three_steps_down(trio: Lab) -> None:
+    async with trio.trial() as trial:
+        await trial.begin()
+        before = await asyncio.to_thread(trio.mongo.primary)
+        await asyncio.to_thread(trio.mongo.step_down)
+        trial.heal()
+        assert await asyncio.to_thread(trio.mongo.primary) != before
+
+
+async def test_nothing_is_lost_when_the_primary_of_three_is_killed(trio: Lab) -> None:
+    async with trio.trial() as trial:
+        await trial.begin()
+        before = await asyncio.to_thread(trio.mongo.primary)
+        await asyncio.to_thread(trio.mongo.kill)
+        trial.heal()
+        assert await asyncio.to_thread(trio.mongo.primary) != before
+
+
+async def test_nothing_is_lost_when_the_primary_of_three_stands_still(trio: Lab) -> None:
+    async with trio.trial() as trial:
+        await trial.begin()
+        before = await asyncio.to_thread(trio.mongo.primary)
+        until_s = time.monotonic() + _PAUSE_S
+        await asyncio.to_thread(trio.mongo.pause)
+        assert await asyncio.to_thread(trio.mongo.primary) != before
+        await asyncio.sleep(until_s - time.monotonic())
+        trio.mongo.resume()
+        trial.heal()
