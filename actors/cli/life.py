@@ -42,7 +42,13 @@ class Life:
         self._has_terminal = sys.stdin.isatty() or sys.stdout.isatty()
 
     async def live(self) -> None:
-        """Run until told to stop."""
+        """
+        Run until told to stop.
+
+        Raises:
+            Misconfigured: this process cannot work; it may show only when the database is there.
+
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop)
@@ -61,9 +67,17 @@ class Life:
             self._announce = _say_nothing
             # The next life answers at the same address, also where the port was any free one.
             self._settings = structs.replace(self._settings, port=URL(system.url).port)
-            await self._over.wait()
+            await self._until_over(system)
         finally:
             await self._drain(system)
+
+    async def _until_over(self, system: System) -> None:
+        ends = [asyncio.create_task(self._over.wait()), asyncio.create_task(system.fails())]
+        ended, waiting = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for each in waiting:
+            each.cancel()
+        for each in ended:
+            await each
 
     async def _drain(self, system: System) -> None:
         try:

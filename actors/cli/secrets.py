@@ -36,15 +36,18 @@ def make_installation(folder: Path) -> tuple[Path, Path]:
     """
     Make service keys and a first API key; give their files.
 
+    One that is there already stays, so an end in between is made good by the next call.
+
     Raises:
-        Misconfigured: one of them is there already.
+        Misconfigured: both are there already.
 
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     keys, api_key = folder / "service-keys", folder / "api-key"
-    for file in (keys, api_key):
-        if file.exists():
-            raise Misconfigured(f"{file} is there already; it stays as it is")
-    make_secrets(keys)
-    write_private(api_key, compose_key(*make_key()).encode() + b"\n")
+    if keys.exists() and api_key.exists():
+        raise Misconfigured(f"{keys} and {api_key} are there already; they stay as they are")
+    if not keys.exists():
+        make_secrets(keys)
+    if not api_key.exists():
+        write_private(api_key, compose_key(*make_key()).encode() + b"\n")
     return keys, api_key

@@ -3,8 +3,8 @@ The inlet: takes events in from the bus, one event in each message.
 
 A batch is built in order and posted in packets, as the events of one HTTP request are. It is
 acknowledged when everything in it is safe: an event with those who store it, a message that is no
-event with the dead letters. A batch that cannot be posted now is held and tried again, so what is
-good is never given up because a part of the service is away for long.
+event with the dead letters. A batch that cannot be made safe now is held and tried again, so what
+is good is never given up because a part of the service is away for long.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Inlet:
         # Posted first: were a batch handed out again after letters were put aside, each would be
         # there twice, while an event that is posted again counts once.
         await self._post(events)
-        await asyncio.gather(*(self._set_aside(delivery, error) for delivery, error in refused))
+        await self._set_aside(refused)
         self._count(len(events), [error for _, error in refused])
 
     def _read(
@@ -107,9 +107,32 @@ class Inlet:
             _log.warning("messages_wait", events=len(events), error=failures[0].detail)
             await self._pause(failures[0])
 
-    async def _set_aside(self, delivery: Delivery, error: JobwireError) -> None:
-        _log.warning("message_refused", code=error.code, detail=error.detail)
-        await self._transport.set_aside(INLET_QUEUE, delivery, f"{error.code}: {error.detail}")
+    async def _set_aside(self, refused: Sequence[tuple[Delivery, JobwireError]]) -> None:
+        """
+        Put messages that are no events aside until all are there.
+
+        Raises:
+            Unavailable: the inlet is to stop, and some are not.
+
+        """
+        for _, error in refused:
+            _log.warning("message_refused", code=error.code, detail=error.detail)
+        while refused:
+            failures = await asyncio.gather(*(self._bury(*each) for each in refused))
+            refused = [each for each, failed in zip(refused, failures, strict=True) if failed]
+            failure = next(filter(None, failures), None)
+            if failure is not None:
+                _log.warning("letters_wait", letters=len(refused), error=failure.detail)
+                await self._pause(failure)
+
+    async def _bury(self, delivery: Delivery, error: JobwireError) -> Unavailable | None:
+        """Put one message aside; give what stands against it."""
+        reason = f"{error.code}: {error.detail}"
+        try:
+            await self._transport.set_aside(INLET_QUEUE, delivery, reason)
+        except Unavailable as failure:
+            return failure
+        return None
 
     async def _pause(self, failure: JobwireError) -> None:
         try:

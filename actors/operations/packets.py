@@ -4,6 +4,9 @@ Sends packets of events to the shards, and never far ahead of those who store th
 A bus confirms what it has on disk, which may be long before it is stored. So each packet has a
 number, the state managers say which ones they have stored, and while the oldest one that is not
 waits for too long, further ones wait too, and their senders are told to come back.
+
+Nothing is sent before it is certain that the number of shards is the one that the data was made
+with: events in the queue of another shard would be consumed by nobody, or out of order.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ class Packets:
     """Sends the packets of one process."""
 
     def __init__(self, transport: Transport, telemetry: Telemetry, shards: int) -> None:
-        """Send to the queues of so many shards."""
+        """Send to the queues of so many shards, as soon as `admit` has said that they are right."""
         self._transport = transport
         self._telemetry = telemetry
         self._lanes = [_Lane() for _ in range(shards)]
@@ -46,6 +49,7 @@ class Packets:
         # What a bus confirms only when it is stored needs no receipts.
         self._sender = "" if transport.confirms_when_handled else secrets.token_hex(6)
         self._ear: Handle | None = None
+        self._is_admitted = False
         telemetry.backlog_seconds.set_function(self.backlog_s)
 
     async def start(self) -> None:
@@ -54,14 +58,21 @@ class Packets:
             topic = receipts_topic(self._sender)
             self._ear = await self._transport.listen(topic, self._hear, self._forget)
 
+    async def admit(self) -> None:
+        """Let packets through from now on: the number of shards is right."""
+        self._is_admitted = True
+
     async def send(self, shard: int, events: tuple[Event, ...]) -> None:
         """
         Send one packet; return when it is safe.
 
         Raises:
-            Unavailable: it may be stored or not; or what was sent before is not stored yet.
+            Unavailable: it may be stored or not; or what was sent before is not stored yet; or this
+                process is still starting.
 
         """
+        if not self._is_admitted:
+            raise Unavailable("the service is starting", retry_after_s=2)
         if not self._sender:
             await self._send(shard, Packet(PACKET_VERSION, events))
             return

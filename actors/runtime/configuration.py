@@ -3,7 +3,8 @@ Reads the settings: a TOML file, then the environment; an unknown key is an erro
 
 `JOBWIRE_PORT=8080` sets `port`; `JOBWIRE_LIMITS__BODY_BYTES=2000000` sets `body_bytes` in
 `[limits]`. A text can stand in a file of its own, as secrets do: `JOBWIRE_BROKER__URL_FILE=/path`,
-or `url_file = "/path"` in `[broker]`, sets `url` in `[broker]` to what the file holds.
+or `url_file = "/path"` in `[broker]`, sets `url` in `[broker]` to what the file holds. A text that
+has no default, as `url` there, stays unset where it is given empty.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ def load_settings(file: Path | None, environment: Mapping[str, str]) -> Settings
     for variable, text in environment.items():
         if variable.startswith(_PREFIX) and variable not in _NOT_SETTINGS:
             _place(values, variable.removeprefix(_PREFIX).lower().split("__"), text)
+    _drop_empty(values, Settings)
     _read_files(values, Settings, "")
     _check_keys(values, Settings, "")
     _split_lists(values, Settings)
@@ -53,6 +55,16 @@ def load_settings(file: Path | None, environment: Mapping[str, str]) -> Settings
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise Misconfigured(f"setting: {error}") from error
+
+
+def _drop_empty(values: dict[str, Any], record: type[Struct]) -> None:
+    """Leave unset what is given as empty text: so templates write what nobody filled in."""
+    for each in msgspec.structs.fields(record):
+        value = values.get(each.name)
+        if isinstance(value, dict) and isinstance(each.type, type):
+            _drop_empty(value, each.type)
+        elif value == "" and get_args(each.type) == (str, type(None)):
+            del values[each.name]
 
 
 def _read_files(values: dict[str, Any], record: type[Struct], prefix: str) -> None:
@@ -67,11 +79,22 @@ def _read_files(values: dict[str, Any], record: type[Struct], prefix: str) -> No
             if stem in values:
                 detail = f"setting: both {prefix}{stem} and {prefix}{key} are given; keep one"
                 raise Misconfigured(detail)
-            try:
-                values[stem] = Path(values.pop(key)).read_text().strip()
-            except (OSError, TypeError, UnicodeDecodeError) as error:
-                detail = f"setting {prefix}{key}: cannot read {value}: {error}"
-                raise Misconfigured(detail) from error
+            values[stem] = _read_text(values.pop(key), f"{prefix}{key}")
+
+
+def _read_text(file: object, setting: str) -> str:
+    """Read what a file holds; its name is not repeated, for it may be the secret itself."""
+    try:
+        text = Path(str(file)).read_text().strip()
+    except OSError as error:
+        why = f"cannot read its file: {error.strerror}"
+    except ValueError:
+        why = "what it names is no file of UTF-8 text"
+    else:
+        if text:
+            return text
+        why = "its file is empty"
+    raise Misconfigured(f"setting {setting}: {why}")
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

@@ -170,11 +170,20 @@ class DataFolder:
         return read_secrets(file)
 
     def api_key(self, elsewhere: str | None = None) -> str | None:
-        """Give the first API key, if this folder, or the file that is named, has one to read."""
+        """
+        Give the first API key, if this folder has one to read; or that of the file that is named.
+
+        Raises:
+            Misconfigured: a file is named, but cannot be read.
+
+        """
         try:
             return Path(elsewhere or self.api_key_file).read_text().strip() or None
-        except OSError:
-            return None
+        except (OSError, UnicodeDecodeError) as error:
+            if elsewhere is None:
+                return None
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise Misconfigured(f"setting api_key_file: cannot read its file: {why}") from error
 
     def announce(self, service: Service) -> None:
         """Write down where the service answers."""

@@ -9,18 +9,21 @@ load is one confirm.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
+import msgspec
 import structlog
 
+from actors.runtime.tasks import is_stray
 from schemas.errors import JobwireError, Unavailable
 from schemas.events import Event
 
 _log = structlog.get_logger()
+_encoder = msgspec.msgpack.Encoder()
 
 #: Events that fill a packet.
 PACKET_EVENTS = 500
-#: Bytes of data that fill a packet.
+#: Bytes of data and births that fill a packet; one that is filled may have up to twice as many.
 PACKET_BYTES = 512 * 1024
 
 #: Longest time that a packet is held open while events keep coming in.
@@ -69,25 +72,41 @@ class Packer:
         lost. So events of one call never stand in two unconfirmed packets.
         """
         lane = self._lanes[shard]
-        confirms: list[asyncio.Future[None]] = []
         failure: JobwireError | None = None
+        safe = 0
         try:
-            for start in range(0, len(events), PACKET_EVENTS):
+            for part in _parts(events):
                 while lane.is_full:
                     await lane.room()
-                part = events[start : start + PACKET_EVENTS]
-                confirms.append(lane.add(*part))
-                await confirms[-1]
+                await lane.add(*part)
+                safe += len(part)
         except JobwireError as error:
             failure = error
-        confirmed = sum(1 for confirm in confirms if confirm.done() and not confirm.exception())
-        safe = min(confirmed * PACKET_EVENTS, len(events))
         return [None] * safe + [failure] * (len(events) - safe)
 
     async def close(self) -> None:
         """Return when nothing is open or unconfirmed any more."""
         for lane in self._lanes:
             await lane.drained()
+
+
+def _parts(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
+    """Cut events into what fills a packet each; an event that is too large for one is alone."""
+    start = total = 0
+    for index, event in enumerate(events):
+        size = _size(event)
+        if index > start and (index - start >= PACKET_EVENTS or total + size > PACKET_BYTES):
+            yield events[start:index]
+            start, total = index, 0
+        total += size
+    if events:
+        yield events[start:]
+
+
+def _size(event: Event) -> int:
+    """Give the bytes of those parts of an event that may be large."""
+    size = len(event.data or b"")
+    return size if event.birth is None else size + len(_encoder.encode(event.birth))
 
 
 class _Packet:
@@ -137,7 +156,7 @@ class _Lane:
         packet = self._open
         packet.events += events
         for event in events:
-            packet.bytes += len(event.data or b"")
+            packet.bytes += _size(event)
         if self._sending is None:
             self._sending = asyncio.create_task(self._send_all(), name=f"packer.{self._shard}")
         return self.room()
@@ -157,20 +176,28 @@ class _Lane:
             await asyncio.wait([self._sending])
 
     async def _send_all(self) -> None:
-        while self._open.events:
-            await self._gather()
-            packet, self._open = self._open, _Packet()
-            self._last = len(packet.events)
-            try:
-                await self._send(self._shard, tuple(packet.events))
-            except JobwireError as error:
-                packet.fail(error)
-            except Exception:  # noqa: BLE001 - logged; the lane must live on
-                _log.exception("packet_failed", shard=self._shard, events=len(packet.events))
-                packet.fail(Unavailable("a fault of the service; it is in the log"))
-            else:
-                packet.confirm()
-        self._sending = None
+        try:
+            while self._open.events:
+                await self._gather()
+                packet, self._open = self._open, _Packet()
+                if packet.events:  # else its senders were told meanwhile to come back
+                    await self._send_one(packet)
+        finally:
+            self._sending = None
+
+    async def _send_one(self, packet: _Packet) -> None:
+        self._last = len(packet.events)
+        try:
+            await self._send(self._shard, tuple(packet.events))
+        except JobwireError as error:
+            packet.fail(error)
+        except BaseException as error:  # whatever it is, nobody may wait for this packet any more
+            _log.exception("packet_failed", shard=self._shard, events=len(packet.events))
+            packet.fail(Unavailable("a fault of the service; it is in the log", retry_after_s=1))
+            if not (isinstance(error, Exception) or is_stray(error)):
+                raise
+        else:
+            packet.confirm()
 
     async def _gather(self) -> None:
         """Let in what is at the door: wait turn by turn of the loop while the packet grows."""

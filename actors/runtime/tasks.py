@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from time import monotonic
 
 import structlog
 
@@ -12,6 +13,20 @@ _log = structlog.get_logger()
 #: First and longest pause before a failed loop is started again.
 _PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
+#: A loop that ran so long begins with the first pause again when it fails.
+_STEADY_S = 60.0
+
+
+def is_stray(error: BaseException) -> bool:
+    """
+    Say whether an error is a cancellation that nobody asked this task for.
+
+    A library may let one out whose own task or future was cancelled: that is a failure like any
+    other, and no reason to end.
+    """
+    task = asyncio.current_task()
+    is_asked_for = task is not None and task.cancelling() > 0
+    return isinstance(error, asyncio.CancelledError) and not is_asked_for
 
 
 class Loop:
@@ -38,9 +53,14 @@ class Loop:
     async def _supervise(self) -> None:
         pause = _PAUSE_S
         while True:
+            started = monotonic()
             try:
                 await self._run()
-            except Exception:  # noqa: BLE001 - logged, and the loop starts again
+            except BaseException as error:  # logged, and the loop starts again
+                if not (isinstance(error, Exception) or is_stray(error)):
+                    raise
+                if monotonic() - started >= _STEADY_S:
+                    pause = _PAUSE_S
                 _log.exception("loop_failed", loop=self.name, pause_s=pause)
                 self.failing = True
                 await asyncio.sleep(pause)

@@ -143,7 +143,7 @@ class StateManager:
                 packets = await self._read(each)
             except Unavailable as error:
                 # Not acknowledged: it stays with the transport, and its neighbours go on.
-                each.committed.set_exception(error)
+                _finish(each.committed, error)
                 continue
             redelivered = any(delivery.redelivered for delivery in each.deliveries)
             count += sum(len(packet.events) for packet in packets)
@@ -174,13 +174,13 @@ class StateManager:
             # Not acknowledged: the transport tells the senders, or delivers again.
             _log.warning("batch_not_committed", events=len(events), error=error.detail)
             for each in batch:
-                each.committed.set_exception(error)
+                _finish(each.committed, error)
             return
         failpoint("state.after_commit")
         await self._teller.tell(settled, packets)
         failpoint("state.before_ack")
         for each in batch:
-            each.committed.set_result(None)
+            _finish(each.committed)
         self._last = len(events)
         self._count(events, settled, perf_counter() - started)
 
@@ -233,8 +233,17 @@ class StateManager:
 def _give_back(taken: Sequence[_Taken]) -> None:
     """Tell the senders of what is still in hand, when the loop fails, to send it again."""
     for each in taken:
-        if not each.committed.done():
-            each.committed.set_exception(Unavailable("the batch was not handled", retry_after_s=1))
+        _finish(each.committed, Unavailable("the batch was not handled", retry_after_s=1))
+
+
+def _finish(committed: asyncio.Future[None], error: JobwireError | None = None) -> None:
+    """Tell who waits for a delivery what became of it, unless nobody waits any more."""
+    if committed.done():
+        return
+    if error is None:
+        committed.set_result(None)
+    else:
+        committed.set_exception(error)
 
 
 def _log_transitions(entries: Sequence[Positioned]) -> None:

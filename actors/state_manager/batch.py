@@ -19,6 +19,7 @@ from actors.state_manager.decide import Keep, Refuse, decide, entry_of
 from actors.state_manager.outcome import Fate, outcome_of, refusal_of
 from actors.state_manager.outsiders import find_outsiders
 from actors.stores.base import Commit, EventKey, Known, Positioned, Store, View
+from schemas.errors import Unavailable
 from schemas.events import Event
 from schemas.identifiers import JobId
 from schemas.jobs import Entry, Job, Refusal, advance
@@ -28,7 +29,7 @@ from schemas.tokens import Keyring, Sender, identify
 
 _log = structlog.get_logger()
 
-#: A batch that is planned so often meets a writer that should not be there.
+#: A batch that is planned so often in vain meets a writer that should not be there.
 _MOST_PLANS = 60
 
 
@@ -98,7 +99,8 @@ class Settler:
             redelivered: some of them may have been committed by an earlier run.
 
         Raises:
-            Unavailable: the store cannot; the batch is to be delivered again.
+            Unavailable: the store cannot, or another writer always comes first; the batch is to be
+                delivered again.
 
         """
         identified = [identify(self._keyring, event) for event in events]
@@ -110,12 +112,15 @@ class Settler:
             if sender is not None and index not in outside and key not in firsts:
                 firsts[key], senders[key] = event, sender
         work = _Work(senders, list(outside.values()), ask=redelivered)
-        for _ in range(_MOST_PLANS):
+        in_vain = 0
+        while in_vain < _MOST_PLANS:
             plan = await self._plan(firsts, work)
-            if plan is not None and await self._commit(plan, work) and not plan.is_cut:
+            if plan is None or not await self._commit(plan, work):
+                in_vain += 1
+            elif not plan.is_cut:
                 return self._settled(events, firsts, outside, work)
-        message = "a batch could not be committed: another writer keeps changing its jobs"
-        raise RuntimeError(message)
+        detail = "a batch could not be committed: another writer keeps changing its jobs"
+        raise Unavailable(detail, retry_after_s=1)
 
     async def set_aside(self, event: Event) -> None:
         """Put an event whose handling fails into `refused`, so that it delays nobody."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 import msgspec
 import structlog
@@ -62,19 +63,25 @@ class Reaper:
         self._clock = clock
         self._telemetry = telemetry
         self._interval_s = interval_s
-        self._loop = Loop(self.name, self._run)
+        # Each goes on by itself: what one is kept from does not keep the other.
+        self._loops = [
+            Loop("reaper.stale", partial(self._keep, self.reap)),
+            Loop("reaper.commands", partial(self._keep, self.republish)),
+        ]
 
     async def start(self) -> None:
         """Keep looking."""
-        self._loop.start()
+        for loop in self._loops:
+            loop.start()
 
     async def stop(self) -> None:
         """Stop looking."""
-        await self._loop.stop()
+        for loop in self._loops:
+            await loop.stop()
 
     def missing(self) -> str | None:
         """Name what is missing."""
-        return "reaper" if self._loop.failing else None
+        return self.name if any(loop.failing for loop in self._loops) else None
 
     async def reap(self) -> int:
         """End the jobs that are stale now; give their number."""
@@ -85,7 +92,7 @@ class Reaper:
 
     async def republish(self) -> int:
         """
-        Publish the commands whose moment has come; give their number.
+        Publish the commands whose moment has come; give their number, with those that were refused.
 
         A command that stays unanswered is published again after pauses that grow with its age, so
         ten thousand jobs that wait for a slot cost next to nothing.
@@ -99,19 +106,22 @@ class Reaper:
                 for each in page
                 if (awaited := each.job.outstanding) and awaited.since <= now
             ]
-            await publish_awaited(self._transport, self._telemetry, ready)
+            try:
+                await publish_awaited(self._transport, self._telemetry, ready)
+            except Unavailable as error:
+                # Refused is tried, too: else a queue that is full would hide what is behind it.
+                _log.warning("commands_refused", error=error.detail)
             await self._store.postpone([(job, _again_at(job, now)) for job in ready])
             published += len(ready)
             if len(page) < _PAGE:
                 return published
             after = page[-1]
 
-    async def _run(self) -> None:
+    async def _keep(self, look: Callable[[], Awaitable[int]]) -> None:
         while True:
             await asyncio.sleep(self._interval_s)
             try:
-                await self.reap()
-                await self.republish()
+                await look()
             except Unavailable as error:
                 _log.warning("reaper_waits", error=error.detail)
 

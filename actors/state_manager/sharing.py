@@ -16,13 +16,12 @@ import structlog
 
 from actors.runtime.tasks import Loop
 from actors.stores.base import Store
+from actors.stores.leases import LEASE_S, RENEW_S
 from actors.transports.base import Delivery, Handle, Transport
 from schemas.errors import Unavailable
 
 _log = structlog.get_logger()
 
-#: How often a lease is renewed, and how long it is good.
-RENEW_S, LEASE_S = 2.0, 7.0
 _ROLE = "state_manager."
 
 Take = Callable[[str, Sequence[Delivery]], Awaitable[None]]

@@ -62,12 +62,24 @@ class Teller:
 
 
 async def publish_awaited(transport: Transport, telemetry: Telemetry, jobs: Sequence[Job]) -> None:
-    """Publish the commands that jobs await; a worker drops what is not awaited any more."""
+    """
+    Publish the commands that jobs await; a worker drops what is not awaited any more.
+
+    Raises:
+        Unavailable: some queues took none; all others have theirs.
+
+    """
     queues: dict[str, list[bytes]] = {}
     for job in jobs:
         command = job.command()
         if command is not None:
             queues.setdefault(command.queue, []).append(_encode(command))
             telemetry.commands_sent.labels(command.kind).inc()
+    refusals: list[Unavailable] = []
     for queue, messages in queues.items():
-        await transport.send(queue, messages)
+        try:
+            await transport.send(queue, messages)
+        except Unavailable as error:
+            refusals.append(error)
+    if refusals:
+        raise Unavailable("; ".join(error.detail for error in refusals)) from refusals[0]

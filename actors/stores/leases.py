@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
+
+#: How often a lease is renewed, and how long it is good; seconds. In less than 10 s somebody else
+#: has the work of a process that was killed.
+RENEW_S: Final = 2.0
+LEASE_S: Final = 6.0
 
 
 class Leases(Protocol):

@@ -23,6 +23,7 @@ from actors.runtime.secrets import JobSecrets
 from actors.runtime.settings import LocalSite
 from actors.runtime.tasks import Loop
 from actors.sites import Site
+from actors.submitter.home import Home
 from actors.submitter.reporter import Reporter
 from actors.submitter.runs import Runs
 from actors.submitter.slots import Slots
@@ -57,8 +58,10 @@ class Submitter:
         settings: LocalSite,
         url: Callable[[], str],
         clock: Callable[[], datetime],
+        home: Home | None = None,
     ) -> None:
-        """Serve a site; jobs report to the service at `url`."""
+        """Serve a site; jobs report to the service at `url`. Others may serve it with a `home`."""
+        self._home = home
         self.name = f"submitter.{site.name}"
         self._orders = Orders(transport, work, f"commands.site.{site.name}")
         self._work = work
@@ -87,6 +90,8 @@ class Submitter:
 
     async def start(self) -> None:
         """Take what an earlier process has left, then what comes."""
+        if self._home is not None:
+            await self._home.check()
         self._started = True
         self._turns.start()
         await self._orders.open(self._accept)

@@ -100,11 +100,23 @@ class System:
             await self._front.stop()
             raise
 
+    async def fails(self) -> None:
+        """
+        Wait for ever, unless it shows that this process can never work.
+
+        Raises:
+            Misconfigured: what is wrong.
+
+        """
+        if self._beginning is not None:
+            await asyncio.shield(self._beginning)
+        await asyncio.Event().wait()
+
     async def stop(self) -> None:
         """Stop what loses nothing by it: requests first, then what is in hand, then the store."""
         if self._beginning is not None:
             self._beginning.cancel()
-            await asyncio.wait([self._beginning])
+            await asyncio.gather(self._beginning, return_exceptions=True)
         await self._front.stop()
         managers = [each for each in self._actors if each.name == "state_manager"]
         for actor in reversed([each for each in self._actors if each not in managers]):
@@ -131,15 +143,14 @@ class System:
         return found
 
     async def _begin_in_time(self) -> None:
-        """Begin as soon as what is needed is there."""
+        """Begin as soon as what is needed is there; a wrong setting is not waited for."""
         pause = _PAUSE_S
         while True:
             try:
                 await self._begin()
             except Misconfigured as error:
-                _log.critical("cannot_start", error=error.detail)
                 self._trouble = error.detail
-                return
+                raise
             except JobwireError as error:
                 self._trouble = f"store: {error.detail}"
                 _log.warning("start_waits", error=error.detail)
@@ -168,6 +179,7 @@ class System:
             steps.append(lambda: parts.operations.streams.start(transport))
         steps += [site.host.open for site in parts.sites.values()]
         steps += [parts.store.open, lambda: fix_shards(parts.store, settings.shards)]
+        steps.append(parts.packets.admit)
         if self._is_alone:
             steps.append(lambda: make_first_key(parts.keys, folder))
         elif isinstance(self._front, Gateway):

@@ -23,6 +23,7 @@ from actors.state_manager.batch import Settler
 from actors.state_manager.forgetter import Forgetter
 from actors.state_manager.reaper import Reaper
 from actors.submitter.actor import Submitter
+from actors.submitter.home import Home
 from actors.system.parts import Parts, now
 from schemas.events import Event
 from schemas.identifiers import shard_of
@@ -119,6 +120,7 @@ class Cast:
                 settings=parts.settings.local,
                 url=url,
                 clock=now,
+                home=Home(site, parts.store) if self._is_shared else None,
             )
 
         return [

@@ -120,6 +120,18 @@ def test_secrets_changed_by_hand_stop_the_service(folder: DataFolder, content: b
     folder.release()
 
 
+@pytest.mark.parametrize("content", [None, b"\xff"], ids=["absent", "no text"])
+def test_an_api_key_whose_file_is_named_must_be_there(
+    folder: DataFolder, tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_bytes(content)
+
+    with pytest.raises(Misconfigured, match="api_key_file"):
+        folder.api_key(str(file))
+
+
 def test_an_api_key_is_read_without_its_line_end(folder: DataFolder) -> None:
     folder.claim()
     absent = folder.api_key()

@@ -43,6 +43,7 @@ class _Bus(EmbeddedTransport):
         self.handler: Handler | None = None
         self.aside: list[tuple[Delivery, str]] = []
         self.is_full = False
+        self.refused = 0
 
     async def consume(self, queue: str, handler: Handler) -> Handle:
         assert queue == INLET_QUEUE
@@ -52,6 +53,7 @@ class _Bus(EmbeddedTransport):
     async def set_aside(self, queue: str, delivery: Delivery, reason: str) -> None:
         assert queue == INLET_QUEUE
         if self.is_full:
+            self.refused += 1
             raise Unavailable("the dead-letter queue is full")
         self.aside.append((delivery, reason))
 
@@ -355,12 +357,37 @@ async def test_a_batch_that_waits_stays_on_the_bus_when_the_inlet_stops(bench: _
     assert bench.counted("accepted") == 0
 
 
-async def test_a_batch_is_handed_back_when_a_letter_cannot_be_put_aside(bench: _Bench) -> None:
+async def test_a_batch_waits_until_its_letters_can_be_put_aside(
+    bench: _Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.gateway.inlet._PAUSE_S", 0.01)
     bench.bus.is_full = True
 
-    with pytest.raises(Unavailable):
-        await bench.take(_message(_PLAIN), _message(b"{"))
+    taking = asyncio.ensure_future(
+        bench.take(_message(b"{"), _message(_PLAIN), _message(b"["), _message(b"{"))
+    )
+    await until(lambda: bench.bus.refused >= 6)
+    was_done = taking.done()
+    bench.bus.is_full = False
+    await taking
 
+    assert not was_done
+    assert [event.id for event in bench.posted] == ["e"]
+    assert [delivery.body for delivery, _ in bench.bus.aside] == [b"{", b"[", b"{"]
+    assert bench.counted("accepted") == 1
+
+
+async def test_a_batch_whose_letters_wait_stays_on_the_bus_when_the_inlet_stops(
+    bench: _Bench,
+) -> None:
+    bench.bus.is_full = True
+    taking = asyncio.ensure_future(bench.take(_message(_PLAIN), _message(b"{")))
+    await until(lambda: bench.bus.refused > 0)
+
+    await bench.inlet.stop()
+
+    with pytest.raises(Unavailable):
+        await taking
     assert bench.counted("accepted") == 0
 
 

@@ -10,9 +10,13 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, cast
 
 import pytest
+import structlog
+from bson.errors import InvalidBSON, InvalidDocument
 from msgspec.structs import replace
 from pymongo import MongoClient
 from pymongo.database import Database
+from pymongo.errors import BulkWriteError, OperationFailure
+from structlog.testing import capture_logs
 
 from actors.operations.tables import LifecycleTables
 from actors.runtime import failpoints
@@ -30,7 +34,7 @@ from actors.stores.base import (
     Store,
 )
 from actors.stores.mongodb import MongoStore
-from actors.stores.mongodb.client import Client
+from actors.stores.mongodb.client import Client, translated
 from actors.stores.mongodb.schema import VERSION, prepare
 from actors.stores.rows import job_key
 from actors.stores.sqlite import SqliteStore
@@ -665,7 +669,58 @@ async def test_a_server_that_is_not_there_is_said_in_time() -> None:
     assert time.monotonic() - started < 8
     assert caught.value.retry_after_s
     assert caught.value.code == "store_unavailable"
+    assert "does not answer" in caught.value.detail
     assert "hush" not in caught.value.detail
+    assert "127.0.0.1" not in caught.value.detail
+
+
+def test_the_words_of_the_driver_go_into_the_log_only() -> None:
+    structlog.reset_defaults()
+    with capture_logs() as lines, pytest.raises(Unavailable) as caught, translated():
+        raise OperationFailure("node7.example is stepping down", 11602)
+
+    assert "cannot do this now" in caught.value.detail
+    assert "node7" not in caught.value.detail
+    assert ["node7.example is stepping down" in line["error"] for line in lines] == [True]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OperationFailure("object to insert too large", 10334),
+        OperationFailure("bad value", 2),
+        BulkWriteError({"writeErrors": [{"code": 17419, "errmsg": "too large"}]}),
+        InvalidDocument("cannot encode"),
+        InvalidBSON("cannot decode"),
+    ],
+    ids=["too large", "bad value", "in bulk", "document", "bson"],
+)
+def test_what_no_other_try_mends_stays_what_it_is(error: Exception) -> None:
+    with pytest.raises(type(error)), translated():
+        raise error
+
+
+@pytest.mark.parametrize("code", [91, 11602, None], ids=["shutting down", "interrupted", "no code"])
+def test_what_another_try_may_mend_is_unavailable(code: int | None) -> None:
+    with pytest.raises(Unavailable), translated():
+        raise OperationFailure("not now", code)
+
+
+async def test_an_entry_as_large_as_a_command_is_stored(mongodb: MongoStore) -> None:
+    large = make_entry(data=b"x" * 16_500_000)
+
+    await mongodb.commit(make_commit([large], jobs=[]))
+
+    assert await mongodb.history(OWNER, _JOB, 0, 9) == [large]
+
+
+async def test_an_entry_that_is_too_large_for_the_database_is_no_reason_to_try_again(
+    mongodb: MongoStore,
+) -> None:
+    huge = make_entry(data=b"x" * 17_000_000)
+
+    with pytest.raises((OperationFailure, InvalidDocument)):
+        await mongodb.commit(make_commit([huge], jobs=[]))
 
 
 @pytest.mark.parametrize("driver", ["motor", "pymongo"])

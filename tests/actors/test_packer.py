@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from actors.runtime.packer import PACKET_BYTES, PACKET_EVENTS, Packer
+from schemas.codec import encode_packet
 from schemas.errors import JobwireError, Unavailable
-from schemas.events import Event
+from schemas.events import PACKET_VERSION, Event, Packet
+from schemas.specs import Spec
 from tests.support.deadlines import turns
-from tests.support.factories import make_event
+from tests.support.factories import make_birth, make_create, make_event
 
 
 class Wire:
@@ -21,12 +23,14 @@ class Wire:
         """Hold nothing."""
         self.packets: list[tuple[int, list[str]]] = []
         self.is_held = False
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
+        self.bytes: list[int] = []
         self._permits = asyncio.Semaphore(0)
 
     async def send(self, shard: int, events: tuple[Event, ...]) -> None:
         """Take one packet."""
         self.packets.append((shard, [event.id for event in events]))
+        self.bytes.append(len(encode_packet(Packet(PACKET_VERSION, events))))
         if self.is_held:
             await self._permits.acquire()
         if self.error is not None:
@@ -178,6 +182,46 @@ async def test_a_fault_in_sending_does_not_end_the_lane(wire: Wire) -> None:
     assert wire.ids == ["a", "b"]
 
 
+async def test_a_cancellation_that_nobody_asked_for_does_not_end_the_lane(wire: Wire) -> None:
+    packer = _packer(wire)
+    wire.error = asyncio.CancelledError()
+
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(packer.put(0, make_event(event_id="a")), 5)
+    wire.error = None
+    await asyncio.wait_for(packer.put(0, make_event(event_id="b")), 5)
+
+    assert wire.ids == ["a", "b"]
+
+
+async def test_a_lane_whose_task_was_ended_begins_anew_with_the_next_event(wire: Wire) -> None:
+    packer = _packer(wire)
+    wire.is_held = True
+    (cut,) = _put(packer, make_event(event_id="a"))
+    await turns()
+    sending = packer._lanes[0]._sending
+    assert sending is not None
+    sending.cancel()
+
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(cut, 5)
+    wire.is_held = False
+    await asyncio.wait_for(packer.put(0, make_event(event_id="b")), 5)
+
+    assert wire.ids == ["a", "b"]
+
+
+async def test_a_packet_that_was_given_up_while_it_lingered_is_not_sent(wire: Wire) -> None:
+    packer = Packer(1, wire.send, 0.02, linger_s=0.05)
+    await packer.put_many(0, _events(2))
+
+    with pytest.raises(Unavailable):
+        await packer.put(0, make_event(event_id="late"))
+    await packer.close()
+
+    assert wire.sizes == [2]
+
+
 async def test_who_waits_too_long_is_told_to_come_back(wire: Wire) -> None:
     packer = _packer(wire, answer_s=0.02)
     wire.is_held = True
@@ -227,6 +271,39 @@ async def test_many_events_keep_their_order_over_several_packets(wire: Wire) -> 
 
     assert results == [None] * (PACKET_EVENTS * 2 + 7)
     assert wire.ids == [f"e-{n}" for n in range(PACKET_EVENTS * 2 + 7)]
+
+
+#: Bytes of a packet beside data and births: ids, times and the like, with all its events.
+_REST = 200 * PACKET_EVENTS
+
+
+@pytest.mark.parametrize(
+    "size", [65_536, PACKET_BYTES // 3, PACKET_BYTES * 2], ids=["largest", "third", "too large"]
+)
+async def test_many_events_are_cut_by_their_bytes_too(wire: Wire, size: int) -> None:
+    events = _events(20, data=b"x" * size)
+
+    results = await _put_many(_packer(wire), events)
+
+    assert results == [None] * 20
+    assert wire.ids == [event.id for event in events]
+    assert max(wire.bytes) <= max(PACKET_BYTES, size) + _REST
+    assert len(wire.sizes) < 20 or size > PACKET_BYTES
+
+
+async def test_jobs_are_cut_by_the_bytes_of_what_is_to_run(wire: Wire) -> None:
+    birth = make_birth(spec=Spec(argv=("x" * (PACKET_BYTES // 2),)))
+    events = [make_create(birth=birth, event_id=f"e-{n}") for n in range(5)]
+
+    assert await _put_many(_packer(wire), events) == [None] * 5
+    assert max(wire.bytes) <= PACKET_BYTES + _REST
+
+
+async def test_single_events_fill_no_packet_far_over_its_bytes(wire: Wire) -> None:
+    packer = _packer(wire)
+    await asyncio.gather(*_put(packer, *_events(40, data=b"x" * 65_536)))
+
+    assert max(wire.bytes) <= PACKET_BYTES + 65_536 + _REST
 
 
 async def test_no_events_are_no_packet(wire: Wire) -> None:

@@ -74,6 +74,7 @@ async def bus() -> EarlyBus:
 async def _started(bus: EarlyBus, shards: int = 2) -> Packets:
     made = Packets(bus, Telemetry(), shards)
     await made.start()
+    await made.admit()
     return made
 
 
@@ -88,9 +89,26 @@ async def test_a_bus_that_confirms_what_is_stored_needs_no_numbers() -> None:
     await bus.consume("events.0", handle)
     made = Packets(bus, Telemetry(), 1)
     await made.start()
+    await made.admit()
     await made.send(0, (make_event("run"),))
 
     assert (seen[0].sender, seen[0].number, made.backlog_s()) == ("", 0, 0.0)
+
+
+@pytest.mark.parametrize("kind", [EarlyBus, EmbeddedTransport])
+async def test_nothing_is_sent_before_the_number_of_shards_is_known_to_be_right(
+    kind: type[EmbeddedTransport],
+) -> None:
+    early = kind()
+    await early.open()
+    made = Packets(early, Telemetry(), 1)
+    await made.start()
+
+    with pytest.raises(Unavailable) as caught:
+        await made.send(0, (make_event("run"),))
+
+    assert caught.value.retry_after_s == 2
+    assert not getattr(early, "sent", [])
 
 
 async def test_numbers_grow_and_tell_their_sender(bus: EarlyBus) -> None:

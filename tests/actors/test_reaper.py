@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from actors.operations.tables import LIFECYCLES, LifecycleTables, table_key
 from actors.runtime.telemetry import Telemetry
+from actors.state_manager import reaper as reaper_module
 from actors.state_manager.batch import Settler
 from actors.state_manager.reaper import Reaper, stale_event_of
 from actors.stores.base import Record
@@ -342,6 +343,28 @@ async def test_more_commands_than_one_page_are_all_published(bench: Bench) -> No
     assert count == 1_203
 
 
+async def test_a_queue_that_refuses_holds_up_no_other_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reaper_module, "_PAGE", 1)
+    commands = await _collect(bench)
+    await bench.transport.send("commands.stager", [b"x"] * 10_000)
+    await bench.settle(
+        _planned(1, stage_in=True),
+        _planned(2),
+    )
+    bench.now = after(100)
+    reaper = bench.reaper()
+
+    tried = await reaper.republish()
+    await until(lambda: len(commands) == 1)
+
+    assert tried == 2
+    assert commands[0].job == job_id(2)
+    assert await bench.store.outstanding(bench.now, None, 9) == []
+    assert await reaper.republish() == 0
+
+
 async def test_an_answered_command_is_not_published_again(bench: Bench) -> None:
     await bench.settle(
         _planned(), make_signed("submit", role="worker"), make_signed("finish", role="worker")
@@ -370,6 +393,25 @@ async def test_it_looks_again_and_again_and_outlives_a_service_that_is_away(benc
 
     assert missing is None
     assert (await bench.job()).state == "FAILED"
+
+
+@pytest.mark.parametrize("error", [Unavailable, RuntimeError])
+async def test_what_keeps_it_from_stale_jobs_does_not_keep_it_from_commands(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    commands = await _collect(bench)
+    await bench.settle(_planned())
+    bench.now = after(100)
+
+    async def broken(*_: object) -> list[Job]:
+        raise error
+
+    monkeypatch.setattr(bench.store, "stale", broken)
+    reaper = bench.reaper(interval_s=0.001)
+
+    await reaper.start()
+    await until(lambda: len(commands) == 1)
+    await reaper.stop()
 
 
 async def test_it_says_when_its_loop_fails(bench: Bench) -> None:

@@ -182,10 +182,47 @@ def test_a_setting_whose_own_name_ends_like_that_is_a_path(tmp_path: Path) -> No
     assert settings.service_keys_file == str(tmp_path / "keys")
 
 
+def test_a_url_that_is_given_where_a_file_is_meant_is_not_repeated() -> None:
+    with pytest.raises(Misconfigured) as caught:
+        load_settings(None, {"JOBWIRE_BROKER__URL_FILE": "amqp://me:hush@broker/"})
+
+    assert "broker.url_file" in caught.value.detail
+    assert "hush" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"\xff"], ids=["empty", "blank", "no text"])
+def test_a_file_that_holds_nothing_to_use_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "url"
+    file.write_bytes(content)
+
+    with pytest.raises(Misconfigured, match=r"broker\.url_file"):
+        load_settings(None, {"JOBWIRE_BROKER__URL_FILE": str(file)})
+
+
+def test_empty_text_leaves_unset_what_has_no_default(tmp_path: Path) -> None:
+    secret = tmp_path / "url"
+    secret.write_text("mongodb://x/jobs")
+    environment = {
+        "JOBWIRE_BROKER__URL": "",
+        "JOBWIRE_DATABASE__URL": "",
+        "JOBWIRE_DATABASE__URL_FILE": str(secret),
+        "JOBWIRE_API_KEY_FILE": "",
+    }
+
+    settings = load_settings(None, environment)
+
+    assert (settings.broker.url, settings.api_key_file) == (None, None)
+    assert settings.database.url == "mongodb://x/jobs"
+
+
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
-        ({"JOBWIRE_BROKER__URL_FILE": "/nonexistent/url"}, "broker.url_file: cannot read /nonexistent/url"),
+        (
+            {"JOBWIRE_BROKER__URL_FILE": "/nonexistent/url"},
+            "broker.url_file: cannot read its file: No such file",
+        ),
         (
             {"JOBWIRE_BROKER__URL_FILE": "/nonexistent/url", "JOBWIRE_BROKER__URL": "amqp://x/"},
             "both broker.url and broker.url_file are given",

@@ -10,10 +10,12 @@ import pytest
 from msgspec.structs import replace
 
 from actors.operations.tables import LifecycleTables
+from actors.state_manager import batch
 from actors.state_manager.batch import Settled, Settler
 from actors.state_manager.outcome import NOBODY
 from actors.stores.base import Commit, Committed, EventKey, Store, View
 from actors.stores.sqlite import SqliteStore
+from schemas.errors import Unavailable
 from schemas.events import Event, TokenAuthority
 from schemas.identifiers import EventId, JobId
 from schemas.outcomes import Outcome, Reason
@@ -531,9 +533,26 @@ class _Contended:
         return Committed([], conflict=EventKey(entry.job, entry.id))
 
 
-async def test_a_batch_that_never_gets_through_is_given_up_loudly(store: SqliteStore) -> None:
-    with pytest.raises(RuntimeError, match="another writer"):
+async def test_a_batch_that_never_gets_through_is_to_be_delivered_again(store: SqliteStore) -> None:
+    with pytest.raises(Unavailable, match="another writer"):
         await _settle(_Contended(store), make_create())
+
+
+async def test_a_job_may_be_made_and_deleted_in_a_batch_as_often_as_its_sender_likes(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "_MOST_PLANS", 2)
+    lives = [
+        (
+            make_create(event_id=f"create-{life}"),
+            make_signed("delete", data=_FORCE, event_id=f"delete-{life}"),
+        )
+        for life in range(4)
+    ]
+
+    settled = await _settle(store, *(event for life in lives for event in life))
+
+    assert len(settled.entries) == 8
 
 
 class _Looking:

@@ -25,16 +25,22 @@ class Worker:
         self.holder = holder
         self.trouble: str | None = None
         self.fails = False
+        self.end: asyncio.Event | None = None
+        self.begin: asyncio.Event | None = None
 
     async def start(self) -> None:
         """Start, or fail."""
         if self.fails:
             self.fails = False
-            raise Unavailable
+            raise Unavailable("its tools are away")
+        if self.begin is not None:
+            await self.begin.wait()
         self.log.append(f"{self.holder} starts")
 
     async def stop(self) -> None:
-        """Stop."""
+        """Stop; when it is let, if somebody waits for that."""
+        if self.end is not None:
+            await self.end.wait()
         self.log.append(f"{self.holder} stops")
 
     def missing(self) -> str | None:
@@ -128,6 +134,98 @@ async def test_a_start_that_fails_is_tried_again(bench: Bench) -> None:
 
     await bench.a.start()
     await until(lambda: bench.log == ["a stops", "a starts"])
+
+    assert bench.a.missing() is None
+
+
+async def test_who_cannot_start_says_so_and_leaves_the_role_to_who_can(bench: Bench) -> None:
+    bench.failing = "a"
+
+    await bench.a.start()
+    await until(lambda: bench.log == ["a stops"])
+    await until(lambda: bench.a.missing() == "worker: its tools are away")
+    await bench.b.start()
+    await until(lambda: bench.log == ["a stops", "b starts"], 0.3)
+    await asyncio.sleep(0.8)  # longer than it leaves the role alone
+
+    assert bench.log == ["a stops", "b starts"]
+    assert (bench.a.missing(), bench.b.missing()) == (None, None)
+
+
+async def test_a_fault_at_the_start_is_treated_alike(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> Worker:
+        raise RuntimeError
+
+    monkeypatch.setattr(bench.a, "_make", broken)
+
+    await bench.a.start()
+    await until(lambda: bench.a.missing() == "worker: it cannot start; the log says why")
+    await bench.b.start()
+
+    await until(lambda: bench.log == ["b starts"], 0.3)
+
+
+async def test_a_process_that_stops_while_it_loses_the_role_still_stops_the_work(
+    bench: Bench,
+) -> None:
+    await bench.a.start()
+    await until(lambda: bench.log == ["a starts"])
+    bench.workers["a"].end = end = asyncio.Event()
+    await bench.a._loop.stop()
+    await bench.b.start()
+    await until(lambda: "b starts" in bench.log)
+    bench.a._loop.start()  # it wakes, and sees that it has to give way
+    await until(lambda: not bench.a._works)
+
+    stopping = asyncio.ensure_future(bench.a.stop())
+    await asyncio.sleep(0.01)
+    was_done = stopping.done()
+    end.set()
+    await stopping
+
+    assert not was_done
+    assert bench.log == ["a starts", "b starts", "a stops"]
+
+
+async def test_a_process_that_stops_while_it_starts_the_work_gives_the_role_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Worker(bench.log, "a")
+    slow.begin = asyncio.Event()
+    monkeypatch.setattr(bench.a, "_make", lambda: slow)
+    await bench.a.start()
+    await until(lambda: bench.a._actor is slow)
+
+    await bench.a.stop()
+    await bench.b.start()
+
+    await until(lambda: bench.log == ["a stops", "b starts"], 0.3)
+
+
+async def test_an_end_that_fails_is_repeated_before_the_role_is_asked_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.a.start()
+    await until(lambda: bench.log == ["a starts"])
+    first = bench.workers["a"]
+    stop, tries = first.stop, list[int]()
+
+    async def fail_once() -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise RuntimeError
+        await stop()
+
+    monkeypatch.setattr(first, "stop", fail_once)
+    await bench.a._loop.stop()
+    await bench.store.release("worker", "a")
+    await bench.store.claim("worker", "c", 0.2)
+    bench.a._loop.start()
+
+    await until(lambda: bench.log == ["a starts", "a stops", "a starts"])
+    assert bench.workers["a"] is not first
 
 
 async def test_without_the_store_the_work_goes_on_until_another_may_have_it(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,12 +20,13 @@ from actors.state_manager.batch import Settler
 from actors.state_manager.teller import publish_awaited
 from actors.stores.base import Commit, Committed, Positioned
 from actors.stores.sqlite import SqliteStore
+from actors.transports.base import Delivery
 from actors.transports.embedded import EmbeddedTransport
 from schemas.codec import encode_packet
-from schemas.commands import Command
+from schemas.commands import Command, CommandKind, Outstanding
 from schemas.errors import Unavailable
 from schemas.events import PACKET_VERSION, Event, Packet
-from schemas.identifiers import JobId
+from schemas.identifiers import EventId, JobId
 from schemas.jobs import Job
 from schemas.lifecycle import Lifecycle
 from schemas.outcomes import Outcome, Reason
@@ -64,10 +65,13 @@ class GatedStore(SqliteStore):
         super().__init__(path)
         self.gate = asyncio.Event()
         self.gate.set()
+        self.error: Unavailable | None = None
 
     async def commit(self, commit: Commit) -> Committed:
-        """Wait for the gate, then write."""
+        """Wait for the gate, then write, or fail."""
         await self.gate.wait()
+        if self.error is not None:
+            raise self.error
         return await super().commit(commit)
 
 
@@ -120,6 +124,41 @@ async def test_a_packet_is_confirmed_when_its_events_are_in_the_store(ring: Ring
     await ring.send(make_create(), make_event("run"))
 
     assert await ring.history() == ["create", "run-1"]
+
+
+async def test_who_waits_no_more_for_a_delivery_takes_no_neighbour_with_it(ring: Ring) -> None:
+    ring.store.gate.clear()
+    first = asyncio.create_task(ring.send(make_create()))
+    await turns()
+    packet = encode_packet(Packet(PACKET_VERSION, (make_event("run"),)))
+    dropped = asyncio.create_task(ring.manager._take("events.0", [Delivery(packet)]))
+    await turns()
+    neighbour = asyncio.create_task(ring.send(make_create(job=job_id(2)), shard=1))
+    await turns()
+    dropped.cancel()
+    await asyncio.wait([dropped])
+
+    ring.store.gate.set()
+    await asyncio.wait_for(asyncio.gather(first, neighbour), 5)
+
+    assert await ring.history(1) == ["create", "run-1"]
+    assert await ring.history(2) == ["create"]
+    assert ring.manager.missing() is None
+
+
+async def test_a_delivery_that_nobody_waits_for_any_more_may_fail(ring: Ring) -> None:
+    ring.store.gate.clear()
+    packet = encode_packet(Packet(PACKET_VERSION, (make_create(),)))
+    dropped = asyncio.create_task(ring.manager._take("events.0", [Delivery(packet)]))
+    await turns()
+    dropped.cancel()
+    await asyncio.wait([dropped])
+    ring.store.error = Unavailable("the store is away")
+
+    ring.store.gate.set()
+    await turns(50)
+
+    assert ring.manager.missing() is None
 
 
 async def test_every_shard_is_served(ring: Ring) -> None:
@@ -337,6 +376,25 @@ async def test_for_a_job_that_awaits_nothing_no_command_is_published(ring: Ring)
     await publish_awaited(ring.transport, ring.telemetry, [make_job()])
 
     assert ring.metric("commands_sent_total", kind="Submit") == 0
+
+
+async def test_a_queue_that_refuses_commands_keeps_none_from_the_others(ring: Ring) -> None:
+    await ring.transport.send("commands.stager", [b"x"] * 10_000)
+    got: list[Delivery] = []
+
+    async def take(deliveries: Sequence[Delivery]) -> None:
+        got.extend(deliveries)
+
+    await ring.transport.consume("commands.site.local", take)
+    kinds: Sequence[CommandKind] = ("StageIn", "Submit")
+    jobs = [
+        make_job(id=job_id(n), outstanding=Outstanding(EventId("e"), kind, 1, after(0)))
+        for n, kind in enumerate(kinds, 1)
+    ]
+
+    with pytest.raises(Unavailable):
+        await publish_awaited(ring.transport, ring.telemetry, jobs)
+    await until(lambda: len(got) == 1)
 
 
 async def test_a_bus_that_takes_no_command_stops_no_commit(ring: Ring) -> None:

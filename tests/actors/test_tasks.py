@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from actors.runtime import tasks
 from actors.runtime.tasks import Loop
 from tests.support.deadlines import turns, until
 
@@ -26,6 +31,53 @@ async def test_a_loop_that_fails_says_so_and_runs_again() -> None:
     await loop.stop()
 
     assert runs == [0, 1]
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_a_failure_like_any_other() -> None:
+    runs: list[int] = []
+
+    async def run() -> None:
+        runs.append(len(runs))
+        if len(runs) == 1:
+            gone = asyncio.get_running_loop().create_future()
+            gone.cancel()
+            await gone
+        await asyncio.Event().wait()
+
+    loop = Loop("test", run)
+    loop.start()
+    await until(lambda: loop.failing)
+    await until(lambda: len(runs) == 2)
+    async with asyncio.timeout(5):
+        await loop.stop()
+
+    assert runs == [0, 1]
+
+
+@pytest.mark.parametrize(("steady_s", "pauses"), [(60.0, [0.01, 0.02]), (0.0, [0.01, 0.01])])
+async def test_the_pause_grows_until_a_run_was_long(
+    monkeypatch: pytest.MonkeyPatch, steady_s: float, pauses: list[float]
+) -> None:
+    monkeypatch.setattr(tasks, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(tasks, "_STEADY_S", steady_s)
+    runs: list[int] = []
+
+    async def run() -> None:
+        runs.append(len(runs))
+        if len(runs) > 2:
+            await asyncio.Event().wait()
+        message = "a fault"
+        raise RuntimeError(message)
+
+    loop = Loop("test", run)
+    monkeypatch.setattr(tasks, "_log", structlog.get_logger())
+    structlog.reset_defaults()
+    with capture_logs() as lines:
+        loop.start()
+        await until(lambda: len(runs) == 3)
+    await loop.stop()
+
+    assert [line["pause_s"] for line in lines] == pauses
 
 
 async def test_a_loop_that_returns_is_over() -> None:

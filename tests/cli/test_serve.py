@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -18,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from actors.stores.mongodb import MongoStore
+from actors.system.beginnings import fix_shards
 from tests.cli.console import Console
 from tests.support.servers import free_port
 
@@ -138,6 +141,28 @@ def test_what_cannot_work_is_refused_in_one_sentence(secrets: Path, wrong: str) 
     assert code == 1
     assert words in said
     assert "Traceback" not in said
+
+
+async def _make(database_url: str, shards: int) -> None:
+    store = MongoStore(database_url, shards=shards)
+    await store.open()
+    await fix_shards(store, shards)
+    await store.close()
+
+
+@pytest.mark.parametrize("actor", ["gateway", "state-manager"])
+def test_another_number_of_shards_than_that_of_the_data_ends_the_process(
+    secrets: Path, broker_url: str, database_url: str, actor: str
+) -> None:
+    asyncio.run(_make(database_url, 4))
+    settings = {"JOBWIRE_BROKER__URL": broker_url, "JOBWIRE_DATABASE__URL": database_url}
+    process = Process(secrets, actor, JOBWIRE_SHARDS="3", **settings)
+
+    code = process.process.wait(30)
+
+    last = process.log.read_text().splitlines()[-1]
+    assert code == 1
+    assert last == "jobwire: this data was made with shards = 4, the settings say 3"
 
 
 def test_without_service_keys_nothing_starts(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ async def serving_bus(url: str, folder: Path) -> AsyncIterator[BusService]:
         await parts.transport.open()
         stack.push_async_callback(parts.transport.close)
         await parts.packets.start()
+        await parts.packets.admit()
         await parts.replies.start(parts.transport)
         for actor in (manager, Herald(parts.transport), inlet):
             await actor.start()

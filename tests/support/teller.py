@@ -78,9 +78,7 @@ class Teller:
         self.egress = Egress(allow, resolver)
         self.telemetry = Telemetry()
         # Whoever subscribes may name any loopback address; what may be called is judged later.
-        self.deliveries = Deliveries(
-            self.store, b"identity", Egress(LOOPBACK), now, self.transport
-        )
+        self.deliveries = Deliveries(self.store, b"identity", Egress(LOOPBACK), now, self.transport)
         self.notifier = Notifier(
             store=self.store,
             transport=self.transport,

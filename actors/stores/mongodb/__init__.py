@@ -200,7 +200,7 @@ class MongoStore:
     async def plan_deliveries(
         self, deliveries: Sequence[Delivery], told: Sequence[EventKey]
     ) -> list[Delivery]:
-        """Write deliveries and mark their entries as told, both or neither."""
+        """Write deliveries, then mark their entries as told; give those that are new."""
         return await self._call(outbox.plan_deliveries, deliveries, told)
 
     async def deliverable(

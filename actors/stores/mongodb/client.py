@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Literal, cast
 
+import structlog
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
@@ -18,6 +19,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
     BulkWriteError,
     ConfigurationError,
+    ConnectionFailure,
     InvalidURI,
     OperationFailure,
     PyMongoError,
@@ -25,6 +27,8 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 
 from schemas.errors import Misconfigured, Unavailable
+
+_log = structlog.get_logger()
 
 Driver = Literal["motor", "pymongo"]
 Document = dict[str, Any]  # what BSON holds: bytes, text, numbers, and documents of them
@@ -47,8 +51,19 @@ _MOST_BYTES: Final = 16_000_000
 _FIELDS_BYTES: Final = 8_192
 #: Updates in one command.
 _MOST_UPDATES: Final = 1_000
-#: Characters of a driver's message that are passed on.
+#: Characters of a driver's message that are logged.
 _MOST_MESSAGE: Final = 200
+#: The server's codes of what it will never take, however often it is asked. What the driver itself
+#: cannot encode is no error of the server, and comes as the driver says it.
+_PERMANENT: Final = {
+    2: "BadValue",
+    9: "FailedToParse",
+    14: "TypeMismatch",
+    22: "InvalidBSON",
+    10334: "BSONObjectTooLarge",
+    17419: "the document is too large after an update",
+    17420: "the document is too large after an update",
+}
 
 
 class Client:
@@ -167,7 +182,7 @@ def _portions(documents: Sequence[Document]) -> Iterator[tuple[int, Sequence[Doc
     for index, document in enumerate(documents):
         size = len(document.get("body", b"")) + _FIELDS_BYTES
         total += size
-        if total > _MOST_BYTES:
+        if total > _MOST_BYTES and index > first:
             yield first, documents[first:index]
             first, total = index, size
     yield first, documents[first:]
@@ -191,15 +206,35 @@ def plain(number: Any) -> int | None:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn the driver's failures into the one error that means: try again."""
+    """
+    Turn the driver's failures into the one error that means: try again.
+
+    What no other try can mend stays what it is. The driver's words, which may name hosts, go into
+    the log only.
+    """
     try:
         yield
     except PyMongoError as error:
-        detail = (
-            f"the database cannot do this now ({_said(error)}); "
-            "what it was to write may or may not have happened"
-        )
+        if _codes(error) & _PERMANENT.keys():
+            raise
+        _log.warning("database_failed", error=_said(error))
+        what = "does not answer" if is_silence(error) else "cannot do this now"
+        detail = f"the database {what}; what it was to write may or may not have happened"
         raise Unavailable(detail, code="store_unavailable", retry_after_s=_RETRY_AFTER_S) from error
+
+
+def is_silence(error: BaseException | None) -> bool:
+    """Say whether the server was not reached, or did not answer in time."""
+    return isinstance(error, ConnectionFailure) or (
+        isinstance(error, PyMongoError) and bool(error.timeout)
+    )
+
+
+def _codes(error: PyMongoError) -> set[int | None]:
+    """Give the server's codes of what went wrong."""
+    if isinstance(error, BulkWriteError):
+        return {each.get("code") for each in (error.details or {}).get("writeErrors", ())}
+    return {error.code} if isinstance(error, OperationFailure) else set()
 
 
 def _said(error: PyMongoError) -> str:

@@ -15,7 +15,7 @@ from pymongo import UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from actors.stores.base import AfterDelivery, DeliveryFilter, EventKey
-from actors.stores.mongodb.client import Database, Document, aggregate
+from actors.stores.mongodb.client import DUPLICATE_KEY, Database, Document, aggregate
 from actors.stores.mongodb.documents import became, delivery_document, event_key
 from actors.stores.mongodb.reading import page_of_deliveries
 from actors.stores.rows import decode_delivery, decode_entry, job_key, microseconds, moment
@@ -23,7 +23,6 @@ from schemas.deliveries import Delivery
 from schemas.errors import Unavailable
 from schemas.jobs import Entry
 
-_DUPLICATE_KEY: Final = 11_000
 #: How often one delivery may change under the hands of whoever changes it.
 _MOST_TRIES: Final = 20
 _BODY: Final = {"_id": 0, "body": 1}
@@ -60,7 +59,7 @@ async def plan_deliveries(
 def _duplicates(error: BulkWriteError) -> set[int]:
     details = error.details or {}
     failed = details.get("writeErrors") or []
-    if details.get("writeConcernErrors") or any(e["code"] != _DUPLICATE_KEY for e in failed):
+    if details.get("writeConcernErrors") or any(e["code"] != DUPLICATE_KEY for e in failed):
         raise error
     return {each["index"] for each in failed}
 

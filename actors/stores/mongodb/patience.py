@@ -7,9 +7,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Final, ParamSpec, TypeVar
 
-from pymongo.errors import ConnectionFailure, PyMongoError
-
-from actors.stores.mongodb.client import TIMEOUT_MS, translated
+from actors.stores.mongodb.client import TIMEOUT_MS, is_silence, translated
 from schemas.errors import Unavailable
 
 Arguments = ParamSpec("Arguments")
@@ -57,15 +55,9 @@ class Patience:
             self._doubt_until = monotonic() + _DOUBT_S
             raise _unanswered("does not answer") from error
         except Unavailable as error:
-            if _is_silence(error.__cause__):
+            if is_silence(error.__cause__):
                 self._doubt_until = monotonic() + _DOUBT_S
             raise
-
-
-def _is_silence(error: BaseException | None) -> bool:
-    return isinstance(error, ConnectionFailure) or (
-        isinstance(error, PyMongoError) and bool(error.timeout)
-    )
 
 
 def _unanswered(what: str) -> Unavailable:

@@ -24,7 +24,6 @@ _MOST_ENTRIES: Final = 5_000
 async def forget(database: Database, positions: Numbers, before: datetime, limit: int) -> int:
     """Remove whole jobs that ended before a moment and that nobody waits for."""
     removed = 0
-    noted: set[tuple[object, ...]] = set()
     after = 0
     seen: list[bytes] = []
     while removed < limit:
@@ -37,6 +36,8 @@ async def forget(database: Database, positions: Numbers, before: datetime, limit
         last = rows[-1]["ended"]
         seen = [row["_id"] for row in rows if row["ended"] == last] + (seen * (last == after))
         after = last
+        # Anew for each page: an entry that came since the last one may be on this one.
+        noted: set[tuple[object, ...]] = set()
         waiting = await _waiting(database, [row["_id"] for row in rows])
         for row in [row for row in rows if row["_id"] not in waiting][: limit - removed]:
             removed += await _remove(database, positions, row, noted)
