@@ -30,13 +30,14 @@ from actors.stores.base import (
     EventKey,
     JobFilter,
     Known,
+    Place,
     Positioned,
     Record,
     Store,
     View,
 )
 from actors.stores.sqlite import SqliteStore
-from actors.transports.base import Delivery, Transport
+from actors.transports.base import Delivery, Handle, Transport
 from actors.transports.embedded import EmbeddedTransport
 from schemas.codec import canonical, check_json, decode_packet, encode_packet
 from schemas.errors import JobwireError
@@ -78,8 +79,11 @@ async def stores(job: JobId, key: EventKey, moment: datetime, commit: Commit) ->
     after = After(moment, job)
     assert_type(await store.find("owner", JobFilter(state="A"), after, 10), list[Job])
     assert_type(await store.history("owner", job, 0, 10), list[Entry])
-    assert_type(await store.since("owner", 0, 10), tuple[list[Positioned], int])
-    assert_type(await store.last_position(), int)
+    assert_type(await store.since("owner", (), 10), tuple[list[Positioned], Place])
+    assert_type(await store.newest("owner"), Place)
+    assert_type(await store.claim("role", "holder", 6.0), int | None)
+    assert_type(await store.holders("role."), dict[str, str])
+    assert_type(await store.forget(moment, 10), int)
     assert_type(await store.count("owner"), list[Count])
     assert_type(await store.refusals("owner", 0, 10), list[Refusal])
     assert_type(await store.refusal("owner", key), Refusal | None)
@@ -110,9 +114,12 @@ async def transports() -> None:
 
     assert_type(await transport.open(), None)
     assert_type(await transport.send("events.0", [b""]), None)
-    assert_type(await transport.consume("events.0", handle), None)
+    assert_type(await transport.consume("events.0", handle), Handle)
+    assert_type(await transport.set_aside("events.0", Delivery(b""), "reason"), None)
+    assert_type(await transport.announce("topic", b""), None)
+    assert_type(transport.missing(), str | None)
     assert_type(await transport.broadcast("entries", b""), None)
-    assert_type(await transport.listen("jobs.*", hear), None)
+    assert_type(await transport.listen("jobs.*", hear), Handle)
     assert_type(await transport.reply("address", b""), None)
     assert_type(await transport.close(), None)
 
