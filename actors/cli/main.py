@@ -86,7 +86,7 @@ class Commands(click.Group):
         for section in dict.fromkeys(section for section, _, _ in COMMANDS.values()):
             rows = [(name, text) for name, (of, _, text) in COMMANDS.items() if of == section]
             with formatter.section(section):
-                formatter.write_dl(rows, col_max=12)
+                formatter.write_dl(rows, col_max=16)
 
 
 def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
