@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import secrets
 from time import monotonic
 
@@ -29,7 +30,7 @@ _decoder = msgspec.msgpack.Decoder(list[int])
 #: How long the oldest packet may wait to be stored before others wait for it.
 BACKLOG_S = 0.5
 #: How long a packet waits for older ones; after that a single one is sent to see how things are.
-_PATIENCE_S = 3.0
+_PATIENCE_S = 2.0
 
 
 def receipts_topic(sender: str) -> str:
@@ -114,7 +115,7 @@ class _Lane:
     def __init__(self) -> None:
         self._waiting: dict[int, float] = {}
         self._moved = asyncio.Event()
-        self._may_try = False
+        self._tried = -math.inf
 
     def add(self, number: int) -> None:
         self._waiting[number] = monotonic()
@@ -139,16 +140,16 @@ class _Lane:
 
     async def turn(self) -> None:
         """Wait until what was sent before is stored, or nearly."""
-        if self._may_try and self.age_s() > BACKLOG_S:
-            self._may_try = False
-            return
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 while self.age_s() > BACKLOG_S:
                     self._moved.clear()
                     await self._moved.wait()
         except TimeoutError:
-            # The next one is sent: should all receipts be lost, its own shows that all is well.
-            self._may_try = True
+            # A single one is sent now and then: should receipts be lost, or the queue with all that
+            # was in it, its own receipt shows that all is well, and nobody need be refused.
+            if monotonic() - self._tried > 2 * _PATIENCE_S:
+                self._tried = monotonic()
+                return
             detail = f"events wait {self.age_s():.0f} s to be stored"
             raise Unavailable(detail, code="backlog", retry_after_s=2) from None
