@@ -25,7 +25,7 @@ async def _lab() -> AsyncIterator[Lab]:
 
 
 @pytest.mark.xfail(
-    reason="not understood yet: in some runs a shard gets no deliveries from its queue made anew",
+    reason="the checker complains of ids reused whose first event went down with its queue",
     strict=False,
 )
 async def test_nothing_confirmed_later_is_lost_when_queues_are_deleted(lab: Lab) -> None:
