@@ -21,6 +21,7 @@ from actors.state_manager.actor import StateManager
 from actors.state_manager.batch import Settler
 from actors.system.parts import Parts
 from schemas.principals import ALL_SCOPES
+from tests.support.deadlines import until
 from tests.support.service import Caller
 
 
@@ -77,6 +78,7 @@ async def serving_bus(url: str, folder: Path) -> AsyncIterator[BusService]:
             await actor.start()
             stack.push_async_callback(actor.stop)
         stack.push_async_callback(parts.packer.close)
+        await until(lambda: parts.transport.missing() is None, 30.0)
         made = await parts.keys.create(KeyRequest(principal="admin", scopes=ALL_SCOPES))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         base = await stack.enter_async_context(_serving_http(parts))

@@ -8,6 +8,7 @@ consumer is never cancelled with deliveries in hand, because the next one would 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from typing import NamedTuple
 
@@ -92,7 +93,8 @@ class Consumer:
         # breaks it, its neighbours are not counted as delivered again and again.
         self._is_careful = False
         self._pause_s = _PAUSE_S
-        self._down_since: float | None = asyncio.get_running_loop().time()
+        # Never yet: not ready before it consumes for the first time.
+        self._down_since: float | None = -math.inf
         self._task = asyncio.create_task(self._run(), name=f"consumer.{queue}")
 
     async def close(self) -> None:
@@ -110,7 +112,7 @@ class Consumer:
         return self._task.done()
 
     def is_down(self) -> bool:
-        """Say whether it has had no channel for long."""
+        """Say whether it has had no channel for long, or has not had one yet."""
         since = self._down_since
         if self._closing or since is None:
             return False
@@ -129,7 +131,8 @@ class Consumer:
                 self._is_careful = True
                 await self._rest()
             finally:
-                self._down_since = asyncio.get_running_loop().time()
+                if self._down_since is None:
+                    self._down_since = asyncio.get_running_loop().time()
 
     async def _rest(self) -> None:
         """Pause before the batch is handed out again: its cause may need time to end."""
