@@ -26,6 +26,8 @@ Fate = Literal["accepted", "rejected", "open"]
 #: What clients do and when processes are killed; `JOBWIRE_FAULT_SEED` repeats it.
 SEED = int(os.environ.get("JOBWIRE_FAULT_SEED", secrets.randbelow(10**6)))
 
+#: The payload of whoever uses an id again.
+ANOTHER = "another"
 #: Longest time that one request may take before its client gives it up and repeats it.
 _REQUEST_S = 15.0
 _PAUSE_S = 0.05
@@ -44,6 +46,8 @@ class Sent(Struct):
     tries: int = 0
     began: float = 0.0
     """When its last try began, by the monotonic clock."""
+    is_reused: bool = False
+    """Another payload was sent under its id, once it had been accepted."""
 
     def begin(self) -> None:
         """Begin a try."""
@@ -348,7 +352,8 @@ class _Client:
 
     async def _reuse(self, job: Watched, sent: Sent) -> None:
         """Send another payload under a stored event's id."""
-        body = _body(job, sent) | {"data": "another"}
+        sent.is_reused = True
+        body = _body(job, sent) | {"data": ANOTHER}
         answer = await self._load.ask("POST", "/v1/events?wait=5", body)
         if answer.status not in (0, 202, 503, 422):
             self._load.ledger.complaints.append(f"reused {sent}: {answer.status} {answer.body!r}")
