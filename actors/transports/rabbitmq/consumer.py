@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from contextlib import suppress
 from typing import NamedTuple
 
 import aiormq.abc
@@ -35,6 +36,9 @@ _PACKETS, _MESSAGES = 8, 200
 _PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 #: A consumer without a channel for so long makes its process unfit.
 _DOWN_S = 30.0
+#: How long nothing may come before the queue is asked whether there is something, and how long the
+#: answer may be overtaken by what is on its way.
+_IDLE_S, _OVERTAKEN_S = 2.0, 1.0
 #: How long a close waits for the batch in hand.
 _CLOSE_S = 15.0
 
@@ -45,6 +49,10 @@ class _GoneError(Exception):
 
 class _FailedError(Exception):
     """The handler has failed."""
+
+
+class _StalledError(Exception):
+    """The queue holds messages, and hands none of them out here."""
 
 
 class _Arrived(NamedTuple):
@@ -68,9 +76,11 @@ class _Inbox:
         self.is_gone = True
         self.wake.set()
 
-    async def batch(self) -> list[_Arrived]:
-        """Wait for deliveries and take them all; none: somebody has woken it for another reason."""
-        await self.wake.wait()
+    async def batch(self, patience_s: float) -> list[_Arrived]:
+        """Wait for deliveries and take them all; none: nothing has come in time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await self.wake.wait()
         self.wake.clear()
         if self.is_gone:
             raise _GoneError
@@ -150,7 +160,12 @@ class Consumer:
             self._down_since = None
             is_careful = self._is_careful
             while not self._closing and self._is_careful == is_careful:
-                await self._hand_out(bare, await inbox.batch())
+                batch = await inbox.batch(_IDLE_S)
+                if not batch and await self._holds_messages(bare):
+                    batch = await inbox.batch(_OVERTAKEN_S)
+                    if not batch and not self._closing:
+                        raise _StalledError("the queue holds messages, and hands none out")
+                await self._hand_out(bare, batch)
         finally:
             await close_channel(channel)
 
@@ -163,6 +178,20 @@ class Consumer:
         # The operator of the broker sees by its tag which process has which queue.
         await bare.basic_consume(self.queue, inbox.take, consumer_tag=self._link.name)
         return bare
+
+    async def _holds_messages(self, bare: aiormq.abc.AbstractChannel) -> bool:
+        """
+        Ask the queue whether it has messages that it could hand out.
+
+        A broker may give a queue that was deleted and declared anew to its old consumer in silence,
+        and then wait for acknowledgements that it does not attribute to it. For a consumer that
+        stands by another one, beginning again changes nothing.
+        """
+        if self._closing:
+            return False
+        async with within(DEADLINE_S):
+            declared = await bare.queue_declare(self.queue, passive=True)
+        return bool(declared.message_count)
 
     def _prefetch(self) -> int:
         if self._is_careful:
