@@ -31,7 +31,7 @@ from actors.transports.rabbitmq.topology import EVENTS, declare_queue, route_to
 _log = structlog.get_logger()
 
 #: Packets that a shard's consumer holds, and messages that any other one does.
-_PACKETS, _MESSAGES = 8, 200
+_PACKETS, _MESSAGES = 32, 200
 #: First and longest pause after a batch that could not be handled.
 _PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 #: A consumer without a channel for so long makes its process unfit.
