@@ -35,7 +35,7 @@ from actors.stores.base import (
 )
 from actors.stores.mongodb import MongoStore
 from actors.stores.mongodb.client import Client, translated
-from actors.stores.mongodb.schema import VERSION, prepare
+from actors.stores.mongodb.schema import INDEXES, VERSION, prepare
 from actors.stores.rows import job_key
 from actors.stores.sqlite import SqliteStore
 from schemas.commands import Outstanding
@@ -275,6 +275,27 @@ async def test_a_page_costs_no_more_than_what_is_on_it(
         assert each.get("docsExamined", 0) <= 6, each["command"]
 
 
+def test_the_entries_can_be_sharded_by_lane() -> None:
+    # A sharded collection keeps only unique indexes that begin with its shard key.
+    unique = [each.document for each in INDEXES["entries"] if each.document.get("unique")]
+
+    assert [next(iter(each["key"])) for each in unique] == ["lane", "lane"]
+
+
+async def test_the_ends_of_all_lanes_are_found_in_one_step_each(
+    mongodb: MongoStore, database: Database[dict[str, Any]]
+) -> None:
+    await _write_some_of_everything(mongodb)
+    database.command("profile", 2)
+
+    await mongodb.newest(OWNER)
+
+    database.command("profile", 0)
+    (ran,) = database["system.profile"].find({"command.aggregate": "entries"})
+    assert "DISTINCT_SCAN" in ran["planSummary"]
+    assert ran["keysExamined"] <= 3 * _SHARDS
+
+
 async def test_a_look_asks_for_ids_after_everything_that_it_decides_by(
     mongodb: MongoStore, database: Database[dict[str, Any]]
 ) -> None:
@@ -288,9 +309,9 @@ async def test_a_look_asks_for_ids_after_everything_that_it_decides_by(
     asked = [(each["command"]["find"], *each["command"]["filter"]) for each in ran]
     assert asked == [
         ("jobs", "_id"),
-        ("entries", "job", "seq"),
+        ("entries", "lane", "job", "seq"),
         ("refused", "event"),
-        ("entries", "_id"),
+        ("entries", "_id", "lane"),
     ]
 
 

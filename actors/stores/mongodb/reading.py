@@ -32,7 +32,7 @@ from actors.stores.rows import (
     moment,
     words,
 )
-from schemas.identifiers import JobId
+from schemas.identifiers import JobId, shard_of
 from schemas.jobs import Entry, Job, Refusal
 
 _BODY = {"_id": 0, "body": 1}
@@ -118,11 +118,12 @@ def page_of_deliveries(
 
 
 async def history(
-    database: Database, owner: str, job: JobId, after: int, limit: int
+    database: Database, shards: int, owner: str, job: JobId, after: int, limit: int
 ) -> list[Entry]:
     """Give a page of a job's entries."""
     rows = database.entries.find(
         {
+            "lane": shard_of(job, shards),
             "job": job_key(job),
             "seq": {"$gt": after},
             "owner": owner,
@@ -142,7 +143,7 @@ async def since(
     """Give a page of an owner's entries in the order of their positions, and where to go on."""
     start = [*place[:shards], *(0 for _ in range(shards - len(place)))]
     lanes = [
-        {"owner": owner, "lane": lane, "position": {"$gt": position}}
+        {"lane": lane, "owner": owner, "position": {"$gt": position}}
         for lane, position in enumerate(start)
     ]
     rows = await database.entries.find(
@@ -167,13 +168,13 @@ async def since(
     return page, _short(end)
 
 
-async def newest(database: Database, owner: str) -> Place:
+async def newest(database: Database, shards: int, owner: str) -> Place:
     """Give the last position of each lane."""
     rows = await aggregate(
         database.entries,
         [
-            {"$match": {"owner": owner}},
-            {"$sort": {"owner": -1, "lane": -1, "position": -1}},
+            {"$match": {"lane": {"$in": [*range(shards)]}, "owner": owner}},
+            {"$sort": {"lane": -1, "owner": -1, "position": -1}},
             {"$group": {"_id": "$lane", "last": {"$first": "$position"}}},
         ],
         hint="by_position",
