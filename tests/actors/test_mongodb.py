@@ -175,7 +175,7 @@ async def _ask_everything(store: Store) -> None:
     await store.entry(OWNER, _JOB, 2)
     await store.since(OWNER, (1, 2), 5)
     await store.newest(OWNER)
-    await store.count(OWNER)
+    await store.count(OWNER, 99)
     await store.refusals(OWNER, 3, 5)
     await store.refusal(OWNER, EventKey(_JOB, EventId("e1")))
     await store.mark_replayed(OWNER, EventKey(_JOB, EventId("e1")), EventId("again"))
@@ -273,6 +273,24 @@ async def test_a_page_costs_no_more_than_what_is_on_it(
     database.command("profile", 0)
     for each in database["system.profile"].find({"op": {"$in": ["query", "command"]}}):
         assert each.get("docsExamined", 0) <= 6, each["command"]
+
+
+async def test_a_count_looks_at_keys_only_and_at_no_more_than_it_is_to(
+    mongodb: MongoStore, database: Database[dict[str, Any]]
+) -> None:
+    await _write_some_of_everything(mongodb)
+    database.command("profile", 2)
+
+    counts = await mongodb.count(OWNER, 5)
+
+    database.command("profile", 0)
+    ran = list(database["system.profile"].find({"command.aggregate": "jobs"}))
+    assert [(each.state, each.jobs, each.at_least) for each in counts] == [
+        ("FINISHED", 5, True),
+        ("RUNNING", 5, True),
+    ]
+    assert sum(each["keysExamined"] for each in ran) <= 3 + 5 + 5
+    assert sum(each["docsExamined"] for each in ran) == 0
 
 
 def test_the_entries_can_be_sharded_by_lane() -> None:
@@ -483,7 +501,7 @@ async def _left(store: Store) -> list[object]:
     ]
     tails = [tail for tail in view.tails.values() if tail]
     stale = {job.id for job in await store.stale(after(9_999), 9)}
-    return [dict(view.jobs), tails, refused, histories, found, await store.count(OWNER), stale]
+    return [dict(view.jobs), tails, refused, histories, found, await store.count(OWNER, 99), stale]
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -126,9 +126,9 @@ class MongoStore:
         """Give the last position of each lane."""
         return await self._call(reading.newest, self._shards, owner)
 
-    async def count(self, owner: str) -> list[Count]:
-        """Count an owner's jobs."""
-        return await self._call(reading.count, owner)
+    async def count(self, owner: str, most: int) -> list[Count]:
+        """Count an owner's jobs, at most so many of each state."""
+        return await self._call(reading.count, owner, most)
 
     async def refusals(self, owner: str, after: int, limit: int) -> list[Refusal]:
         """Give an owner's refused events."""

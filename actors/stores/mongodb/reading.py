@@ -24,6 +24,8 @@ from actors.stores.base import (
 from actors.stores.mongodb.client import Database, Document, aggregate
 from actors.stores.mongodb.documents import NO_OUTCOME, event_key, refusal_key
 from actors.stores.rows import (
+    JobKind,
+    counts,
     decode_entry,
     decode_job,
     decode_refusal,
@@ -189,23 +191,34 @@ def _short(place: list[int]) -> Place:
     return tuple(place)
 
 
-async def count(database: Database, owner: str) -> list[Count]:
-    """Count an owner's jobs."""
-    by = {name: f"${name}" for name in ("lifecycle", "state", "outcome")}
-    rows = await aggregate(
+async def count(database: Database, owner: str, most: int) -> list[Count]:
+    """Count an owner's jobs, at most so many of each state."""
+    states = await aggregate(
         database.jobs,
         [
             {"$match": {"owner": owner, "deleted": False}},
-            {"$group": {"_id": by, "jobs": {"$sum": 1}}},
+            {"$sort": {"owner": 1, "state": 1}},
+            {"$group": {"_id": "$state", "first": {"$first": "$state"}}},
         ],
         hint="by_state",
     )
-    counts = [
-        Count(each["lifecycle"], each["state"], each["outcome"] or None, int(row["jobs"]))
-        for row in rows
-        for each in [row["_id"]]
-    ]
-    return sorted(counts, key=lambda each: (each.lifecycle, each.state, each.outcome or ""))
+    counted: dict[JobKind, int] = {}
+    by = {name: f"${name}" for name in ("lifecycle", "outcome")}
+    for state in [row["_id"] for row in states]:
+        rows = await aggregate(
+            database.jobs,
+            [
+                {"$match": {"owner": owner, "state": state, "deleted": False}},
+                {"$sort": dict(_NEWEST_FIRST)},
+                {"$limit": most},
+                {"$group": {"_id": by, "jobs": {"$sum": 1}}},
+            ],
+            hint="by_state",
+        )
+        for row in rows:
+            kind = row["_id"]["lifecycle"], state, row["_id"]["outcome"] or None
+            counted[kind] = int(row["jobs"])
+    return counts(counted, most)
 
 
 async def refusals(database: Database, owner: str, after: int, limit: int) -> list[Refusal]:
