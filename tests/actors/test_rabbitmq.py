@@ -11,6 +11,7 @@ import pytest
 
 from actors.transports.base import Delivery
 from actors.transports.rabbitmq import RabbitTransport
+from actors.transports.rabbitmq.link import Link
 from actors.transports.rabbitmq.topology import (
     QUEUE_BYTES,
     broadcast_route,
@@ -59,6 +60,28 @@ async def _take(queue: aio_pika.abc.AbstractQueue) -> aio_pika.abc.AbstractIncom
             if message is not None:
                 return message
             await asyncio.sleep(0.02)
+
+
+async def test_a_connection_whose_preparation_fails_while_it_is_closed_is_closed(
+    broker_url: str,
+) -> None:
+    begun = asyncio.Event()
+
+    async def prepare(_: aio_pika.abc.AbstractConnection) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            message = "a channel that is gone"
+            raise RuntimeError(message)
+
+    link = Link(broker_url, "test", prepare)
+    link.start()
+    await begun.wait()
+    async with asyncio.timeout(5):
+        await link.close()
+
+    assert not link.is_open
 
 
 # --- names ----------------------------------------------------------------------------------------
