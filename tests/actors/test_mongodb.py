@@ -753,6 +753,24 @@ async def test_an_entry_as_large_as_a_command_is_stored(mongodb: MongoStore) -> 
     assert await mongodb.history(OWNER, _JOB, 0, 9) == [large]
 
 
+async def test_more_than_one_command_can_hold_is_inserted_and_updated(
+    mongodb: MongoStore,
+) -> None:
+    # Together over 60 MB, where one message has at most 48 MB.
+    births = [make_birth(name="-" * 6_000_000) for _ in range(10)]
+    histories = [make_history(job=job_id(n), birth=each) for n, each in enumerate(births, 1)]
+    jobs = [fold(history) for history in histories]
+    moves = [make_entry(job=job.id, seq=2, name="run", state="RUNNING") for job in jobs]
+
+    await mongodb.commit(make_commit([each for (each,) in histories]))
+    await mongodb.commit(make_commit(moves, before=jobs))
+
+    for job in jobs:
+        stored = await mongodb.get(OWNER, job.id)
+        assert stored is not None
+        assert (stored.state, stored.name) == ("RUNNING", "-" * 6_000_000)
+
+
 async def test_an_entry_that_is_too_large_for_the_database_is_no_reason_to_try_again(
     mongodb: MongoStore,
 ) -> None:
