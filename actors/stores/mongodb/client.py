@@ -144,14 +144,9 @@ async def insert(
     """
     taken: list[Document] = []
     for first, portion in _portions(documents):
-        answer = await collection.database.command(
-            "insert",
-            collection.name,
-            documents=portion,
-            ordered=ordered,
-            writeConcern=_SAFE.document,
-        )
-        taken += ({**each, "index": first + each["index"]} for each in _failed(answer))
+        command = {"insert": collection.name, "documents": portion, "ordered": ordered}
+        failed = await _write(collection, command)
+        taken += ({**each, "index": first + each["index"]} for each in failed)
         if taken and ordered:
             break
     return taken
@@ -168,15 +163,15 @@ async def update(collection: Collection, updates: Sequence[Document]) -> None:
 
     """
     for _, portion in _portions(updates):
-        answer = await collection.database.command(
-            "update",
-            collection.name,
-            updates=portion,
-            ordered=False,
-            writeConcern=_SAFE.document,
-        )
-        if failed := _failed(answer):
+        command = {"update": collection.name, "updates": portion, "ordered": False}
+        if failed := await _write(collection, command):
             raise OperationFailure(failed[0]["errmsg"], failed[0]["code"], failed[0])
+
+
+async def _write(collection: Collection, command: Document) -> list[Document]:
+    """Run one writing command; give the errors of taken keys."""
+    whole = {**command, "writeConcern": _SAFE.document}
+    return _failed(await collection.database.command(whole))
 
 
 def _portions(parts: Sequence[Document]) -> Iterator[tuple[int, Sequence[Document]]]:
