@@ -223,12 +223,16 @@ class CountView(Struct, frozen=True):
     state: str
     outcome: JobOutcome | None
     jobs: int
+    at_least: bool = False
+    """The state has 10,000 jobs or more, of which only the newest 10,000 are counted."""
 
 
-class StatsView(Struct, frozen=True):
+class StatsView(Struct, frozen=True, kw_only=True):
     """How many jobs an owner has, by lifecycle and state."""
 
     jobs: int
+    at_least: bool = False
+    """There may be more, because one of the states has more than are counted."""
     by_state: tuple[CountView, ...]
 
 

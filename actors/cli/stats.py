@@ -11,21 +11,29 @@ from actors.cli.marks import Marks
 from actors.cli.output import Output
 from actors.client import Client
 from schemas.lifecycle import Lifecycle
-from schemas.views import StatsView
+from schemas.views import CountView, StatsView
 
 
 @click.command()
 @talks()
 async def stats(jobwire: Client, output: Output) -> None:
-    """Count jobs by lifecycle and state."""
+    """
+    Count jobs by lifecycle and state.
+
+    Of each state the newest 10,000 are counted; a + says that there may be more.
+    """
     found = await jobwire.stats()
     if output.is_json:
         output.record(found)
         return
     tables = {each.name: each async for each in jobwire.lifecycles()}
-    output.show(Text(f"{found.jobs:,} jobs", "bold"))
+    output.show(Text(f"{_number(found)} jobs", "bold"))
     if found.jobs:
         output.show("", _drawn(found, tables, output.width))
+
+
+def _number(count: CountView | StatsView) -> str:
+    return f"{count.jobs:,}" + ("+" if count.at_least else "")
 
 
 def _drawn(found: StatsView, tables: dict[str, Lifecycle], width: int) -> Table:
@@ -44,7 +52,7 @@ def _drawn(found: StatsView, tables: dict[str, Lifecycle], width: int) -> Table:
         made.add_row(
             count.lifecycle if count.lifecycle != last else "",
             Text(f"{mark.sign} {count.state}", mark.style),
-            f"{count.jobs:,}",
+            _number(count),
             Text(bar, mark.style),
         )
         last = count.lifecycle

@@ -28,6 +28,8 @@ from schemas.tokens import Keyring, mint_token
 
 #: How long a creation, a deletion or a rotation waits for its commit.
 _COMMIT_S = 5.0
+#: Jobs of one state that are counted: a count looks at each of them.
+_MOST_COUNTED = 10_000
 
 
 class NewJob(NamedTuple):
@@ -267,5 +269,5 @@ class Jobs:
         return outcome
 
     async def count(self, principal: Principal) -> list[Count]:
-        """Count the owner's jobs by lifecycle and state."""
-        return await self._store.count(principal.name)
+        """Count the owner's jobs by lifecycle and state; of a large state only the newest."""
+        return await self._store.count(principal.name, _MOST_COUNTED)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from actors.runtime.actor import Actor
-from actors.runtime.tasks import Loop
+from actors.runtime.tasks import Loop, is_ending
 from actors.stores.base import Store
 from actors.stores.leases import LEASE_S, RENEW_S
 from schemas.errors import JobwireError, Unavailable
@@ -68,6 +68,8 @@ class Standby:
                 _log.warning("role_waits", role=self.name, error=error.detail)
                 if _now() > self._held_until:
                     await self._stop_actor()  # another one may have it by now
+            if is_ending():
+                return
             await asyncio.sleep(RENEW_S)
 
     async def _ask(self) -> None:
@@ -97,7 +99,9 @@ class Standby:
         try:
             self._actor = self._make()
             await self._actor.start()
-        except Exception as error:  # noqa: BLE001 - logged; another process may be luckier
+        except Exception as error:
+            if is_ending():
+                raise
             known = error.detail if isinstance(error, JobwireError) else None
             self._trouble = known or "it cannot start; the log says why"
             self._rests_until = _now() + LEASE_S + RENEW_S

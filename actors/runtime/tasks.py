@@ -24,9 +24,17 @@ def is_stray(error: BaseException) -> bool:
     A library may let one out whose own task or future was cancelled: that is a failure like any
     other, and no reason to end.
     """
+    return isinstance(error, asyncio.CancelledError) and not is_ending()
+
+
+def is_ending() -> bool:
+    """
+    Say whether this task was asked to end.
+
+    What fails then must not be tried again: whoever asked waits for the end, and asks once.
+    """
     task = asyncio.current_task()
-    is_asked_for = task is not None and task.cancelling() > 0
-    return isinstance(error, asyncio.CancelledError) and not is_asked_for
+    return task is not None and task.cancelling() > 0
 
 
 class Loop:
@@ -59,6 +67,9 @@ class Loop:
             except BaseException as error:  # logged, and the loop starts again
                 if not (isinstance(error, Exception) or is_stray(error)):
                     raise
+                if is_ending():
+                    _log.exception("loop_failed_ending", loop=self.name)
+                    return
                 if monotonic() - started >= _STEADY_S:
                     pause = _PAUSE_S
                 _log.exception("loop_failed", loop=self.name, pause_s=pause)

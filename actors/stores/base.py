@@ -121,6 +121,8 @@ class Count(Struct, frozen=True):
     state: str
     outcome: JobOutcome | None
     jobs: int
+    at_least: bool = False
+    """There may be more: not all jobs of the state were looked at."""
 
 
 class Awaited(NamedTuple):
@@ -210,8 +212,13 @@ class Store(Outbox, Leases, Protocol):
     async def newest(self, owner: str) -> Place:
         """Give the place after which everything of an owner is new."""
 
-    async def count(self, owner: str) -> list[Count]:
-        """Count an owner's jobs by lifecycle and state."""
+    async def count(self, owner: str, most: int) -> list[Count]:
+        """
+        Count an owner's jobs by lifecycle and state.
+
+        Of each state at most so many are looked at, the newest. Where there are so many, what is
+        counted of the state is `at_least`.
+        """
 
     async def refusals(self, owner: str, after: int, limit: int) -> list[Refusal]:
         """Give an owner's refused events, oldest first."""

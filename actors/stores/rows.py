@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
@@ -11,15 +13,20 @@ from uuid import UUID
 
 import msgspec
 
+from actors.stores.base import Count
 from schemas.deliveries import Delivery
 from schemas.identifiers import JobId
 from schemas.jobs import Entry, Job, Refusal
+from schemas.lifecycle import JobOutcome
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _WORD = re.compile(r"\w+")
 #: Words of one job's name and tags that it can be found by.
 _MOST_WORDS = 64
+
+JobKind = tuple[str, str, JobOutcome | None]
+"""Lifecycle, state and outcome, by which jobs are counted."""
 
 encode = msgspec.msgpack.Encoder().encode
 decode_entry = msgspec.msgpack.Decoder(Entry).decode
@@ -47,6 +54,15 @@ def microseconds(moment: datetime) -> int:
 def moment(microseconds_: int) -> datetime:
     """Give the moment that a time column holds."""
     return _EPOCH + microseconds_ * _MICROSECOND
+
+
+def counts(counted: Mapping[JobKind, int], most: int) -> list[Count]:
+    """Give counts in their order; at `most` jobs of one state it was looked at no further."""
+    of_state: Counter[str] = Counter()
+    for (_, state, _), jobs in counted.items():
+        of_state[state] += jobs
+    in_order = sorted(counted.items(), key=lambda each: (*each[0][:2], each[0][2] or ""))
+    return [Count(*kind, jobs, of_state[kind[1]] >= most) for kind, jobs in in_order]
 
 
 class Columns(NamedTuple):

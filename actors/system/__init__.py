@@ -12,6 +12,7 @@ import structlog
 from actors.gateway.actor import Gateway
 from actors.runtime.folder import DataFolder, Service
 from actors.runtime.settings import Settings
+from actors.runtime.tasks import is_ending
 from actors.system.beginnings import (
     adopt_first_key,
     fix_shards,
@@ -158,6 +159,8 @@ class System:
                 self._trouble = "a fault of the service at its start; it is in the log"
                 _log.exception("start_failed")
             else:
+                return
+            if is_ending():
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_S)

@@ -35,7 +35,7 @@ from actors.stores.base import (
 )
 from actors.stores.mongodb import MongoStore
 from actors.stores.mongodb.client import Client, translated
-from actors.stores.mongodb.schema import VERSION, prepare
+from actors.stores.mongodb.schema import INDEXES, VERSION, prepare
 from actors.stores.rows import job_key
 from actors.stores.sqlite import SqliteStore
 from schemas.commands import Outstanding
@@ -175,7 +175,7 @@ async def _ask_everything(store: Store) -> None:
     await store.entry(OWNER, _JOB, 2)
     await store.since(OWNER, (1, 2), 5)
     await store.newest(OWNER)
-    await store.count(OWNER)
+    await store.count(OWNER, 99)
     await store.refusals(OWNER, 3, 5)
     await store.refusal(OWNER, EventKey(_JOB, EventId("e1")))
     await store.mark_replayed(OWNER, EventKey(_JOB, EventId("e1")), EventId("again"))
@@ -275,6 +275,45 @@ async def test_a_page_costs_no_more_than_what_is_on_it(
         assert each.get("docsExamined", 0) <= 6, each["command"]
 
 
+async def test_a_count_looks_at_keys_only_and_at_no_more_than_it_is_to(
+    mongodb: MongoStore, database: Database[dict[str, Any]]
+) -> None:
+    await _write_some_of_everything(mongodb)
+    database.command("profile", 2)
+
+    counts = await mongodb.count(OWNER, 5)
+
+    database.command("profile", 0)
+    ran = list(database["system.profile"].find({"command.aggregate": "jobs"}))
+    assert [(each.state, each.jobs, each.at_least) for each in counts] == [
+        ("FINISHED", 5, True),
+        ("RUNNING", 5, True),
+    ]
+    assert sum(each["keysExamined"] for each in ran) <= 3 + 5 + 5
+    assert sum(each["docsExamined"] for each in ran) == 0
+
+
+def test_the_entries_can_be_sharded_by_lane() -> None:
+    # A sharded collection keeps only unique indexes that begin with its shard key.
+    unique = [each.document for each in INDEXES["entries"] if each.document.get("unique")]
+
+    assert [next(iter(each["key"])) for each in unique] == ["lane", "lane"]
+
+
+async def test_the_ends_of_all_lanes_are_found_in_one_step_each(
+    mongodb: MongoStore, database: Database[dict[str, Any]]
+) -> None:
+    await _write_some_of_everything(mongodb)
+    database.command("profile", 2)
+
+    await mongodb.newest(OWNER)
+
+    database.command("profile", 0)
+    (ran,) = database["system.profile"].find({"command.aggregate": "entries"})
+    assert "DISTINCT_SCAN" in ran["planSummary"]
+    assert ran["keysExamined"] <= 3 * _SHARDS
+
+
 async def test_a_look_asks_for_ids_after_everything_that_it_decides_by(
     mongodb: MongoStore, database: Database[dict[str, Any]]
 ) -> None:
@@ -288,9 +327,9 @@ async def test_a_look_asks_for_ids_after_everything_that_it_decides_by(
     asked = [(each["command"]["find"], *each["command"]["filter"]) for each in ran]
     assert asked == [
         ("jobs", "_id"),
-        ("entries", "job", "seq"),
+        ("entries", "lane", "job", "seq"),
         ("refused", "event"),
-        ("entries", "_id"),
+        ("entries", "_id", "lane"),
     ]
 
 
@@ -462,7 +501,7 @@ async def _left(store: Store) -> list[object]:
     ]
     tails = [tail for tail in view.tails.values() if tail]
     stale = {job.id for job in await store.stale(after(9_999), 9)}
-    return [dict(view.jobs), tails, refused, histories, found, await store.count(OWNER), stale]
+    return [dict(view.jobs), tails, refused, histories, found, await store.count(OWNER, 99), stale]
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -712,6 +751,24 @@ async def test_an_entry_as_large_as_a_command_is_stored(mongodb: MongoStore) -> 
     await mongodb.commit(make_commit([large], jobs=[]))
 
     assert await mongodb.history(OWNER, _JOB, 0, 9) == [large]
+
+
+async def test_more_than_one_command_can_hold_is_inserted_and_updated(
+    mongodb: MongoStore,
+) -> None:
+    # Together over 60 MB, where one message has at most 48 MB.
+    births = [make_birth(name="-" * 6_000_000) for _ in range(10)]
+    histories = [make_history(job=job_id(n), birth=each) for n, each in enumerate(births, 1)]
+    jobs = [fold(history) for history in histories]
+    moves = [make_entry(job=job.id, seq=2, name="run", state="RUNNING") for job in jobs]
+
+    await mongodb.commit(make_commit([each for (each,) in histories]))
+    await mongodb.commit(make_commit(moves, before=jobs))
+
+    for job in jobs:
+        stored = await mongodb.get(OWNER, job.id)
+        assert stored is not None
+        assert (stored.state, stored.name) == ("RUNNING", "-" * 6_000_000)
 
 
 async def test_an_entry_that_is_too_large_for_the_database_is_no_reason_to_try_again(

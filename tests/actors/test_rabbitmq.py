@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import aio_pika
 import pytest
+import structlog
+from structlog.testing import capture_logs
+from yarl import URL
 
 from actors.transports.base import Delivery
-from actors.transports.rabbitmq import RabbitTransport
+from actors.transports.rabbitmq import RabbitTransport, link
+from actors.transports.rabbitmq.link import Link
 from actors.transports.rabbitmq.topology import (
     QUEUE_BYTES,
     broadcast_route,
@@ -59,6 +63,28 @@ async def _take(queue: aio_pika.abc.AbstractQueue) -> aio_pika.abc.AbstractIncom
             if message is not None:
                 return message
             await asyncio.sleep(0.02)
+
+
+async def test_a_connection_whose_preparation_fails_while_it_is_closed_is_closed(
+    broker_url: str,
+) -> None:
+    begun = asyncio.Event()
+
+    async def prepare(_: aio_pika.abc.AbstractConnection) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            message = "a channel that is gone"
+            raise RuntimeError(message)
+
+    made = Link(broker_url, "test", prepare)
+    made.start()
+    await begun.wait()
+    async with asyncio.timeout(5):
+        await made.close()
+
+    assert not made.is_open
 
 
 # --- names ----------------------------------------------------------------------------------------
@@ -251,6 +277,52 @@ async def test_a_gap_in_what_a_sender_told_is_noticed(
 
 
 # --- when it cannot -------------------------------------------------------------------------------
+
+
+def _wrong_password(url: URL) -> URL:
+    return url.with_password("hush-hush")
+
+
+def _nobody_there(url: URL) -> URL:
+    return url.with_port(9)
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [(_wrong_password, "ACCESS_REFUSED"), (_nobody_there, "Connect call failed")],
+    ids=["wrong password", "nobody there"],
+)
+async def test_what_broker_and_driver_say_of_a_failure_is_logged_and_answered_to_nobody(
+    broker_url: str, change: Callable[[URL], URL], cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "_log", structlog.get_logger())
+    structlog.reset_defaults()
+    with capture_logs() as lines:
+        bus = RabbitTransport(str(change(URL(broker_url))), "test")
+        await bus.open()
+        await until(lambda: bus.missing() == "broker: no connection")
+        with pytest.raises(Unavailable) as caught:
+            await bus.send("events.0", [b"1"])
+        await bus.close()
+
+    assert caught.value.detail == "the broker is away: no connection"
+    # Those who run it are told the cause, and nobody the password.
+    causes = [line["error"] for line in lines if line["event"] == "broker_away"]
+    assert any(cause in each for each in causes)
+    assert not any("hush" in str(line) for line in lines)
+
+
+async def test_what_a_queue_that_differs_says_is_logged_and_answered_to_nobody(
+    bus: RabbitTransport, broker_url: str
+) -> None:
+    connection = await aio_pika.connect(broker_url)
+    async with connection, connection.channel() as channel:
+        await channel.declare_queue("events.7", durable=True)  # of another kind
+
+        with pytest.raises(Unavailable) as caught:
+            await bus.send("events.7", [b"1"])
+
+        assert caught.value.detail == ("the broker is away: the queue events.7 cannot be declared")
 
 
 async def test_a_broker_that_is_not_there_is_said_at_once() -> None:

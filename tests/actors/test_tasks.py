@@ -54,6 +54,27 @@ async def test_a_cancellation_that_nobody_asked_for_is_a_failure_like_any_other(
     assert runs == [0, 1]
 
 
+async def test_a_loop_whose_end_fails_ends_all_the_same() -> None:
+    runs: list[int] = []
+
+    async def run() -> None:
+        runs.append(len(runs))
+        try:
+            await asyncio.Event().wait()
+        finally:
+            message = "what it holds cannot be given back"
+            raise RuntimeError(message)
+
+    loop = Loop("test", run)
+    loop.start()
+    await turns()
+    async with asyncio.timeout(2):
+        await loop.stop()
+
+    assert runs == [0]
+    assert not loop.failing
+
+
 @pytest.mark.parametrize(("steady_s", "pauses"), [(60.0, [0.01, 0.02]), (0.0, [0.01, 0.01])])
 async def test_the_pause_grows_until_a_run_was_long(
     monkeypatch: pytest.MonkeyPatch, steady_s: float, pauses: list[float]

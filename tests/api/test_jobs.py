@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from actors.operations import jobs
 from actors.runtime.settings import Limits, Settings
 from tests.support.service import Service, running
 
@@ -337,11 +338,32 @@ async def test_stats_count_jobs_by_state(service: Service) -> None:
 
     assert answer.json == {
         "jobs": 3,
+        "at_least": False,
         "by_state": [
-            {"lifecycle": "pipeline", "state": "CREATED", "outcome": None, "jobs": 2},
-            {"lifecycle": "pipeline", "state": "FAILED", "outcome": "failure", "jobs": 1},
+            {
+                "lifecycle": "pipeline",
+                "state": state,
+                "outcome": outcome,
+                "jobs": jobs,
+                "at_least": False,
+            }
+            for state, outcome, jobs in (("CREATED", None, 2), ("FAILED", "failure", 1))
         ],
     }
+
+
+async def test_stats_say_where_there_may_be_more(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_MOST_COUNTED", 2)
+    made = [await service.admin.make_job() for _ in range(4)]
+    await service.admin.report(made[0], "fail")
+
+    answer = (await service.admin.get("/v1/stats")).json
+
+    found = {each["state"]: (each["jobs"], each["at_least"]) for each in answer["by_state"]}
+    assert found == {"CREATED": (2, True), "FAILED": (1, False)}
+    assert (answer["jobs"], answer["at_least"]) == (3, True)
 
 
 # --- deletion -------------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ async def test_lists_and_counts_hold_nothing_of_another(service: Service) -> Non
         "/v1/refused",
     ):
         assert (await bob.get(path)).json == {"items": [], "next": None}, path
-    assert (await bob.get("/v1/stats")).json == {"jobs": 0, "by_state": []}
+    assert (await bob.get("/v1/stats")).json == {"jobs": 0, "at_least": False, "by_state": []}
     names = [each["name"] for each in (await bob.get("/v1/lifecycles")).json["items"]]
     assert names == ["pipeline", "execution"]
 

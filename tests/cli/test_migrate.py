@@ -115,7 +115,7 @@ async def _contents(store: Store) -> dict[str, Any]:
             await store.find(owner, JobFilter(), None, 99),
             await store.find(owner, JobFilter(tag="t"), None, 99),
             await store.find(owner, JobFilter(words=("n",), state="CREATED"), None, 99),
-            await store.count(owner),
+            await store.count(owner, 999),
             [await store.history(owner, job, 0, 9_999) for job in jobs],
             [replace(each, position=0) for each in await store.refusals(owner, 0, 99)],
             await store.deliveries(owner, DeliveryFilter(), None, 99),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from datetime import timedelta
 from typing import Final
 
@@ -191,10 +192,23 @@ async def test_any_filters_together_find_what_all_of_them_name(filled: Store) ->
 
 
 async def test_counts_add_up_to_the_jobs_there_are(filled: Store) -> None:
-    counts = await filled.count(OWNER)
+    counts = await filled.count(OWNER, 1_000)
 
+    assert not any(count.at_least for count in counts)
     assert sum(count.jobs for count in counts) == len(_expected(JobFilter()))
     for count in counts:
         which = JobFilter(state=count.state, lifecycle=count.lifecycle)
         assert count.jobs == len(_expected(which))
         assert count.outcome == dict(_STATES)[count.state]
+
+
+async def test_of_a_state_with_many_jobs_only_the_newest_are_counted(filled: Store) -> None:
+    newest = await filled.count(OWNER, 2)
+
+    by_state = {state: [each for each in newest if each.state == state] for state, _ in _STATES}
+    for state, found in by_state.items():
+        looked_at = _expected(JobFilter(state=state))[:2]
+        lifecycles = {job.id: job.lifecycle for job in _JOBS}
+        expected = Counter(lifecycles[job] for job in looked_at)
+        assert {each.lifecycle: each.jobs for each in found} == expected
+        assert {each.at_least for each in found} == {len(looked_at) == 2}

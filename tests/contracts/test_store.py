@@ -253,7 +253,7 @@ async def test_a_job_that_moved_is_found_where_it_went(store: Store) -> None:
             for state in ("CREATED", "RUNNING")
         ]
         assert [len(jobs) for jobs in found] == [0, 1]
-    assert await store.count(OWNER) == [Count("pipeline", "RUNNING", "success", 1)]
+    assert await store.count(OWNER, 99) == [Count("pipeline", "RUNNING", "success", 1)]
 
 
 # --- look -----------------------------------------------------------------------------------------
@@ -427,7 +427,7 @@ async def test_a_deleted_job_is_nowhere_to_be_read(store: Store) -> None:
     assert await store.get(OWNER, _JOB) is None
     assert await _history(store) == []
     assert await store.find(OWNER, JobFilter(), None, 9) == []
-    assert await store.count(OWNER) == []
+    assert await store.count(OWNER, 99) == []
     assert (await store.since(OWNER, (), 9))[0] == []
 
 
@@ -516,7 +516,7 @@ async def test_every_reading_verb_shows_an_owner_nothing_of_another(store: Store
         assert await store.find(STRANGER, which, None, 9) == []
         assert len(await store.find(OWNER, which, None, 9)) == 1
     assert (await store.since(STRANGER, (), 9))[0] == []
-    assert await store.count(STRANGER) == []
+    assert await store.count(STRANGER, 99) == []
     assert await store.refusals(STRANGER, 0, 9) == []
     assert await store.refusal(STRANGER, key) is None
     (refusal,) = await store.refusals(OWNER, 0, 9)

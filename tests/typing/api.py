@@ -84,7 +84,7 @@ async def stores(job: JobId, key: EventKey, moment: datetime, commit: Commit) ->
     assert_type(await store.claim("role", "holder", 6.0), int | None)
     assert_type(await store.holders("role."), dict[str, str])
     assert_type(await store.forget(moment, 10), int)
-    assert_type(await store.count("owner"), list[Count])
+    assert_type(await store.count("owner", 10), list[Count])
     assert_type(await store.refusals("owner", 0, 10), list[Refusal])
     assert_type(await store.refusal("owner", key), Refusal | None)
     assert_type(await store.mark_replayed("owner", key, EventId("x")), None)

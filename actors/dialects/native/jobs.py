@@ -187,7 +187,11 @@ class JobRoutes:
         read_query(request, NoQuery)
         principal = await self._door.caller(request, "read")
         counts = await self._jobs.count(principal)
-        return answer({"jobs": sum(count.jobs for count in counts), "by_state": counts})
+        total = {
+            "jobs": sum(count.jobs for count in counts),
+            "at_least": any(count.at_least for count in counts),
+        }
+        return answer({**total, "by_state": counts})
 
 
 def idempotency_key_of(request: web.Request) -> str | None:

@@ -111,11 +111,11 @@ class MongoStore:
 
     async def history(self, owner: str, job: JobId, after: int, limit: int) -> list[Entry]:
         """Give a job's entries above a seq."""
-        return await self._call(reading.history, owner, job, after, limit)
+        return await self._call(reading.history, self._shards, owner, job, after, limit)
 
     async def entry(self, owner: str, job: JobId, seq: int) -> Entry | None:
         """Give one entry of a job."""
-        entries = await self._call(reading.history, owner, job, seq - 1, 1)
+        entries = await self._call(reading.history, self._shards, owner, job, seq - 1, 1)
         return entries[0] if entries and entries[0].seq == seq else None
 
     async def since(self, owner: str, place: Place, limit: int) -> tuple[list[Positioned], Place]:
@@ -124,11 +124,11 @@ class MongoStore:
 
     async def newest(self, owner: str) -> Place:
         """Give the last position of each lane."""
-        return await self._call(reading.newest, owner)
+        return await self._call(reading.newest, self._shards, owner)
 
-    async def count(self, owner: str) -> list[Count]:
-        """Count an owner's jobs."""
-        return await self._call(reading.count, owner)
+    async def count(self, owner: str, most: int) -> list[Count]:
+        """Count an owner's jobs, at most so many of each state."""
+        return await self._call(reading.count, owner, most)
 
     async def refusals(self, owner: str, after: int, limit: int) -> list[Refusal]:
         """Give an owner's refused events."""
@@ -191,7 +191,8 @@ class MongoStore:
 
     async def forget(self, before: datetime, limit: int) -> int:
         """Remove whole jobs that ended or were deleted before a moment."""
-        return await self._call(retention.forget, self._writing.positions, before, limit)
+        positions = self._writing.positions
+        return await self._call(retention.forget, self._shards, positions, before, limit)
 
     async def due(self, limit: int) -> list[Entry]:
         """Give the oldest entries of which somebody must still be told."""

@@ -47,10 +47,11 @@ DUPLICATE_KEY: Final = 11_000
 _SAFE: Final = WriteConcern("majority", j=True)
 #: Bytes of one command; a server takes 48 MB.
 _MOST_BYTES: Final = 16_000_000
-#: More bytes than a document has besides its body.
-_FIELDS_BYTES: Final = 8_192
-#: Updates in one command.
-_MOST_UPDATES: Final = 1_000
+#: More bytes than a document or an update has besides bodies and lists of texts.
+_SHORT_FIELDS_BYTES: Final = 8_192
+#: The most that a character takes, and an item of a list besides its text.
+_CHARACTER_BYTES: Final = 4
+_ITEM_BYTES: Final = 16
 #: Characters of a driver's message that are logged.
 _MOST_MESSAGE: Final = 200
 #: The server's codes of what it will never take, however often it is asked. What the driver itself
@@ -143,14 +144,9 @@ async def insert(
     """
     taken: list[Document] = []
     for first, portion in _portions(documents):
-        answer = await collection.database.command(
-            "insert",
-            collection.name,
-            documents=portion,
-            ordered=ordered,
-            writeConcern=_SAFE.document,
-        )
-        taken += ({**each, "index": first + each["index"]} for each in _failed(answer))
+        command = {"insert": collection.name, "documents": portion, "ordered": ordered}
+        failed = await _write(collection, command)
+        taken += ({**each, "index": first + each["index"]} for each in failed)
         if taken and ordered:
             break
     return taken
@@ -160,32 +156,48 @@ async def update(collection: Collection, updates: Sequence[Document]) -> None:
     """
     Run update statements, `q` what to find and `u` what to do, in any order.
 
+    They are one command where that is not too large.
+
     Raises:
         OperationFailure: one of them failed; others may have been done.
 
     """
-    for start in range(0, len(updates), _MOST_UPDATES):
-        answer = await collection.database.command(
-            "update",
-            collection.name,
-            updates=updates[start : start + _MOST_UPDATES],
-            ordered=False,
-            writeConcern=_SAFE.document,
-        )
-        if failed := _failed(answer):
+    for _, portion in _portions(updates):
+        command = {"update": collection.name, "updates": portion, "ordered": False}
+        if failed := await _write(collection, command):
             raise OperationFailure(failed[0]["errmsg"], failed[0]["code"], failed[0])
 
 
-def _portions(documents: Sequence[Document]) -> Iterator[tuple[int, Sequence[Document]]]:
-    """Cut documents into commands that the server takes, each with the index of its first."""
+async def _write(collection: Collection, command: Document) -> list[Document]:
+    """Run one writing command; give the errors of taken keys."""
+    whole = {**command, "writeConcern": _SAFE.document}
+    return _failed(await collection.database.command(whole))
+
+
+def _portions(parts: Sequence[Document]) -> Iterator[tuple[int, Sequence[Document]]]:
+    """Cut documents or updates into commands that the server takes, each with its place in all."""
     first = total = 0
-    for index, document in enumerate(documents):
-        size = len(document.get("body", b"")) + _FIELDS_BYTES
+    for index, part in enumerate(parts):
+        size = _long_fields_bytes(part) + _SHORT_FIELDS_BYTES
         total += size
         if total > _MOST_BYTES and index > first:
-            yield first, documents[first:index]
+            yield first, parts[first:index]
             first, total = index, size
-    yield first, documents[first:]
+    if parts:
+        yield first, parts[first:]
+
+
+def _long_fields_bytes(part: Document) -> int:
+    """Add up what may be long; to encode everything twice would cost more than the decision."""
+    size = 0
+    for value in part.values():
+        if type(value) is bytes:
+            size += len(value)
+        elif type(value) is dict:
+            size += _long_fields_bytes(value)
+        elif type(value) is list:
+            size += sum(_CHARACTER_BYTES * len(each) + _ITEM_BYTES for each in value)
+    return size
 
 
 def _failed(answer: Document) -> list[Document]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from actors.stores.base import EventKey
 from actors.stores.mongodb.client import Document
 from actors.stores.rows import columns_of, encode, job_key, microseconds, terms
 from schemas.deliveries import Delivery
+from schemas.identifiers import JobId, shard_of
 from schemas.jobs import Entry, Job, Refusal
 
 #: Fields of a job that are there only when they say something: their indexes leave the others out.
@@ -39,6 +41,14 @@ def entry_document(entry: Entry, lane: int) -> Document:
     if entry.due:
         document["due"] = True
     return document
+
+
+def in_lanes(jobs: Iterable[JobId], shards: int) -> list[Document]:
+    """Give what finds all entries of jobs: one condition a lane, with which their indexes begin."""
+    keys: dict[int, list[bytes]] = {}
+    for job in jobs:
+        keys.setdefault(shard_of(job, shards), []).append(job_key(job))
+    return [{"lane": lane, "job": {"$in": keys[lane]}} for lane in sorted(keys)]
 
 
 def refusal_document(refusal: Refusal) -> Document:

@@ -114,5 +114,5 @@ class Numbers:
 
 def order_key(order: Order) -> str:
     """Give the id under which it is kept up to where the numbers of an order were used."""
-    owner, lane = order
+    lane, owner = order
     return f"{lane} {owner}"

@@ -24,6 +24,8 @@ from actors.stores.base import (
 from actors.stores.mongodb.client import Database, Document, aggregate
 from actors.stores.mongodb.documents import NO_OUTCOME, event_key, refusal_key
 from actors.stores.rows import (
+    JobKind,
+    counts,
     decode_entry,
     decode_job,
     decode_refusal,
@@ -32,7 +34,7 @@ from actors.stores.rows import (
     moment,
     words,
 )
-from schemas.identifiers import JobId
+from schemas.identifiers import JobId, shard_of
 from schemas.jobs import Entry, Job, Refusal
 
 _BODY = {"_id": 0, "body": 1}
@@ -118,11 +120,12 @@ def page_of_deliveries(
 
 
 async def history(
-    database: Database, owner: str, job: JobId, after: int, limit: int
+    database: Database, shards: int, owner: str, job: JobId, after: int, limit: int
 ) -> list[Entry]:
     """Give a page of a job's entries."""
     rows = database.entries.find(
         {
+            "lane": shard_of(job, shards),
             "job": job_key(job),
             "seq": {"$gt": after},
             "owner": owner,
@@ -142,7 +145,7 @@ async def since(
     """Give a page of an owner's entries in the order of their positions, and where to go on."""
     start = [*place[:shards], *(0 for _ in range(shards - len(place)))]
     lanes = [
-        {"owner": owner, "lane": lane, "position": {"$gt": position}}
+        {"lane": lane, "owner": owner, "position": {"$gt": position}}
         for lane, position in enumerate(start)
     ]
     rows = await database.entries.find(
@@ -167,13 +170,13 @@ async def since(
     return page, _short(end)
 
 
-async def newest(database: Database, owner: str) -> Place:
+async def newest(database: Database, shards: int, owner: str) -> Place:
     """Give the last position of each lane."""
     rows = await aggregate(
         database.entries,
         [
-            {"$match": {"owner": owner}},
-            {"$sort": {"owner": -1, "lane": -1, "position": -1}},
+            {"$match": {"lane": {"$in": [*range(shards)]}, "owner": owner}},
+            {"$sort": {"lane": -1, "owner": -1, "position": -1}},
             {"$group": {"_id": "$lane", "last": {"$first": "$position"}}},
         ],
         hint="by_position",
@@ -188,23 +191,34 @@ def _short(place: list[int]) -> Place:
     return tuple(place)
 
 
-async def count(database: Database, owner: str) -> list[Count]:
-    """Count an owner's jobs."""
-    by = {name: f"${name}" for name in ("lifecycle", "state", "outcome")}
-    rows = await aggregate(
+async def count(database: Database, owner: str, most: int) -> list[Count]:
+    """Count an owner's jobs, at most so many of each state."""
+    states = await aggregate(
         database.jobs,
         [
             {"$match": {"owner": owner, "deleted": False}},
-            {"$group": {"_id": by, "jobs": {"$sum": 1}}},
+            {"$sort": {"owner": 1, "state": 1}},
+            {"$group": {"_id": "$state", "first": {"$first": "$state"}}},
         ],
         hint="by_state",
     )
-    counts = [
-        Count(each["lifecycle"], each["state"], each["outcome"] or None, int(row["jobs"]))
-        for row in rows
-        for each in [row["_id"]]
-    ]
-    return sorted(counts, key=lambda each: (each.lifecycle, each.state, each.outcome or ""))
+    counted: dict[JobKind, int] = {}
+    by = {name: f"${name}" for name in ("lifecycle", "outcome")}
+    for state in [row["_id"] for row in states]:
+        rows = await aggregate(
+            database.jobs,
+            [
+                {"$match": {"owner": owner, "state": state, "deleted": False}},
+                {"$sort": dict(_NEWEST_FIRST)},
+                {"$limit": most},
+                {"$group": {"_id": by, "jobs": {"$sum": 1}}},
+            ],
+            hint="by_state",
+        )
+        for row in rows:
+            kind = row["_id"]["lifecycle"], state, row["_id"]["outcome"] or None
+            counted[kind] = int(row["jobs"])
+    return counts(counted, most)
 
 
 async def refusals(database: Database, owner: str, after: int, limit: int) -> list[Refusal]:

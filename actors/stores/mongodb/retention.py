@@ -13,7 +13,8 @@ from typing import Final
 
 from actors.stores.mongodb.client import Database, Document
 from actors.stores.mongodb.numbers import Numbers, order_key
-from actors.stores.rows import microseconds
+from actors.stores.rows import job_id, microseconds
+from schemas.identifiers import shard_of
 
 #: Candidates that are looked at together.
 _PAGE: Final = 200
@@ -21,7 +22,9 @@ _PAGE: Final = 200
 _MOST_ENTRIES: Final = 5_000
 
 
-async def forget(database: Database, positions: Numbers, before: datetime, limit: int) -> int:
+async def forget(
+    database: Database, shards: int, positions: Numbers, before: datetime, limit: int
+) -> int:
     """Remove whole jobs that ended before a moment and that nobody waits for."""
     removed = 0
     after = 0
@@ -40,7 +43,8 @@ async def forget(database: Database, positions: Numbers, before: datetime, limit
         noted: set[tuple[object, ...]] = set()
         waiting = await _waiting(database, [row["_id"] for row in rows])
         for row in [row for row in rows if row["_id"] not in waiting][: limit - removed]:
-            removed += await _remove(database, positions, row, noted)
+            lane = shard_of(job_id(row["_id"]), shards)
+            removed += await _remove(database, positions, lane, row, noted)
     return removed
 
 
@@ -58,12 +62,16 @@ async def _waiting(database: Database, jobs: Sequence[bytes]) -> set[bytes]:
 
 
 async def _remove(
-    database: Database, positions: Numbers, row: Document, noted: set[tuple[object, ...]]
+    database: Database,
+    positions: Numbers,
+    lane: int,
+    row: Document,
+    noted: set[tuple[object, ...]],
 ) -> bool:
-    which = {"job": row["_id"]}
-    newest = await database.entries.find_one(which, {"owner": 1, "lane": 1}, hint="by_seq")
+    which = {"lane": lane, "job": row["_id"]}
+    newest = await database.entries.find_one(which, {"owner": 1}, hint="by_seq")
     if newest is not None:
-        order = (newest["owner"], newest["lane"])
+        order = (lane, newest["owner"])
         if order not in noted:
             await _note(database, positions, order)
             noted.add(order)

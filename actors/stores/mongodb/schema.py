@@ -45,10 +45,12 @@ _NEWEST_FIRST: Final = ("-created", "-_id")
 
 INDEXES: Final[dict[str, list[IndexModel]]] = {
     # `_id` is job and event id: an event counts once. (job, seq) keeps a stale view from writing
-    # over a newer one; (owner, lane, position) keeps a late writer from going back in the order.
+    # over a newer one; (owner, position) keeps a late writer from going back in a lane's order.
+    # A sharded collection keeps only unique indexes that begin with its shard key: that is the
+    # lane, which follows from the job, so all keys of one job, `_id` too, lie on one shard.
     "entries": [
-        _index("by_seq", "job", "seq", unique=True),
-        _index("by_position", "owner", "lane", "position", unique=True),
+        _index("by_seq", "lane", "job", "seq", unique=True),
+        _index("by_position", "lane", "owner", "position", unique=True),
         _index("due", "due", where=_there("due")),
         _index("due_of_job", "job", where=_there("due")),
     ],

@@ -23,6 +23,7 @@ from actors.stores.mongodb.client import Database, Document, insert, update
 from actors.stores.mongodb.documents import (
     entry_document,
     event_key,
+    in_lanes,
     job_document,
     projection,
     refusal_document,
@@ -51,7 +52,7 @@ class Writing:
         """Write to a database; the lane of a job is its shard."""
         self._database = database
         self._shards = shards
-        self.positions = Numbers(database.entries, ("owner", "lane"), kept=database.lanes)
+        self.positions = Numbers(database.entries, ("lane", "owner"), kept=database.lanes)
         self._refusals = Numbers(database.refused, ("owner",))
 
     async def look(
@@ -115,7 +116,10 @@ class Writing:
     async def _known(self, keys: Many[EventKey]) -> dict[EventKey, Known]:
         by_event = {event_key(key): key for key in keys}
         fields = {"seq": 1, "digest": 1, "body": 1}
-        rows = self._database.entries.find({"_id": {"$in": [*by_event]}}, fields)
+        lanes = {shard_of(key.job, self._shards) for key in keys}
+        # The lanes say where to ask, when the collection is sharded.
+        which = {"_id": {"$in": [*by_event]}, "lane": {"$in": [*lanes]}}
+        rows = self._database.entries.find(which, fields, hint="_id_")
         return {
             by_event[row["_id"]]: Known(
                 int(row["seq"]), row["digest"], decode_entry(row["body"]) if "body" in row else None
@@ -125,7 +129,11 @@ class Writing:
 
     async def _tail(self, job: JobId, seq: int) -> list[Entry]:
         rows = self._database.entries.find(
-            {"job": job_key(job), "seq": {"$gt": seq}},
+            {
+                "lane": shard_of(job, self._shards),
+                "job": job_key(job),
+                "seq": {"$gt": seq},
+            },
             {"_id": 0, "body": 1},
             sort=[("seq", 1)],
             hint="by_seq",
@@ -136,24 +144,26 @@ class Writing:
         """Give all entries of jobs that have no projection."""
         keys = {job_key(job): job for job in jobs}
         rows = await self._database.entries.find(
-            {"job": {"$in": [*keys]}},
+            {"$or": in_lanes(jobs, self._shards)},
             {"_id": 0, "job": 1, "seq": 1, "body": 1},
-            sort=[("job", 1), ("seq", 1)],
+            sort=[("lane", 1), ("job", 1), ("seq", 1)],
             hint="by_seq",
         ).to_list(None)
         tails: dict[JobId, list[Entry]] = {}
-        orphans: list[bytes] = []
+        orphans: set[JobId] = set()
         for row in rows:
-            if row["job"] in orphans:
+            job = keys[row["job"]]
+            if job in orphans:
                 continue
-            tail = tails.setdefault(keys[row["job"]], [])
+            tail = tails.setdefault(job, [])
             if not tail and row["seq"] != 1:
                 # Written by somebody who had looked before the job was forgotten.
-                orphans.append(row["job"])
+                orphans.add(job)
             elif "body" in row:
                 tail.append(decode_entry(row["body"]))
         if orphans:
-            await self._database.entries.delete_many({"job": {"$in": orphans}})
+            which = {"$or": in_lanes(orphans, self._shards)}
+            await self._database.entries.delete_many(which, hint="by_seq")
         return tails
 
     async def _refuse(self, refusals: Sequence[Refusal]) -> None:
@@ -204,6 +214,7 @@ class Writing:
             [
                 {
                     "q": {
+                        "lane": shard_of(job.id, self._shards),
                         "job": job_key(job.id),
                         "seq": {"$lte": job.seq},
                         "due": {"$exists": False},

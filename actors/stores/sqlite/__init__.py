@@ -128,9 +128,9 @@ class SqliteStore:
         position = await self._writer.read(reading.last_position)
         return (position,) if position else ()
 
-    async def count(self, owner: str) -> list[Count]:
-        """Count an owner's jobs."""
-        return await self._readers.run(reading.count, owner)
+    async def count(self, owner: str, most: int) -> list[Count]:
+        """Count an owner's jobs, at most so many of each state."""
+        return await self._readers.run(reading.count, owner, most)
 
     async def refusals(self, owner: str, after: int, limit: int) -> list[Refusal]:
         """Give an owner's refused events."""

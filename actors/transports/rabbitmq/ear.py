@@ -14,6 +14,7 @@ import aiormq.abc
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
+from actors.runtime.tasks import is_ending
 from actors.transports.base import Listener
 from actors.transports.rabbitmq.link import DEADLINE_S, Link, close_channel, describe, within
 from actors.transports.rabbitmq.topology import declare_ear, declare_exchanges
@@ -65,6 +66,8 @@ class Ear:
                 await self._hear(connection)
             except Exception as error:  # noqa: BLE001 - logged; who gave up here would never heal
                 _log.warning("listener_lost", topic=self._pattern, error=describe(error))
+                if is_ending():
+                    return
             self._hears.clear()
             await asyncio.sleep(_PAUSE_S)
 

@@ -13,6 +13,7 @@ from aio_pika.exceptions import AMQPError
 from aiormq.exceptions import AMQPError as BareAMQPError
 from yarl import URL
 
+from actors.runtime.tasks import is_ending, is_stray
 from schemas.errors import Unavailable
 
 _log = structlog.get_logger()
@@ -44,8 +45,7 @@ def answered() -> Iterator[None]:
     try:
         yield
     except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+        if not is_stray(error):
             raise
         raise ConnectionError("the connection was closed while an answer was awaited") from error
 
@@ -132,6 +132,8 @@ class Link:
             except Exception as error:  # noqa: BLE001 - logged; who gave up here would never heal
                 self.trouble = "no connection"
                 _log.warning("broker_away", link=self.name, error=describe(error))
+                if is_ending():
+                    return
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
                 continue
