@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,11 @@ from tests.support.servers import free_port
 
 _ROOT = Path(__file__).parent.parent
 _ACTORS = ("gateway", "state-manager", "notifier")
+#: Queues of events; more are for more processors.
+SHARDS = int(os.environ.get("JOBWIRE_SHARDS", "2"))
+#: Where temporary files are kept on a disk.
+_DISK = "/var/tmp"
+_FLUSHES = 200
 _START_S = 60.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -61,7 +67,7 @@ class Fleet(Client):
             "JOBWIRE_PORT": str(port),
             "JOBWIRE_BROKER__URL": self.broker_url,
             "JOBWIRE_DATABASE__URL": self.database_url,
-            "JOBWIRE_SHARDS": "4",
+            "JOBWIRE_SHARDS": str(SHARDS),
             **(settings or {}),
         }
         command = [sys.executable, "-m", "actors.cli.main", "serve"]
@@ -118,10 +124,23 @@ class Fleet(Client):
         self._entries.client.close()
 
 
+def flush_ms() -> float:
+    """Give the milliseconds (median) in which the disk under the servers takes 4 KiB for good."""
+    times = []
+    with tempfile.TemporaryFile(dir=_DISK) as file:
+        for _ in range(_FLUSHES):
+            file.write(bytes(4_096))
+            file.flush()
+            begun = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times.append(time.perf_counter() - begun)
+    return statistics.median(times) * 1e3
+
+
 @contextmanager
 def servers() -> Iterator[Servers]:
     """Run a broker and a database of our own, on disk."""
-    with tempfile.TemporaryDirectory(prefix="jobwire-bench-", dir="/var/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="jobwire-bench-", dir=_DISK) as folder:
         folders = [Path(folder) / name for name in ("rabbit", "mongo")]
         for each in folders:
             each.mkdir()

@@ -29,8 +29,6 @@ from schemas.jobs import Birth, Change, Entry, Job, advance
 #: Entries of one commit: the most that the state manager takes together.
 _BATCH = 1_000
 _SHARDS = 4
-#: Positions that no store reaches meanwhile.
-_FAR = 1_000_000_000
 _DATA = b'{"progress":0.42,"message":"step 12 of 100","rate":12.5}'
 
 
@@ -143,7 +141,8 @@ async def _measure(
 
 async def insert_for(client: Client, seconds: float, jobs: int) -> Rate:
     """Insert documents and nothing else."""
-    load, positions = Load(jobs), dict.fromkeys(range(_SHARDS), _FAR)
+    # Positions that no store reaches, and no earlier round has used.
+    load, positions = Load(jobs), dict.fromkeys(range(_SHARDS), time.time_ns())
 
     async def write(making: Making) -> None:
         documents = []

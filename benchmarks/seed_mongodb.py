@@ -24,12 +24,13 @@ from actors.stores.mongodb.client import Client, insert
 from actors.stores.mongodb.documents import entry_document, job_document
 from actors.stores.rows import job_key
 from benchmarks.mongodb_limit import Load
-from schemas.identifiers import EventId, random_job_id
+from schemas.identifiers import EventId, random_job_id, shard_of
 from schemas.jobs import Change, Job
 
 _ENTRIES = 100_000
 _PORTION = 2_000
 _PAGE = 100
+_SHARDS = 4
 _READS = 200
 #: How the jobs are spread: most have ended well.
 _STATES = (("FINISHED", "success", 90), ("FAILED", "failure", 7), ("RUNNING", None, 2))
@@ -79,7 +80,8 @@ async def seed(client: Client, jobs: int) -> None:
             entry = replace(
                 birth, seq=seq, id=EventId(f"e-{seq}"), name="update", data=b"{}", change=Change()
             )
-            documents.append(entry_document(entry, 0) | {"position": seq})
+            document = entry_document(entry, shard_of(_LONG, _SHARDS))
+            documents.append(document | {"position": seq})
         await insert(database.entries, documents, ordered=False)
 
 
@@ -95,7 +97,7 @@ async def _p95_ms(read: Callable[[], Awaitable[list[object]]]) -> float:
 
 async def measure(url: str, jobs: int) -> dict[str, float]:
     """Give the p95 of each kind of page, in milliseconds."""
-    store, client = MongoStore(url, shards=4), Client(url, "motor", timeout_ms=None)
+    store, client = MongoStore(url, shards=_SHARDS), Client(url, "motor", timeout_ms=None)
     await store.open()
     started = time.perf_counter()
     await seed(client, jobs)
