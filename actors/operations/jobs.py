@@ -82,13 +82,17 @@ class Jobs:
         self._quota = quota
 
     async def create(
-        self, principal: Principal, request: JobRequest, idempotency_key: str | None
+        self,
+        principal: Principal,
+        request: JobRequest,
+        idempotency_key: str | None,
+        dialect: str = "",
     ) -> NewJob:
         """
         Make a job; return when it is on disk.
 
         The same idempotency key of the same owner gives the same job; its event id makes it count
-        once.
+        once. Receivers are told of it in the form of the `dialect`.
 
         Raises:
             Invalid: a field is wrong, or the key was used with another request.
@@ -96,7 +100,7 @@ class Jobs:
             TooManyRequests: the owner makes jobs too fast.
 
         """
-        birth = await self._births.of(principal, request)
+        birth = await self._births.of(principal, request, dialect=dialect)
         return await self.make(principal, birth, request, idempotency_key)
 
     async def make(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
 from actors.batch_systems.local import LocalBatch
-from actors.dialects.base import Door
+from actors.dialects.base import Door, ForeignDialect
 from actors.dialects.native import NativeDialect
 from actors.filesystems.file import FileTree
 from actors.hosts.local import LocalHost
@@ -192,10 +192,26 @@ class Parts:
         )
 
     @cached_property
-    def native(self) -> NativeDialect:
-        """The native API."""
+    def door(self) -> Door:
+        """Lets requests in, of whatever dialect."""
         limits = self.settings.limits
         failures = Quota(limits.failed_logins_per_minute, time.monotonic)
-        door = Door(self.operations, failures, limits.request_s)
+        return Door(self.operations, failures, limits.request_s)
+
+    @cached_property
+    def native(self) -> NativeDialect:
+        """The native API."""
         cursors = Cursors(self.secrets.identity)
-        return NativeDialect(self.operations, door, self.settings, cursors, self.telemetry)
+        return NativeDialect(self.operations, self.door, self.settings, cursors, self.telemetry)
+
+    @cached_property
+    def dialects(self) -> Mapping[str, ForeignDialect]:
+        """Every foreign dialect by its name, also those that are not enabled."""
+        make: Mapping[str, Callable[[], ForeignDialect]] = {}
+        return {name: made() for name, made in make.items()}
+
+    @property
+    def spoken(self) -> Sequence[ForeignDialect]:
+        """The foreign dialects that are enabled."""
+        mountings = self.settings.dialects.all()
+        return [each for name, each in self.dialects.items() if mountings[name].enabled]
