@@ -19,6 +19,7 @@ from actors.runtime.quota import Quota
 from schemas.codec import check_json
 from schemas.deliveries import Subscription
 from schemas.errors import (
+    Invalid,
     JobwireError,
     Malformed,
     Timeout,
@@ -32,6 +33,8 @@ from schemas.principals import Principal, Scope
 
 _BEARER = "Bearer "
 _KEY_PREFIX = "jwk_"
+#: Room is left in an event id (255) for what is put before the key.
+_MOST_KEY_CHARACTERS = 200
 _ENCODINGS = {"", "identity", "gzip", "deflate"}
 #: A host and perhaps a port, as a URL has them.
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
@@ -238,3 +241,26 @@ def base_url(request: web.Request) -> str:
     if _HOST.fullmatch(request.host) is None:
         raise Malformed("the Host header does not name a host", code="bad_request", pointer="Host")
     return f"{request.scheme}://{request.host}{mount.prefix}"
+
+
+def idempotency_key_of(request: web.Request) -> str | None:
+    """
+    Read the Idempotency-Key header; None: there is none.
+
+    Quotes around it (a structured field) do not belong to it.
+
+    Raises:
+        Invalid: it is empty, too long, or not printable.
+
+    """
+    text = request.headers.get("Idempotency-Key")
+    if text is None:
+        return None
+    key = text[1:-1] if len(text) > 1 and text.startswith('"') and text.endswith('"') else text
+    if not 1 <= len(key) <= _MOST_KEY_CHARACTERS or not key.isprintable():
+        raise Invalid(
+            "an Idempotency-Key has 1 to 200 printable characters",
+            pointer="Idempotency-Key",
+            limit=_MOST_KEY_CHARACTERS,
+        )
+    return key

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated, Literal
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from schemas.errors import Misconfigured
 
@@ -45,6 +46,31 @@ class Mounting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class PipelineJobs(Mounting, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The SD2E PipelineJobs manager behind the actor API of Abaco."""
+
+    actors: tuple[str, ...] = ("jobs-manager",)
+    """
+    Names at which every owner finds an actor for the jobs that are theirs; others are made with
+    `jobwire actors create`.
+    """
+    tenant: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = "JOBWIRE"
+    """What nonces begin with."""
+    early: Literal["refuse", "park", "imply"] = "refuse"
+    """
+    What becomes of an event that comes before the one that it needs, such as `finish` before
+    `run`: it is refused, it waits until it fits, or the missing `run` is put in with a mark.
+    """
+    delete_by: Literal["token", "administrator"] = "token"
+    """Who may delete a job by message: whoever has its token, or administrators only."""
+    strict_upstream: bool = False
+    """
+    Answer 200 also to what is refused, as the original does; the execution says that it failed.
+    """
+    admin_token_s: Annotated[float, Meta(ge=30, le=86_400)] = 3_600
+    """How long an administrator's token is good at least; twice as long at the most."""
+    events_hub: str | None = None
+    """URL that is told of each event that is applied to a job that was made in this dialect."""
+    indexer: str | None = None
+    """URL that is told of each `index` and `indexed` of such a job."""
 
 
 class Dialects(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

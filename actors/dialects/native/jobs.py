@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from actors.dialects.base import Door, base_url
+from actors.dialects.base import Door, base_url, idempotency_key_of
 from actors.dialects.native.answers import (
     answer,
     entry_view,
@@ -18,7 +18,7 @@ from actors.dialects.native.answers import (
     new_callback_view,
     page,
 )
-from actors.dialects.native.events import Moment, read_idempotency_key
+from actors.dialects.native.events import Moment
 from actors.dialects.native.queries import read_query
 from actors.operations import Operations
 from actors.operations.births import JobRequest
@@ -181,12 +181,6 @@ class JobRoutes:
         principal = await self._door.caller(request, "read")
         counts = await self._jobs.count(principal)
         return answer({"jobs": sum(count.jobs for count in counts), "by_state": counts})
-
-
-def idempotency_key_of(request: web.Request) -> str | None:
-    """Read the Idempotency-Key; None: there is none."""
-    key = request.headers.get("Idempotency-Key")
-    return None if key is None else read_idempotency_key(key)
 
 
 def created(base: str, made: NewJob) -> web.Response:
