@@ -23,12 +23,11 @@ def pipelinejobs_events(seconds: float) -> Figure:
     with service(settings=_SETTINGS) as running:
         jobs = running.running_jobs(_JOBS)
 
-        def messages(number: int, part: float) -> float:
-            plan = _plan(running, jobs, part, f"m{number}")
-            return _rate(replace(plan, path=_PATH, key=running.key, ids=False))
+        def messages(_number: int, part: float) -> float:
+            return _rate(replace(_plan(running, jobs, part), path=_PATH))
 
         def natively(part: float) -> float:
-            return _rate(replace(_plan(running, jobs, part, "n"), wait=True))
+            return _rate(replace(_plan(running, jobs, part), wait=True))
 
         pairs = rounds(seconds, messages, natively)
     ratio = statistics.median(measured / native for measured, native in pairs)
@@ -43,14 +42,16 @@ def pipelinejobs_events(seconds: float) -> Figure:
     )
 
 
-def _plan(running: Service, jobs: list[tuple[str, str]], seconds: float, tag: str) -> Plan:
+def _plan(running: Service, jobs: list[tuple[str, str]], seconds: float) -> Plan:
+    """Plan the same bodies for both: with the token, the API key, and no id of their own."""
     return Plan(
         host=running.host,
         port=running.port,
         seconds=seconds,
         connections=_CLIENTS,
         jobs=jobs,
-        tag=tag,
+        key=running.key,
+        ids=False,
     )
 
 
