@@ -131,6 +131,9 @@ class Delivery(Struct, frozen=True, kw_only=True, array_like=True):
     """Somebody asked for it again: it is tried at a disabled receiver too."""
     asked: int = 0
     """How often somebody asked for it again: what was begun before does not end what came since."""
+    method: str = "POST"
+    headers: tuple[tuple[str, str], ...] = ()
+    """Sent beside those that every callback has; one of the same name replaces it."""
 
     def asked_again(self, now: datetime) -> Delivery:
         """Give it as it is when somebody asks for it again: due now, with its schedule anew."""

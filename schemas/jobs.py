@@ -70,6 +70,8 @@ class Birth(Struct, frozen=True, kw_only=True, array_like=True):
     interests: tuple[Interest, ...] = ()
     retry_of: JobId | None = None
     spec: Spec | None = None
+    dialect: str = ""
+    """The dialect in which it was asked for and is told of; empty: the native API."""
 
 
 class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -152,6 +154,7 @@ class Job(Struct, frozen=True, kw_only=True, array_like=True):
     ending: Ending | None = None
     interests: tuple[Interest, ...] = ()
     retry_of: JobId | None = None
+    dialect: str = ""
 
     def command(self) -> Command | None:
         """Give the command that is awaited, as its worker gets it; None: none is, or it is held."""
@@ -257,6 +260,8 @@ def advance(job: Job | None, entry: Entry) -> Job:
     )
 
 
+#: Fields that the birth fixes; what the job is asked to do stays in its entry.
+_OF_BIRTH = tuple(name for name in Birth.__struct_fields__ if name != "spec")
 #: Fields that an entry may change after the birth.
 _CHANGING = tuple(name for name in Change.__struct_fields__ if name != "birth")
 
@@ -266,17 +271,9 @@ def _born(entry: Entry) -> Job:
     if birth is UNSET:
         message = f"the history of {entry.job} does not begin with its create"
         raise ValueError(message)
+    of_birth = {name: getattr(birth, name) for name in _OF_BIRTH}
     return Job(
         id=entry.job,
-        owner=birth.owner,
-        lifecycle=birth.lifecycle,
-        lifecycle_version=birth.lifecycle_version,
-        name=birth.name,
-        tags=birth.tags,
-        parent=birth.parent,
-        deadline_s=birth.deadline_s,
-        heartbeat_s=birth.heartbeat_s,
-        plan=birth.plan,
         state=entry.state,
         outcome=entry.outcome,
         cause=None,
@@ -294,7 +291,5 @@ def _born(entry: Entry) -> Job:
         suspected=0,
         deleted=False,
         held=birth.plan is not None and birth.plan.held,
-        ending=None,
-        interests=birth.interests,
-        retry_of=birth.retry_of,
+        **of_birth,
     )

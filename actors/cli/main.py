@@ -49,6 +49,7 @@ COMMANDS: Final = {
     "stats": ("Records", "stats", "Count jobs by lifecycle and state."),
     "lifecycle": ("Records", "lifecycle", "List, draw or register lifecycles."),
     "refused": ("Records", "refused", "Show events that fit no history; send them again."),
+    "actors": ("Records", "actors", "Make, list and remove actors of PipelineJobs clients."),
     "keys": ("Records", "keys", "Make, list and revoke API keys."),
 }
 

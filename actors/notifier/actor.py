@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 import aiohttp
 import msgspec
 import structlog
 
+from actors.dialects.base import ForeignDialect
 from actors.notifier.attempt import Sender
 from actors.notifier.breaker import Breaker
 from actors.notifier.courier import Courier
@@ -60,13 +62,14 @@ class Notifier:
         store: Store,
         transport: Transport,
         deliveries: Deliveries,
+        dialects: Mapping[str, ForeignDialect] = MappingProxyType({}),
         egress: Egress,
         settings: Callbacks,
         telemetry: Telemetry,
         clock: Callable[[], datetime],
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Hear entries on a transport; call out through an egress."""
+        """Hear entries on a transport; call out through an egress, in the words of `dialects`."""
         self._store = store
         self._transport = transport
         self._deliveries = deliveries
@@ -88,7 +91,11 @@ class Notifier:
             parallel=settings.parallel, each=settings.parallel_per_endpoint, clock=clock
         )
         self._planner = Planner(
-            store=store, deliveries=deliveries, schedule_s=settings.schedule_s, clock=clock
+            store=store,
+            deliveries=deliveries,
+            dialects=dialects,
+            schedule_s=settings.schedule_s,
+            clock=clock,
         )
 
     async def start(self) -> None:

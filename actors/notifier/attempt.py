@@ -84,8 +84,9 @@ class Sender:
     ) -> tuple[int, float | None]:
         # What may be called can have changed since the job was made.
         url = self._egress.check_url(delivery.url, "url")
-        async with self._session.post(
-            url, data=delivery.body, headers=_headers(delivery, secret, at), allow_redirects=False
+        headers = _headers(delivery, secret, at)
+        async with self._session.request(
+            delivery.method, url, data=delivery.body, headers=headers, allow_redirects=False
         ) as answer:
             if answer.status in _SLOW_DOWN:
                 asked_s = read_retry_after(answer.headers.get("Retry-After"), at)
@@ -104,6 +105,7 @@ def _headers(delivery: Delivery, secret: str, at: datetime) -> dict[str, str]:
         "webhook-id": delivery.id,
         "webhook-timestamp": str(int(moment.timestamp())),
         "webhook-signature": Webhook(secret).sign(delivery.id, moment, delivery.body.decode()),
+        **dict(delivery.headers),
     }
 
 

@@ -73,10 +73,21 @@ class Births:
         self._limits = limits
 
     async def of(
-        self, principal: Principal, request: JobRequest, retry_of: JobId | None = None
+        self,
+        principal: Principal,
+        request: JobRequest,
+        *,
+        retry_of: JobId | None = None,
+        dialect: str = "",
     ) -> Birth:
         """
         Make the birth of a request.
+
+        Args:
+            principal: who will own the job.
+            request: what is asked for.
+            retry_of: the job that it is another try of.
+            dialect: the one that the request was made in, and in which receivers are told.
 
         Raises:
             Invalid: a field is wrong; the pointer names it.
@@ -104,6 +115,7 @@ class Births:
             plan=self._plan(principal, request),
             retry_of=retry_of,
             spec=request.spec,
+            dialect=dialect,
         )
 
     async def _lifecycle(self, principal: Principal, request: JobRequest) -> Lifecycle:

@@ -187,7 +187,7 @@ class Controls:
             spec=origin.spec,
             priority=job.plan.priority,
         )
-        birth = await self._births.of(principal, request, retry_of=job.id)
+        birth = await self._births.of(principal, request, retry_of=job.id, dialect=job.dialect)
         return await self._jobs.make(principal, birth, request, idempotency_key)
 
     async def _parent(self, principal: Principal, job: Job) -> JobId | None:

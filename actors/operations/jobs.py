@@ -84,13 +84,20 @@ class Jobs:
         self._quota = quota
 
     async def create(
-        self, principal: Principal, request: JobRequest, idempotency_key: str | None
+        self,
+        principal: Principal,
+        request: JobRequest,
+        idempotency_key: str | None,
+        *,
+        dialect: str = "",
+        job: JobId | None = None,
     ) -> NewJob:
         """
         Make a job; return when it is on disk.
 
         The same idempotency key of the same owner gives the same job; its event id makes it count
-        once.
+        once. Receivers are told of it in the form of the `dialect`. With `job` it gets that id, and
+        one that is there already stays as it is: it is given as a repetition.
 
         Raises:
             Invalid: a field is wrong, or the key was used with another request.
@@ -98,8 +105,23 @@ class Jobs:
             TooManyRequests: the owner makes jobs too fast.
 
         """
-        birth = await self._births.of(principal, request)
-        return await self.make(principal, birth, request, idempotency_key)
+        birth = await self._births.of(principal, request, dialect=dialect)
+        return await self.make(principal, birth, request, idempotency_key, job)
+
+    def derived_id(self, principal: Principal, key: str) -> JobId:
+        """Give the one job id that belongs to a key of an owner; nobody else can compute it."""
+        return derived_job_id(self._identity, principal.name, key)
+
+    def token_of(self, job: Job) -> str:
+        """Give the token of a job that is good now."""
+        return mint_token(self._keyring, job.id, job.generation)
+
+    def admits(self, job: Job, token: str) -> bool:
+        """Say whether a token speaks for a job, also the one before it while that is good."""
+        generation = self._keyring.generation(job.id, token)
+        until = job.previous_token_until
+        in_overlap = until is not None and self._events.now() <= until
+        return generation == job.generation or (in_overlap and generation == job.generation - 1)
 
     async def make(
         self,
@@ -107,6 +129,7 @@ class Jobs:
         birth: Birth,
         request: JobRequest,
         idempotency_key: str | None,
+        job: JobId | None = None,
     ) -> NewJob:
         """Make a job of a birth that has been checked; see `create`."""
         if not self._quota.admit(principal.name):
@@ -115,7 +138,9 @@ class Jobs:
                 code="job_rate",
                 retry_after_s=self._quota.retry_after_s,
             )
-        if idempotency_key is None:
+        if job is not None:
+            event_id = f"{CREATE}:{secrets.token_hex(8)}"
+        elif idempotency_key is None:
             job, event_id = random_job_id(secrets.token_bytes(16)), CREATE
         else:
             job, event_id = (
@@ -165,7 +190,8 @@ class Jobs:
         if outcome.verdict == "refused" or outcome.state is None:
             raise Conflict(f"the job could not be made: {outcome.reason}", code=str(outcome.reason))
         token = mint_token(self._keyring, job, outcome.generation)
-        return NewJob(job, token, outcome.state, outcome.duplicate, subscriptions)
+        is_repeat = outcome.duplicate or outcome.reason is Reason.EXISTS
+        return NewJob(job, token, outcome.state, is_repeat, subscriptions)
 
     async def get(self, principal: Principal, job_id: JobId) -> Job:
         """

@@ -61,6 +61,7 @@ class Cast:
             return HealthServer(health, parts.settings.health)
         return Gateway(
             native=parts.native,
+            foreign=parts.spoken,
             health=health,
             streams=parts.operations.streams,
             settings=parts.settings,
@@ -150,6 +151,7 @@ class Cast:
                 store=parts.store,
                 transport=parts.transport,
                 deliveries=parts.deliveries,
+                dialects=parts.dialects,
                 egress=parts.egress,
                 settings=parts.settings.callbacks,
                 telemetry=parts.telemetry,

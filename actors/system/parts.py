@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
 from actors.batch_systems.local import LocalBatch
-from actors.dialects.base import Door
+from actors.dialects.base import Door, ForeignDialect
 from actors.dialects.native import NativeDialect
+from actors.dialects.pipelinejobs import PipelineJobsDialect
 from actors.filesystems.file import FileTree
 from actors.hosts.local import LocalHost
 from actors.operations import Operations
@@ -20,15 +21,20 @@ from actors.operations.controls import Controls
 from actors.operations.deliveries import Deliveries
 from actors.operations.events import Events
 from actors.operations.files import Files
+from actors.operations.foreign_actors import ForeignActors
 from actors.operations.jobs import Jobs
 from actors.operations.keys import Keys
 from actors.operations.lifecycles import Lifecycles
+from actors.operations.nonces import Nonces
 from actors.operations.packets import Packets
+from actors.operations.parking import Parking
 from actors.operations.refusals import Refusals
 from actors.operations.replies import Replies
+from actors.operations.reports import Reports
 from actors.operations.roots import Roots
 from actors.operations.streams import Streams
 from actors.operations.tables import LifecycleTables
+from actors.operations.visibility import Visibility
 from actors.operations.work import Work
 from actors.runtime.egress import Egress
 from actors.runtime.folder import DataFolder, ServiceSecrets
@@ -189,13 +195,46 @@ class Parts:
             lifecycles=lifecycles,
             refusals=Refusals(store=self.store, events=self.events, identity=self.secrets.identity),
             keys=self.keys,
+            nonces=Nonces(self.store, now),
+            foreign_actors=ForeignActors(
+                store=self.store,
+                identity=self.secrets.identity,
+                clock=now,
+                named=self.settings.dialects.pipelinejobs.actors,
+                token_s=self.settings.dialects.pipelinejobs.admin_token_s,
+            ),
+            reports=Reports(self.store),
+            parking=Parking(self.store, now),
+            visibility=Visibility(self.store),
         )
+
+    @cached_property
+    def door(self) -> Door:
+        """Lets requests in, of whatever dialect."""
+        limits = self.settings.limits
+        failures = Quota(limits.failed_logins_per_minute, time.monotonic)
+        return Door(self.operations, failures, limits.request_s)
 
     @cached_property
     def native(self) -> NativeDialect:
         """The native API."""
-        limits = self.settings.limits
-        failures = Quota(limits.failed_logins_per_minute, time.monotonic)
-        door = Door(self.operations, failures, limits.request_s)
         cursors = Cursors(self.secrets.identity)
-        return NativeDialect(self.operations, door, self.settings, cursors, self.telemetry)
+        return NativeDialect(self.operations, self.door, self.settings, cursors, self.telemetry)
+
+    @cached_property
+    def dialects(self) -> Mapping[str, ForeignDialect]:
+        """Every foreign dialect by its name, also those that are not enabled."""
+        settings, cursors = self.settings.dialects, Cursors(self.secrets.identity)
+        limits = self.settings.limits
+        make: Mapping[str, Callable[[], ForeignDialect]] = {
+            "pipelinejobs": lambda: PipelineJobsDialect(
+                self.operations, self.door, settings.pipelinejobs, cursors, limits.body_bytes
+            ),
+        }
+        return {name: made() for name, made in make.items()}
+
+    @property
+    def spoken(self) -> Sequence[ForeignDialect]:
+        """The foreign dialects that are enabled."""
+        mountings = self.settings.dialects.all()
+        return [each for name, each in self.dialects.items() if mountings[name].enabled]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -11,17 +11,19 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import web
 from msgspec.structs import replace
 from standardwebhooks import WebhookVerificationError
 
+from actors.dialects.base import Notice
 from actors.notifier.breaker import FAILING
 from actors.notifier.endpoints import ENDPOINTS
 from actors.notifier.message import write_body
 from actors.runtime import failpoints
 from actors.runtime.settings import Callbacks
-from schemas.deliveries import Delivery
-from schemas.errors import NotFound, Unavailable
-from schemas.jobs import Change, Ending
+from schemas.deliveries import Delivery, Subscription
+from schemas.errors import JobwireError, NotFound, Unavailable
+from schemas.jobs import Change, Ending, Entry, Job
 from tests.support.deadlines import turns, until
 from tests.support.factories import OWNER, STRANGER, job_id, make_entry, make_history, make_job
 from tests.support.receiver import Answer, endless, hang, receiving, reset, with_headers
@@ -771,3 +773,56 @@ async def test_what_is_due_later_is_told_then(tmp_path: Path) -> None:
     waited_s = (delivery.attempts[0].at - entry.received).total_seconds()
     assert 0.3 <= waited_s < 0.6
     assert replace(delivery, attempts=()).status == "delivered"
+
+
+class _Bare:
+    """A language whose receivers expect a PUT of the state alone, and nothing of `resource`."""
+
+    name = "bare"
+
+    def routes(self) -> Iterable[web.RouteDef]:
+        return []
+
+    def problem(self, error: JobwireError) -> web.Response:
+        return web.Response(status=error.status)
+
+    async def callback(self, job: Job, entry: Entry, subscription: Subscription) -> Notice | None:
+        if entry.data == b'"silent"':
+            return None
+        said = {"state": entry.state, "name": job.name, "to": subscription.id}
+        return Notice(msgspec.json.encode(said), "PUT", (("Content-Type", "text/x-bare"),))
+
+
+async def test_a_receiver_is_told_in_the_form_of_the_dialect_that_the_job_was_made_in(
+    tmp_path: Path,
+) -> None:
+    async with receiving() as receiver, telling(tmp_path, dialects={"bare": _Bare()}) as teller:
+        subscription = await teller.subscribe(receiver.url)
+        receiver.answers = [500]
+        await teller.tell([subscription], dialect="bare", state="RUNNING")
+
+        first, again = await receiver.wait(2)
+        (delivered,) = await teller.wait_for("delivered")
+
+    assert (first.method, again.method) == ("PUT", "PUT")
+    assert first.headers["content-type"] == "text/x-bare"
+    assert first.body == again.body == delivered.body
+    # Signed as all callbacks are: whoever wants to can verify it, and tell repetitions.
+    assert first.id == again.id == delivered.id
+    assert again.verified(subscription.secret) == {
+        "state": "RUNNING",
+        "name": "fit",
+        "to": subscription.id,
+    }
+
+
+async def test_a_dialect_may_tell_nothing_of_an_entry(tmp_path: Path) -> None:
+    async with receiving() as receiver, telling(tmp_path, dialects={"bare": _Bare()}) as teller:
+        subscription = await teller.subscribe(receiver.url)
+        await teller.tell([subscription], dialect="bare", data=b'"silent"')
+        await teller.tell([subscription], dialect="bare", number=2, state="RUNNING")
+
+        await receiver.wait(1)
+        told = await teller.wait_for("delivered")
+
+    assert [(each.job, each.state) for each in told] == [(job_id(2), "RUNNING")]

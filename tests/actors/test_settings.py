@@ -235,3 +235,30 @@ def test_a_file_that_cannot_be_used_is_named(environment: dict[str, str], words:
         load_settings(None, environment)
 
     assert words in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_private"),
+    [
+        ({"LISTEN": "127.0.0.1:9998"}, True),
+        ({"LISTEN": "[::1]:9998"}, True),
+        ({"LISTEN": "0.0.0.0:9998"}, False),
+        ({"PUBLIC_URL": "https://jobs.example.org"}, False),
+        ({"LISTEN": "0.0.0.0:9998", "ENABLED": "false"}, True),
+    ],
+)
+def test_a_port_of_a_dialect_counts_when_it_is_judged_who_reaches_the_service(
+    variables: dict[str, str], is_private: bool
+) -> None:
+    head = "JOBWIRE_DIALECTS__PIPELINEJOBS__"
+    given = {head + name: value for name, value in {"ENABLED": "true", **variables}.items()}
+
+    assert load_settings(None, given).is_private is is_private
+
+
+@pytest.mark.parametrize("listen", ["9998", "127.0.0.1", "::1:9998", "here:99999", "here:port"])
+def test_an_address_of_a_dialect_that_is_none_is_refused(listen: str) -> None:
+    mounting = load_settings(None, {"JOBWIRE_DIALECTS__PIPELINEJOBS__LISTEN": listen})
+
+    with pytest.raises(Misconfigured, match="host:port"):
+        _ = mounting.dialects.pipelinejobs.address

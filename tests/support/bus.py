@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import aiohttp
 from aiohttp import web
 
-from actors.dialects.native.jobs import PUBLIC_URL
+from actors.dialects.base import MOUNT, Mount
 from actors.gateway.inlet import Inlet
 from actors.gateway.problems import problems
 from actors.notifier.herald import Herald
@@ -88,7 +88,7 @@ async def serving_bus(url: str, folder: Path) -> AsyncIterator[BusService]:
 @asynccontextmanager
 async def _serving_http(parts: Parts) -> AsyncIterator[str]:
     app = web.Application(middlewares=[problems(parts.native, parts.telemetry)])
-    app[PUBLIC_URL] = ""
+    app[MOUNT] = Mount()
     app.add_routes(parts.native.routes())
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

@@ -71,6 +71,10 @@ class Caller:
         ):
             return Answer(response.status, response.headers.copy(), await response.read())
 
+    def as_nobody(self) -> Caller:
+        """Give a caller of the same service without a key."""
+        return Caller(self._session, self.url, None)
+
     async def get(self, path: str, **rest: Any) -> Answer:
         """Send a GET."""
         return await self("GET", path, **rest)
