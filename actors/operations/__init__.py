@@ -2,7 +2,7 @@
 What a client may ask. Every dialect calls this and nothing else.
 
 One group for each noun: `events`, `jobs`, `controls`, `files`, `deliveries`, `streams`,
-`lifecycles`, `refusals`, `keys`.
+`waiting`, `lifecycles`, `refusals`, `keys`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from actors.operations.keys import Keys
 from actors.operations.lifecycles import Lifecycles
 from actors.operations.refusals import Refusals
 from actors.operations.streams import Streams
+from actors.operations.waiting import Waiting
 
 __all__ = ["Operations"]
 
@@ -32,6 +33,7 @@ class Operations:
     files: Files
     deliveries: Deliveries
     streams: Streams
+    waiting: Waiting
     lifecycles: Lifecycles
     refusals: Refusals
     keys: Keys

@@ -29,6 +29,7 @@ from actors.operations.replies import Replies
 from actors.operations.roots import Roots
 from actors.operations.streams import Streams
 from actors.operations.tables import LifecycleTables
+from actors.operations.waiting import Waiting
 from actors.operations.work import Work
 from actors.runtime.egress import Egress
 from actors.runtime.folder import DataFolder, ServiceSecrets
@@ -171,6 +172,7 @@ class Parts:
             identity=self.secrets.identity,
             quota=Quota(limits.jobs_per_minute, time.monotonic),
         )
+        streams = Streams(self.store, limits.streams_per_owner)
         return Operations(
             events=self.events,
             jobs=jobs,
@@ -185,7 +187,8 @@ class Parts:
             ),
             files=files,
             deliveries=self.deliveries,
-            streams=Streams(self.store, limits.streams_per_owner),
+            streams=streams,
+            waiting=Waiting(jobs, streams),
             lifecycles=lifecycles,
             refusals=Refusals(store=self.store, events=self.events, identity=self.secrets.identity),
             keys=self.keys,

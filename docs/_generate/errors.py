@@ -85,6 +85,10 @@ _ADVICE = {
     (400, "invalid_json"): "The body is not JSON in plain UTF-8. The detail names the place.",
     (400, "json_limits"): "Too deep, too many elements, too long a string, or a number beyond "
     "64 bits. Send less, or send numbers as strings.",
+    (400, "wrong_type"): "A field of a compatible interface has another type of JSON. The detail "
+    "names it.",
+    (422, "same_target"): "Two files would get one name in the job's directory. Rename one.",
+    (503, "stopping"): "The service is stopping. Send the request again in a moment.",
     (400, "repeated_parameter"): "A URL parameter is given twice. Send it once.",
     (401, "key_missing"): "Send an API key as `Authorization: Bearer jwk_...`.",
     (401, "token_missing"): "Send the job's token or an API key with the event.",
