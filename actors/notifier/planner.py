@@ -110,4 +110,7 @@ class Planner:
             next_at=first_try(self._schedule_s, now),
             method=notice.method,
             headers=notice.headers,
+            signer=notice.signer,
+            in_order=notice.in_order,
+            lenient=notice.lenient,
         )
