@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,7 +11,9 @@ from functools import cached_property
 from pathlib import Path
 
 from actors.batch_systems.local import LocalBatch
-from actors.dialects.base import Door, ForeignDialect
+from actors.dialects.base import Door, ForeignDialect, Missing, Signer
+from actors.dialects.joblauncher import JoblauncherDialect
+from actors.dialects.joblauncher.credentials import ReceiverKeys
 from actors.dialects.native import NativeDialect
 from actors.filesystems.file import FileTree
 from actors.hosts.local import LocalHost
@@ -58,13 +61,19 @@ class Parts:
     """What the actors of one process share."""
 
     def __init__(
-        self, settings: Settings, folder: DataFolder, secrets: ServiceSecrets, name: str
+        self,
+        settings: Settings,
+        folder: DataFolder,
+        service_secrets: ServiceSecrets,
+        name: str,
+        missing: Missing,
     ) -> None:
-        """Make parts on demand; `name` is what a broker shows of this process."""
+        """Make parts on demand; `name` is what a broker shows of a process that lacks `missing`."""
+        self.missing = missing
         self.settings = settings
         self.folder = folder
-        self.secrets = secrets
-        self.keyring = secrets.keyring
+        self.secrets = service_secrets
+        self.keyring = service_secrets.keyring
         self.telemetry = Telemetry()
         self.store = self._make_store()
         self.transport = self._make_transport(name)
@@ -210,8 +219,25 @@ class Parts:
     @cached_property
     def dialects(self) -> Mapping[str, ForeignDialect]:
         """Every foreign dialect by its name, also those that are not enabled."""
-        make: Mapping[str, Callable[[], ForeignDialect]] = {}
+        make: Mapping[str, Callable[[], ForeignDialect]] = {
+            "joblauncher": lambda: JoblauncherDialect(
+                self.operations, self.door, self.settings, self.missing, self.telemetry
+            ),
+        }
         return {name: made() for name, made in make.items()}
+
+    @cached_property
+    def signers(self) -> Mapping[str, Signer]:
+        """Who authorizes callbacks, by the name of the dialect that they are told in."""
+        set_ = self.settings.dialects.joblauncher
+        signer = ReceiverKeys(
+            set_.macs,
+            set_.basic,
+            challenge_only=set_.challenge_only,
+            clock=now,
+            entropy=secrets.token_bytes,
+        )
+        return {"joblauncher": signer}
 
     @property
     def spoken(self) -> Sequence[ForeignDialect]:

@@ -87,6 +87,9 @@ _ADVICE = {
     "64 bits. Send less, or send numbers as strings.",
     (400, "wrong_type"): "A field of a compatible interface has another type of JSON. The detail "
     "names it.",
+    (403, "foreign_origin"): "Another site's page sent this, or a name that is not this machine's "
+    "own was used. Use localhost, or send an API key.",
+    (422, "not_staged"): "An input could not be copied; the detail names it. No job was made.",
     (422, "same_target"): "Two files would get one name in the job's directory. Rename one.",
     (503, "stopping"): "The service is stopping. Send the request again in a moment.",
     (400, "repeated_parameter"): "A URL parameter is given twice. Send it once.",
@@ -100,6 +103,7 @@ _ADVICE = {
     (404, "unknown_key"): "There is no API key with this id.",
     (404, "unknown_lifecycle"): "There is no lifecycle of that name and version.",
     (404, "unknown_route"): "There is nothing at this path.",
+    (406, "not_acceptable"): "The header `Accept` excludes JSON. Leave it out, or let it in.",
     (405, "method_not_allowed"): "The header `Allow` names the methods that the route takes.",
     (408, "timeout"): "The body did not arrive in time. Send it again.",
     (409, "conflict"): "Somebody else changes the same thing now. Try again.",
