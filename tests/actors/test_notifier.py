@@ -26,9 +26,17 @@ from schemas.deliveries import Delivery, Subscription
 from schemas.errors import JobwireError, NotFound, Unavailable
 from schemas.jobs import Change, Ending, Entry, Job
 from tests.support.deadlines import turns, until
-from tests.support.factories import OWNER, STRANGER, job_id, make_entry, make_history, make_job
+from tests.support.factories import (
+    OWNER,
+    STRANGER,
+    job_id,
+    make_birth,
+    make_entry,
+    make_history,
+    make_job,
+)
 from tests.support.receiver import Answer, endless, hang, receiving, reset, with_headers
-from tests.support.teller import QUICK, Leading, now, principal, telling
+from tests.support.teller import QUICK, Leading, Teller, now, principal, telling
 
 
 async def test_a_receiver_is_told_what_happened_signed_and_needs_no_further_request(
@@ -963,3 +971,24 @@ async def test_a_challenge_that_cannot_be_answered_is_a_failed_try(tmp_path: Pat
 
     assert [each.status for each in delivered.attempts] == [401, 200]
     assert "Number" not in str(delivered.attempts)
+
+
+async def test_what_was_heard_too_late_for_its_order_is_not_told(tmp_path: Path) -> None:
+    async with receiving() as receiver, telling(tmp_path, dialects=_ORDERED) as teller:
+        subscription = await teller.subscribe(receiver.url)
+        await teller.tell([subscription], dialect="ordered", number=2)
+        await receiver.wait(1)
+        missed = await teller.tell([subscription], dialect="ordered", quietly=True)
+        birth = make_birth(owner=OWNER, dialect="ordered", interests=(subscription.interest,))
+        (born,) = make_history(birth=birth)
+        heard = make_entry(seq=3, name="update", due=(subscription.id,), received=now())
+        await teller.add([born, *missed], heard)
+
+        await receiver.wait(2)
+        await until(lambda: _nothing_is_due(teller))
+
+    assert [each.body for each in receiver.received] == [b"2", b"3"]
+
+
+async def _nothing_is_due(teller: Teller) -> bool:
+    return not await teller.store.due(1)
