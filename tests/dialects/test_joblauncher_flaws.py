@@ -21,8 +21,8 @@ from actors.runtime.dialects import Dialects, Joblauncher, MacCredential
 from actors.runtime.settings import Callbacks, Limits, LocalSite, Settings, Staging
 from actors.state_manager.forgetter import Forgetter
 from schemas.errors import Misconfigured
-from tests.dialects.mac_receiver import MacReceiver
 from tests.support.deadlines import until
+from tests.support.mac_receiver import MacReceiver
 from tests.support.receiver import Receiver, endless, hang, receiving
 from tests.support.service import Answer, Caller, Service, running
 

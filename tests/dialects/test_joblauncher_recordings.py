@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.dialects.mac_receiver import MacReceiver
 from tests.support.deadlines import until
+from tests.support.mac_receiver import MacReceiver
 from tests.support.pairs import PAIRS, serving_pair
 from tests.support.receiver import Receiver, receiving
 from tests.support.recordings import Stage, replay

@@ -18,6 +18,8 @@ from schemas.principals import Principal, Scope
 _BASIC: Final = "basic "
 #: What an open door lets its owner do: this dialect asks for nothing else.
 _OPEN: Final[frozenset[Scope]] = frozenset({"read", "jobs", "events"})
+#: Weights by which a client says that it does not take something (RFC 9110, 12.4.2).
+_NONE: Final = ("q=0", "q=0.0", "q=0.00", "q=0.000")
 _ACCEPTED: Final = ("*/*", "application/*", "application/json")
 
 
@@ -65,9 +67,6 @@ def check_accept(request: web.Request) -> None:
     wanted = [kind.strip() for kind, _, rest in ranges if rest.replace(" ", "") not in _NONE]
     if ranges and not any(kind in _ACCEPTED for kind in wanted):
         raise NotAcceptable(f"this route answers application/json; Accept is {header[:200]!r}")
-
-
-_NONE: Final = ("q=0", "q=0.0", "q=0.00", "q=0.000")
 
 
 def _check_own(request: web.Request) -> None:

@@ -13,6 +13,7 @@ from actors.dialects.joblauncher.requests import NO_MAX_TIME, LaunchRequest
 from actors.dialects.joblauncher.staging import staged
 from actors.operations.births import JobRequest
 from actors.runtime.dialects import Joblauncher
+from schemas.codec import invalid
 from schemas.deliveries import Callback
 from schemas.errors import Invalid, JobwireError, Misconfigured
 from schemas.specs import CleanUp, Resources, Spec
@@ -120,9 +121,7 @@ def job_request(request: LaunchRequest, launchers: Launchers, settings: Joblaunc
         # What a record may hold is checked where a record is read.
         return msgspec.json.decode(_encode(wanted), type=JobRequest)
     except msgspec.ValidationError as error:
-        text, _, path = str(error).partition(" - at `$")
-        pointer = "/" + re.sub(r"[.\[]", "/", path.rstrip("`").replace("]", "")).strip("/")
-        raise in_own_words(Invalid(text, pointer=pointer)) from error
+        raise in_own_words(invalid(error)) from error
 
 
 def in_own_words(error: JobwireError) -> JobwireError:
