@@ -136,6 +136,8 @@ def test_what_is_no_configuration_is_said_in_one_sentence(
         {"xenon": {"poll": {"cancelTimeout": "soon"}, "launchers": {"a": 1}, "scheduler": None}},
         {"macs": [1, None, {"id": 1}], "callback": {"basicCredentials": [{}]}},
         {"xenon": {"defaultLauncher": "gone"}, "http": {"port": "x", "bindHost": "::1"}},
+        {"http": {"port": True}},
+        {"http": {"port": 99_999}},
     ],
 )
 def test_odd_values_are_refused_and_what_is_left_is_settings(

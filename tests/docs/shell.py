@@ -18,8 +18,8 @@ from selectors import EVENT_READ, DefaultSelector
 
 from .page import ROOT, Page
 
-#: The ports that the pages name: of the service, of its processes' health, and of a receiver of
-#: callbacks.
+#: The ports that the pages name: of the service, of its processes' health, of a receiver of
+#: callbacks, and of a dialect alone.
 _SHOWN_PORTS = ("8640", "8641", "8642", "8643", "8644", "8650", "9998")
 _PORT = re.compile(rf"(?<!\d)({'|'.join(_SHOWN_PORTS)})(?!\d)")
 _PATIENCE_S = 30.0

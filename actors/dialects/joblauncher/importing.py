@@ -16,6 +16,7 @@ Tree = Mapping[str, Any]
 _MS: Final = 1_000
 #: Ports of the sample configuration.
 _PORT: Final = 9998
+_MOST_PORT: Final = 65_535
 #: What the owner of requests without a key is called, unless the settings are edited.
 OWNER: Final = "joblauncher"
 #: Schemes of file systems and schedulers that stand for the machine itself.
@@ -98,8 +99,8 @@ def _http(reading: _Reading, key: str, value: Any) -> None:
 
 
 def _port(value: Any) -> int:
-    port = _table(value).get("port", _PORT)
-    return port if isinstance(port, int) else _PORT
+    port = _table(value).get("port")
+    return port if type(port) is int and 0 <= port <= _MOST_PORT else _PORT
 
 
 def _macs(reading: _Reading, key: str, value: Any) -> None:
