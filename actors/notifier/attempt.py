@@ -95,9 +95,10 @@ class Sender:
         signer = self._signers.get(delivery.signer)
         said = signer.authorization(delivery.method, url, ()) if signer else None
         answer = await self._ask(delivery, url, headers, said)
-        if answer.status == _UNAUTHORIZED and signer is not None:
-            challenges = answer.headers.getall("WWW-Authenticate", ())
-            if said := signer.authorization(delivery.method, url, challenges):
+        challenges = answer.headers.getall("WWW-Authenticate", ())
+        if answer.status == _UNAUTHORIZED and signer is not None and challenges:
+            said = signer.authorization(delivery.method, url, challenges)
+            if said is not None:
                 answer = await self._ask(delivery, url, headers, said)
         if answer.status in _SLOW_DOWN:
             return answer.status, read_retry_after(answer.headers.get("Retry-After"), at)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from actors.stores.base import DeliveryFilter, Store
 from schemas.deliveries import Delivery
+from schemas.errors import Unavailable
 
 #: Most deliveries of one subscription that wait at a time and are looked at.
 _MOST = 1_000
@@ -36,10 +37,18 @@ class Order:
         return replace(delivery, next_at=max(first.next_at or soon, soon))
 
     async def next(self, delivery: Delivery) -> Delivery | None:
-        """Give the one whose turn has come with the end of another, due now."""
+        """
+        Give the one whose turn has come with the end of another, due now.
+
+        Where the store cannot say, it comes by itself a moment later.
+        """
         if not delivery.in_order or delivery.next_at is not None:
             return None
-        after = [each for each in await self._pending(delivery) if each.seq > delivery.seq]
+        try:
+            pending = await self._pending(delivery)
+        except Unavailable:
+            return None
+        after = [each for each in pending if each.seq > delivery.seq]
         if not after:
             return None
         return replace(min(after, key=lambda each: each.seq), next_at=self._clock())

@@ -960,11 +960,14 @@ async def test_every_try_is_authorized_and_a_challenge_is_answered_within_it(
     assert len(delivered.attempts) == 1
 
 
-async def test_a_challenge_that_cannot_be_answered_is_a_failed_try(tmp_path: Path) -> None:
+@pytest.mark.parametrize("refusal", [401, with_headers(401, WWW_Authenticate="Never")])
+async def test_a_refusal_without_a_challenge_to_answer_is_a_failed_try(
+    tmp_path: Path, refusal: int | Answer
+) -> None:
     telling_ = telling(tmp_path, dialects=_ORDERED, signers={"keys": _Keys()})
     async with receiving() as receiver, telling_ as teller:
         subscription = await teller.subscribe(receiver.url)
-        receiver.answers = [with_headers(401, WWW_Authenticate="Never")]
+        receiver.answers = [refusal]
         await teller.tell([subscription], dialect="ordered")
 
         (delivered,) = await teller.wait_for("delivered")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Final
 from urllib.parse import unquote
 
@@ -154,8 +155,10 @@ class JobRoutes:
             raise Invalid(detail, code="not_staged")
 
     async def _abandon(self, principal: Principal, job: Job) -> None:
+        """Cancel a job that nobody was told of, and delete it if it ends in time."""
         await self._cancel(principal, job)
-        await self._operations.jobs.delete(principal, job.id, force=False)
+        with suppress(Conflict):
+            await self._operations.jobs.delete(principal, job.id, force=False)
 
     async def _cancel(self, principal: Principal, job: Job) -> None:
         try:
