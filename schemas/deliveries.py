@@ -134,6 +134,12 @@ class Delivery(Struct, frozen=True, kw_only=True, array_like=True):
     method: str = "POST"
     headers: tuple[tuple[str, str], ...] = ()
     """Sent beside those that every callback has; one of the same name replaces it."""
+    signer: str = ""
+    """Whose `Authorization` every try carries; empty: nobody's."""
+    in_order: bool = False
+    """Whether it waits until those before it, of its subscription, were told or given up."""
+    lenient: bool = False
+    """Whether every answer counts as taken that does not ask for another try."""
 
     def asked_again(self, now: datetime) -> Delivery:
         """Give it as it is when somebody asks for it again: due now, with its schedule anew."""

@@ -44,6 +44,7 @@ class Plan(Struct, frozen=True, array_like=True):
     clean_when: str = "never"
     clean_after_s: float = 0.0
     cores: int = 1
+    start_within_s: float | None = None
 
 
 class Ending(Struct, frozen=True, array_like=True):
@@ -53,6 +54,7 @@ class Ending(Struct, frozen=True, array_like=True):
     """As shells give it: 128 and the number of the signal, where one ended it."""
     signal: str | None = None
     detail: str | None = None
+    stage_out_problem: str | None = None
 
 
 class Birth(Struct, frozen=True, kw_only=True, array_like=True):
@@ -172,15 +174,13 @@ class Job(Struct, frozen=True, kw_only=True, array_like=True):
             priority=plan.priority,
             cores=plan.cores,
             since=awaited.since,
+            start_by=_after(self.created, plan.start_within_s),
         )
 
     def is_withheld(self) -> bool:
         """Say whether a hold keeps the awaited command back: one by which something would start."""
-        return (
-            self.held
-            and self.outstanding is not None
-            and self.outstanding.kind in STARTING_COMMANDS
-        )
+        awaited = self.outstanding
+        return self.held and awaited is not None and awaited.kind in STARTING_COMMANDS
 
     def awaits(self, command: Command) -> bool:
         """Say whether a command is the one that is awaited; if not, its worker drops it."""
@@ -204,12 +204,8 @@ class Job(Struct, frozen=True, kw_only=True, array_like=True):
 
     def stale_at(self) -> datetime | None:
         """Give the moment when this job counts as stale unless another event comes first."""
-        moments = []
-        if self.deadline_s is not None:
-            moments.append(self.created + timedelta(seconds=self.deadline_s))
-        if self.heartbeat_s is not None:
-            moments.append(self.updated + timedelta(seconds=self.heartbeat_s))
-        return min(moments, default=None)
+        moments = _after(self.created, self.deadline_s), _after(self.updated, self.heartbeat_s)
+        return min((each for each in moments if each is not None), default=None)
 
 
 class Refusal(Struct, frozen=True, kw_only=True, array_like=True):
@@ -264,6 +260,10 @@ def advance(job: Job | None, entry: Entry) -> Job:
 _OF_BIRTH = tuple(name for name in Birth.__struct_fields__ if name != "spec")
 #: Fields that an entry may change after the birth.
 _CHANGING = tuple(name for name in Change.__struct_fields__ if name != "birth")
+
+
+def _after(moment: datetime, seconds: float | None) -> datetime | None:
+    return None if seconds is None else moment + timedelta(seconds=seconds)
 
 
 def _born(entry: Entry) -> Job:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from aiohttp import web
+from yarl import URL
 
 from actors.operations import Operations
 from actors.operations.keys import require
@@ -40,6 +41,10 @@ _ENCODINGS = {"", "identity", "gzip", "deflate"}
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 
 
+Missing = Callable[[], Awaitable[Sequence[str]]]
+"""Names the parts that the service lacks now."""
+
+
 class Notice(NamedTuple):
     """What a receiver is told of an entry, in the form that it expects."""
 
@@ -48,6 +53,31 @@ class Notice(NamedTuple):
     method: Literal["POST", "PUT"] = "POST"
     headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
     """Sent beside those of Standard Webhooks, which every callback has."""
+    signer: str = ""
+    """The name of the `Signer` whose `Authorization` every try carries; empty: nobody's."""
+    in_order: bool = False
+    """Whether it waits until what came before it was taken or given up."""
+    lenient: bool = False
+    """
+    Whether receivers never learned to answer well: then each answer counts as taken that does not
+    ask for another try, which 401, 408, 425, 429 and all from 500 on do.
+    """
+
+
+class Signer(Protocol):
+    """Gives callbacks the `Authorization` that their receivers ask for."""
+
+    def authorization(self, method: str, url: URL, challenges: Sequence[str]) -> str | None:
+        """
+        Give the header for one request; None: it goes without.
+
+        Args:
+            method: of the request.
+            url: where it goes.
+            challenges: the `WWW-Authenticate` of the answer 401 that a request just got; none of
+                them for the first request of a try.
+
+        """
 
 
 class Mount(NamedTuple):

@@ -19,12 +19,13 @@ import aiohttp
 import msgspec
 import structlog
 
-from actors.dialects.base import ForeignDialect
+from actors.dialects.base import ForeignDialect, Signer
 from actors.notifier.attempt import Sender
 from actors.notifier.breaker import Breaker
 from actors.notifier.courier import Courier
 from actors.notifier.dispatcher import LOOK_S, Dispatcher
 from actors.notifier.endpoints import Endpoints
+from actors.notifier.order import Order
 from actors.notifier.planner import Planner
 from actors.notifier.retention import Retention
 from actors.operations.deliveries import ASKED_TOPIC, Deliveries
@@ -63,6 +64,7 @@ class Notifier:
         transport: Transport,
         deliveries: Deliveries,
         dialects: Mapping[str, ForeignDialect] = MappingProxyType({}),
+        signers: Mapping[str, Signer] = MappingProxyType({}),
         egress: Egress,
         settings: Callbacks,
         telemetry: Telemetry,
@@ -74,6 +76,7 @@ class Notifier:
         self._transport = transport
         self._deliveries = deliveries
         self._egress = egress
+        self._signers = signers
         self._settings = settings
         self._telemetry = telemetry
         self._clock = clock
@@ -147,12 +150,17 @@ class Notifier:
             clock=self._clock,
         )
         sender = Sender(
-            self._egress, self._session, timeout_s=settings.timeout_s, clock=self._clock
+            self._egress,
+            self._session,
+            timeout_s=settings.timeout_s,
+            clock=self._clock,
+            signers=self._signers,
         )
         courier = Courier(
             sender=sender,
             planner=self._planner,
             endpoints=endpoints,
+            order=Order(self._store, self._clock),
             schedule_s=settings.schedule_s,
             telemetry=self._telemetry,
             clock=self._clock,

@@ -14,7 +14,7 @@ from actors.notifier.message import delivery_id, write_body
 from actors.notifier.schedule import first_try
 from actors.operations.deliveries import Deliveries
 from actors.runtime.failpoints import failpoint
-from actors.stores.base import EventKey, Store
+from actors.stores.base import DeliveryFilter, EventKey, Store
 from schemas.deliveries import Delivery, Subscription
 from schemas.jobs import Entry, Job
 
@@ -88,9 +88,17 @@ class Planner:
             notice: Notice | None = standard
             if job is not None and dialect is not None:
                 notice = await dialect.callback(job, entry, subscription)
-            if notice is not None:
+            if notice is not None and not await self._is_overtaken(entry, subscription, notice):
                 planned.append(self._delivery(entry, subscription, notice))
         return planned
+
+    async def _is_overtaken(self, entry: Entry, subscription: Subscription, notice: Notice) -> bool:
+        """Say whether it is too late for an order: a later entry, heard before, has been told."""
+        if not notice.in_order:
+            return False
+        which = DeliveryFilter(job=entry.job, subscription=subscription.id)
+        told = await self._store.deliveries(entry.owner, which, None, 1)
+        return any(each.seq > entry.seq for each in told)
 
     def _delivery(self, entry: Entry, subscription: Subscription, notice: Notice) -> Delivery:
         now = self._clock()
@@ -110,4 +118,7 @@ class Planner:
             next_at=first_try(self._schedule_s, now),
             method=notice.method,
             headers=notice.headers,
+            signer=notice.signer,
+            in_order=notice.in_order,
+            lenient=notice.lenient,
         )

@@ -2,7 +2,7 @@
 What a client may ask. Every dialect calls this and nothing else.
 
 One group for each noun: `events`, `jobs`, `controls`, `files`, `deliveries`, `streams`,
-`lifecycles`, `refusals`, `keys`, `nonces`, `foreign_actors`, `reports`, `parking`,
+`waiting`, `lifecycles`, `refusals`, `keys`, `nonces`, `foreign_actors`, `reports`, `parking`,
 `visibility`.
 """
 
@@ -24,6 +24,7 @@ from actors.operations.refusals import Refusals
 from actors.operations.reports import Reports
 from actors.operations.streams import Streams
 from actors.operations.visibility import Visibility
+from actors.operations.waiting import Waiting
 
 __all__ = ["Operations"]
 
@@ -38,6 +39,7 @@ class Operations:
     files: Files
     deliveries: Deliveries
     streams: Streams
+    waiting: Waiting
     lifecycles: Lifecycles
     refusals: Refusals
     keys: Keys

@@ -49,6 +49,8 @@ class JobRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of a job that runs here: higher ones start first among the waiting ones of an owner."""
     hold: bool = False
     """Of a job that runs here: nothing of it starts before it is released."""
+    start_within_s: Period | None = None
+    """Of a job that runs here: so long after it was made it has started, or it fails: `waited`."""
 
 
 class Births:
@@ -125,7 +127,7 @@ class Births:
             detail = f"the lifecycle {name!r} {what}: 'execution' is for jobs that run here"
             pointer = "/spec" if request.spec is None else "/lifecycle"
             raise Invalid(detail, pointer=pointer)
-        for field in ("start_after", "priority", "hold"):
+        for field in ("start_after", "priority", "hold", "start_within_s"):
             if getattr(request, field) and request.spec is None:
                 detail = f"{field} acts on jobs that run here, which have a spec"
                 raise Invalid(detail, pointer=f"/{field}")
@@ -174,7 +176,7 @@ class Births:
         self._check_secrets(principal.name, spec)
         retries = spec.retries
         return Plan(
-            stage_in=bool(spec.stage_in),
+            stage_in=spec.brings_in(),
             stage_out=bool(spec.stage_out),
             tries=retries.max + 1,
             retry_on=tuple(retries.on),
@@ -187,6 +189,7 @@ class Births:
             clean_when=spec.clean_up.when,
             clean_after_s=spec.clean_up.after_s,
             cores=spec.resources.cores,
+            start_within_s=request.start_within_s,
         )
 
     def _check_site(self, spec: Spec) -> None:

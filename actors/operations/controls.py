@@ -186,6 +186,7 @@ class Controls:
             callbacks=await self._deliveries.callbacks(job),
             spec=origin.spec,
             priority=job.plan.priority,
+            start_within_s=job.plan.start_within_s,
         )
         birth = await self._births.of(principal, request, retry_of=job.id, dialect=job.dialect)
         return await self._jobs.make(principal, birth, request, idempotency_key)

@@ -60,7 +60,7 @@ class System:
         self._folder = folder
         self._is_alone = settings.broker.url is None
         secrets = folder.secrets() if self._is_alone else shared_secrets(settings, folder)
-        self._parts = parts = Parts(settings, folder, secrets, process_name(names))
+        self._parts = parts = Parts(settings, folder, secrets, process_name(names), self.missing)
         cast = Cast(parts, names)
         self._front = cast.front(self.missing)
         self._actors = cast.actors(lambda: self.url)

@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Final, Literal, get_args
 
+from actors.dialects.base import Missing
 from actors.gateway.actor import Gateway
-from actors.gateway.health import HealthRoutes, HealthServer, Missing
+from actors.gateway.health import HealthRoutes, HealthServer
 from actors.gateway.inlet import Inlet
 from actors.notifier.actor import Notifier
 from actors.notifier.herald import Herald
@@ -152,6 +153,7 @@ class Cast:
                 transport=parts.transport,
                 deliveries=parts.deliveries,
                 dialects=parts.dialects,
+                signers=parts.signers,
                 egress=parts.egress,
                 settings=parts.settings.callbacks,
                 telemetry=parts.telemetry,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,7 +11,9 @@ from functools import cached_property
 from pathlib import Path
 
 from actors.batch_systems.local import LocalBatch
-from actors.dialects.base import Door, ForeignDialect
+from actors.dialects.base import Door, ForeignDialect, Missing, Signer
+from actors.dialects.joblauncher import JoblauncherDialect
+from actors.dialects.joblauncher.credentials import ReceiverKeys
 from actors.dialects.native import NativeDialect
 from actors.dialects.pipelinejobs import PipelineJobsDialect
 from actors.filesystems.file import FileTree
@@ -35,6 +38,7 @@ from actors.operations.roots import Roots
 from actors.operations.streams import Streams
 from actors.operations.tables import LifecycleTables
 from actors.operations.visibility import Visibility
+from actors.operations.waiting import Waiting
 from actors.operations.work import Work
 from actors.runtime.egress import Egress
 from actors.runtime.folder import DataFolder, ServiceSecrets
@@ -63,13 +67,19 @@ class Parts:
     """What the actors of one process share."""
 
     def __init__(
-        self, settings: Settings, folder: DataFolder, secrets: ServiceSecrets, name: str
+        self,
+        settings: Settings,
+        folder: DataFolder,
+        service_secrets: ServiceSecrets,
+        name: str,
+        missing: Missing,
     ) -> None:
-        """Make parts on demand; `name` is what a broker shows of this process."""
+        """Make parts on demand; `name` is what a broker shows of a process that lacks `missing`."""
+        self.missing = missing
         self.settings = settings
         self.folder = folder
-        self.secrets = secrets
-        self.keyring = secrets.keyring
+        self.secrets = service_secrets
+        self.keyring = service_secrets.keyring
         self.telemetry = Telemetry()
         self.store = self._make_store()
         self.transport = self._make_transport(name)
@@ -177,6 +187,7 @@ class Parts:
             identity=self.secrets.identity,
             quota=Quota(limits.jobs_per_minute, time.monotonic),
         )
+        streams = Streams(self.store, limits.streams_per_owner)
         return Operations(
             events=self.events,
             jobs=jobs,
@@ -191,7 +202,8 @@ class Parts:
             ),
             files=files,
             deliveries=self.deliveries,
-            streams=Streams(self.store, limits.streams_per_owner),
+            streams=streams,
+            waiting=Waiting(jobs, streams),
             lifecycles=lifecycles,
             refusals=Refusals(store=self.store, events=self.events, identity=self.secrets.identity),
             keys=self.keys,
@@ -227,11 +239,27 @@ class Parts:
         settings, cursors = self.settings.dialects, Cursors(self.secrets.identity)
         limits = self.settings.limits
         make: Mapping[str, Callable[[], ForeignDialect]] = {
+            "joblauncher": lambda: JoblauncherDialect(
+                self.operations, self.door, self.settings, self.missing, self.telemetry
+            ),
             "pipelinejobs": lambda: PipelineJobsDialect(
                 self.operations, self.door, settings.pipelinejobs, cursors, limits.body_bytes
             ),
         }
         return {name: made() for name, made in make.items()}
+
+    @cached_property
+    def signers(self) -> Mapping[str, Signer]:
+        """Who authorizes callbacks, by the name of the dialect that they are told in."""
+        set_ = self.settings.dialects.joblauncher
+        signer = ReceiverKeys(
+            set_.macs,
+            set_.basic,
+            challenge_only=set_.challenge_only,
+            clock=now,
+            entropy=secrets.token_bytes,
+        )
+        return {"joblauncher": signer}
 
     @property
     def spoken(self) -> Sequence[ForeignDialect]:

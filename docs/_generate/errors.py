@@ -117,6 +117,13 @@ _ADVICE = {
     (400, "invalid_json"): "The body is not JSON in plain UTF-8. The detail names the place.",
     (400, "json_limits"): "Too deep, too many elements, too long a string, or a number beyond "
     "64 bits. Send less, or send numbers as strings.",
+    (400, "wrong_type"): "A field of a compatible interface has another type of JSON. The detail "
+    "names it.",
+    (403, "foreign_origin"): "Another site's page sent this, or a name that is not this machine's "
+    "own was used. Use localhost, or send an API key.",
+    (422, "not_staged"): "An input could not be copied; the detail names it. No job was made.",
+    (422, "same_target"): "Two files would get one name in the job's directory. Rename one.",
+    (503, "stopping"): "The service is stopping. Send the request again in a moment.",
     (400, "repeated_parameter"): "A URL parameter is given twice. Send it once.",
     (401, "key_missing"): "Send an API key as `Authorization: Bearer jwk_...`.",
     (401, "token_missing"): "Send the job's token or an API key with the event.",
@@ -128,6 +135,7 @@ _ADVICE = {
     (404, "unknown_key"): "There is no API key with this id.",
     (404, "unknown_lifecycle"): "There is no lifecycle of that name and version.",
     (404, "unknown_route"): "There is nothing at this path.",
+    (406, "not_acceptable"): "The header `Accept` excludes JSON. Leave it out, or let it in.",
     (405, "method_not_allowed"): "The header `Allow` names the methods that the route takes.",
     (408, "timeout"): "The body did not arrive in time. Send it again.",
     (409, "conflict"): "Somebody else changes the same thing now. Try again.",

@@ -111,7 +111,7 @@ clients that cannot take a path before their own, at the root of a port of its o
     ),
 }
 
-_NAMES = {"pipelinejobs": "PipelineJobs"}
+_NAMES = {"pipelinejobs": "PipelineJobs", "joblauncher": "joblauncher"}
 
 
 def settings_page() -> str:

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import pytest
 from aiohttp import web
 from msgspec.structs import replace
 from standardwebhooks import WebhookVerificationError
+from yarl import URL
 
 from actors.dialects.base import Notice
 from actors.notifier.breaker import FAILING
@@ -25,9 +26,17 @@ from schemas.deliveries import Delivery, Subscription
 from schemas.errors import JobwireError, NotFound, Unavailable
 from schemas.jobs import Change, Ending, Entry, Job
 from tests.support.deadlines import turns, until
-from tests.support.factories import OWNER, STRANGER, job_id, make_entry, make_history, make_job
+from tests.support.factories import (
+    OWNER,
+    STRANGER,
+    job_id,
+    make_birth,
+    make_entry,
+    make_history,
+    make_job,
+)
 from tests.support.receiver import Answer, endless, hang, receiving, reset, with_headers
-from tests.support.teller import QUICK, Leading, now, principal, telling
+from tests.support.teller import QUICK, Leading, Teller, now, principal, telling
 
 
 async def test_a_receiver_is_told_what_happened_signed_and_needs_no_further_request(
@@ -826,3 +835,163 @@ async def test_a_dialect_may_tell_nothing_of_an_entry(tmp_path: Path) -> None:
         told = await teller.wait_for("delivered")
 
     assert [(each.job, each.state) for each in told] == [(job_id(2), "RUNNING")]
+
+
+class _Ordered(_Bare):
+    """One whose receivers want everything in its order, and answer whatever they like."""
+
+    name = "ordered"
+
+    async def callback(self, job: Job, entry: Entry, subscription: Subscription) -> Notice | None:
+        del job, subscription
+        body = str(entry.seq).encode()
+        return Notice(body, "PUT", signer="keys", in_order=True, lenient=True)
+
+
+class _Keys:
+    """Gives a number with each request, and another one where somebody asks for it."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, ...]] = []
+
+    def authorization(self, method: str, url: URL, challenges: Sequence[str]) -> str | None:
+        self.asked.append((method, url.path, *challenges))
+        if "Never" in challenges:
+            return None
+        return f"Number {len(self.asked)}"
+
+
+_ORDERED: Final = {"ordered": _Ordered()}
+
+
+async def test_what_is_told_in_order_waits_for_what_was_before_it(tmp_path: Path) -> None:
+    async with receiving() as receiver, telling(tmp_path, dialects=_ORDERED) as teller:
+        subscription = await teller.subscribe(receiver.url)
+        receiver.answers = [503, reset, 500]
+        await teller.tell([subscription], dialect="ordered", events=3)
+
+        await teller.wait_for("delivered", 3)
+
+    assert [each.body for each in receiver.received] == [b"2", b"2", b"2", b"2", b"3", b"4"]
+
+
+async def test_what_was_given_up_keeps_nobody_waiting(tmp_path: Path) -> None:
+    settings = Callbacks(schedule_s=(0.0, 0.01))
+    async with receiving() as receiver, telling(tmp_path, settings, dialects=_ORDERED) as teller:
+        subscription = await teller.subscribe(receiver.url)
+        receiver.answers = [500, 500]
+        await teller.tell([subscription], dialect="ordered", events=2)
+
+        (gave_up, delivered) = await teller.wait_for("delivered")
+
+    assert [each.body for each in receiver.received] == [b"2", b"2", b"3"]
+    assert (gave_up.status, gave_up.gave_up, delivered.seq) == ("gave_up", "tries_ended", 3)
+
+
+async def test_the_order_is_kept_over_a_restart(tmp_path: Path) -> None:
+    slow = Callbacks(schedule_s=(0.0, 0.3))
+    async with receiving() as receiver:
+        async with telling(tmp_path, slow, dialects=_ORDERED) as teller:
+            subscription = await teller.subscribe(receiver.url)
+            receiver.answers = [500]
+            await teller.tell([subscription], dialect="ordered", events=3)
+            await receiver.wait(1)
+        async with telling(tmp_path, slow, dialects=_ORDERED) as teller:
+            await teller.wait_for("delivered", 3)
+
+    assert [each.body for each in receiver.received] == [b"2", b"2", b"3", b"4"]
+
+
+async def test_one_receiver_s_order_holds_up_no_other_job(tmp_path: Path) -> None:
+    slow = Callbacks(schedule_s=(0.0, 60.0))
+    async with receiving() as receiver, telling(tmp_path, slow, dialects=_ORDERED) as teller:
+        first = await teller.subscribe(receiver.url)
+        other = await teller.subscribe(receiver.url, number=2)
+        receiver.answers = [500]
+        await teller.tell([first], dialect="ordered", events=2)
+        await receiver.wait(1)
+        await teller.tell([other], number=2, dialect="ordered", events=2)
+
+        await teller.wait_for("delivered", 2)
+
+    assert [each.body for each in receiver.received] == [b"2", b"2", b"3"]
+
+
+@pytest.mark.parametrize("status", [302, 400, 404, 410, 499])
+async def test_receivers_that_never_learned_to_answer_are_taken_at_their_word(
+    tmp_path: Path, status: int
+) -> None:
+    async with receiving() as receiver, telling(tmp_path, dialects=_ORDERED) as teller:
+        subscription = await teller.subscribe(receiver.url)
+        receiver.always = status
+        await teller.tell([subscription], dialect="ordered", events=2)
+
+        await teller.wait_for("delivered", 2)
+
+    assert [each.body for each in receiver.received] == [b"2", b"3"]
+
+
+@pytest.mark.parametrize("status", [401, 408, 425, 429, 500, 503])
+async def test_an_answer_that_asks_for_another_try_gets_one(tmp_path: Path, status: int) -> None:
+    async with receiving() as receiver, telling(tmp_path, dialects=_ORDERED) as teller:
+        subscription = await teller.subscribe(receiver.url)
+        receiver.answers = [status]
+        await teller.tell([subscription], dialect="ordered")
+
+        (delivered,) = await teller.wait_for("delivered")
+
+    assert [each.status for each in delivered.attempts] == [status, 200]
+
+
+async def test_every_try_is_authorized_and_a_challenge_is_answered_within_it(
+    tmp_path: Path,
+) -> None:
+    keys = _Keys()
+    telling_ = telling(tmp_path, dialects=_ORDERED, signers={"keys": keys})
+    async with receiving() as receiver, telling_ as teller:
+        subscription = await teller.subscribe(receiver.url)
+        receiver.answers = [with_headers(401, WWW_Authenticate="Number")]
+        await teller.tell([subscription], dialect="ordered")
+
+        (delivered,) = await teller.wait_for("delivered")
+
+    assert [each.headers["authorization"] for each in receiver.received] == ["Number 1", "Number 2"]
+    assert keys.asked == [("PUT", "/hook"), ("PUT", "/hook", "Number")]
+    assert len(delivered.attempts) == 1
+
+
+@pytest.mark.parametrize("refusal", [401, with_headers(401, WWW_Authenticate="Never")])
+async def test_a_refusal_without_a_challenge_to_answer_is_a_failed_try(
+    tmp_path: Path, refusal: int | Answer
+) -> None:
+    telling_ = telling(tmp_path, dialects=_ORDERED, signers={"keys": _Keys()})
+    async with receiving() as receiver, telling_ as teller:
+        subscription = await teller.subscribe(receiver.url)
+        receiver.answers = [refusal]
+        await teller.tell([subscription], dialect="ordered")
+
+        (delivered,) = await teller.wait_for("delivered")
+
+    assert [each.status for each in delivered.attempts] == [401, 200]
+    assert "Number" not in str(delivered.attempts)
+
+
+async def test_what_was_heard_too_late_for_its_order_is_not_told(tmp_path: Path) -> None:
+    async with receiving() as receiver, telling(tmp_path, dialects=_ORDERED) as teller:
+        subscription = await teller.subscribe(receiver.url)
+        await teller.tell([subscription], dialect="ordered", number=2)
+        await receiver.wait(1)
+        missed = await teller.tell([subscription], dialect="ordered", quietly=True)
+        birth = make_birth(owner=OWNER, dialect="ordered", interests=(subscription.interest,))
+        (born,) = make_history(birth=birth)
+        heard = make_entry(seq=3, name="update", due=(subscription.id,), received=now())
+        await teller.add([born, *missed], heard)
+
+        await receiver.wait(2)
+        await until(lambda: _nothing_is_due(teller))
+
+    assert [each.body for each in receiver.received] == [b"2", b"3"]
+
+
+async def _nothing_is_due(teller: Teller) -> bool:
+    return not await teller.store.due(1)

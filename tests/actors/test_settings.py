@@ -262,3 +262,22 @@ def test_an_address_of_a_dialect_that_is_none_is_refused(listen: str) -> None:
 
     with pytest.raises(Misconfigured, match="host:port"):
         _ = mounting.dialects.pipelinejobs.address
+
+
+def test_secrets_of_credentials_stand_in_files_and_mistakes_in_them_are_named(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "key").write_text("489dks293j39\n")
+    file = tmp_path / "jobwire.toml"
+    table = '[[dialects.joblauncher.macs]]\nid = "a"\nscope = "http://h:1/"\n'
+    file.write_text(f'{table}key_file = "{tmp_path}/key"\n')
+
+    (mac,) = load_settings(file, {}).dialects.joblauncher.macs
+
+    assert (mac.id, mac.key, mac.algorithm) == ("a", "489dks293j39", "hmac-sha-1")
+    file.write_text(f'{table}kye = "489dks293j39"\n')
+    with pytest.raises(Misconfigured, match=r"macs\[0\]\.kye; did you mean .*key"):
+        load_settings(file, {})
+    file.write_text(f'{table}key = "k"\nalgorithm = "md5"\n')
+    with pytest.raises(Misconfigured, match="md5"):
+        load_settings(file, {})

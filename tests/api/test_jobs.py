@@ -36,6 +36,7 @@ _JOB_KEYS = {
     "exit_code",
     "signal",
     "detail",
+    "stage_out_problem",
     "retry_of",
 }
 
@@ -112,6 +113,7 @@ async def test_a_job_is_shown_with_everything_it_was_made_with(service: Service)
         "exit_code": None,
         "signal": None,
         "detail": None,
+        "stage_out_problem": None,
         "retry_of": None,
         "spec": None,
         "callbacks": [],

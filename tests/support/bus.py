@@ -49,13 +49,17 @@ class BusService(NamedTuple):
         return self.parts.telemetry.registry.get_sample_value(f"{name}_total", labels) or 0.0
 
 
+async def _nothing() -> list[str]:
+    return []
+
+
 @asynccontextmanager
 async def serving_bus(url: str, folder: Path) -> AsyncIterator[BusService]:
     """Run a gateway, an inlet, a state manager and a herald on the broker at a URL."""
     settings = Settings(broker=Broker(url=url), shards=2)
     data = DataFolder(folder)
     data.claim()
-    parts = Parts(settings, data, data.secrets(), "tests")
+    parts = Parts(settings, data, data.secrets(), "tests", _nothing)
     settler = Settler(parts.store, parts.keyring, parts.tables, settings.limits.events_per_job)
     manager = StateManager(
         transport=parts.transport,

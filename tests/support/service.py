@@ -206,8 +206,10 @@ async def _start(system: System) -> None:
 
 
 @asynccontextmanager
-async def running(path: Path, settings: Settings | None = None) -> AsyncIterator[Service]:
-    """Run a service on a free port over a data folder."""
+async def running(
+    path: Path, settings: Settings | None = None, *, leaves_jobs: bool = False
+) -> AsyncIterator[Service]:
+    """Run a service on a free port over a data folder; what still runs at its end may run on."""
     folder = DataFolder(path)
     folder.claim()
     system = System(settings or Settings(port=0), folder)
@@ -220,4 +222,5 @@ async def running(path: Path, settings: Settings | None = None) -> AsyncIterator
             await system.stop()
     finally:
         folder.release()
-        end_jobs(path)
+        if not leaves_jobs:
+            end_jobs(path)

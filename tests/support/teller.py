@@ -12,7 +12,7 @@ from types import MappingProxyType
 import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from actors.dialects.base import ForeignDialect
+from actors.dialects.base import ForeignDialect, Signer
 from actors.notifier.actor import Notifier
 from actors.operations.deliveries import Deliveries
 from actors.operations.streams import ENTRIES_TOPIC
@@ -74,6 +74,7 @@ class Teller:
         allow: Sequence[str] = LOOPBACK,
         resolver: AbstractResolver | None = None,
         dialects: Mapping[str, ForeignDialect] = MappingProxyType({}),
+        signers: Mapping[str, Signer] = MappingProxyType({}),
     ) -> None:
         """Make everything anew over the data in a folder, as a start of the service does."""
         self.store = SqliteStore(folder / "jobwire.db")
@@ -87,6 +88,7 @@ class Teller:
             transport=self.transport,
             deliveries=self.deliveries,
             dialects=dialects,
+            signers=signers,
             egress=self.egress,
             settings=settings,
             telemetry=self.telemetry,
@@ -184,9 +186,11 @@ async def telling(
     allow: Sequence[str] = LOOPBACK,
     resolver: AbstractResolver | None = None,
     dialects: Mapping[str, ForeignDialect] = MappingProxyType({}),
+    signers: Mapping[str, Signer] = MappingProxyType({}),
 ) -> AsyncIterator[Teller]:
     """Run a notifier over the data in a folder."""
-    teller = Teller(folder, settings or Callbacks(schedule_s=QUICK), allow, resolver, dialects)
+    settings = settings or Callbacks(schedule_s=QUICK)
+    teller = Teller(folder, settings, allow, resolver, dialects, signers)
     await teller.store.open()
     await teller.transport.open()
     await teller.notifier.start()
