@@ -152,8 +152,10 @@ class ExecutionRoutes:
         if entry.applied or is_repetition(entry.state, entry.name):
             return Shown(0, log, entry.received, entry.state)
         later = (await self._reports.fate(principal, entry.job, again(entry.id))).entry
-        if later is not None and later.applied:
-            return Shown(0, log + _log(later), entry.received, later.state)
+        if later is not None:
+            code = 0 if later.applied else 1
+            waited = "" if later.applied else f"{entry.name}: its time to wait is over\n"
+            return Shown(code, log + waited + _log(later), entry.received, later.state)
         waiting = await self._parking.of_job(principal, entry.job)
         if any(each.event == entry.id for each in waiting):
             return Shown(None, f"{log}{entry.name}: waits until it fits\n", entry.received)
