@@ -248,6 +248,44 @@ async def test_fifty_who_use_a_nonce_for_five_at_once_get_exactly_five_in(
     assert len(history) == 2 + 5
 
 
+async def test_a_nonce_opens_no_more_than_its_maker_could(service: Service) -> None:
+    writer = await service.principal("writer", scopes=("jobs",))
+
+    made = [
+        await writer.post(f"{_ACTOR}/nonces", json={"level": level})
+        for level in ("NONE", "READ", "EXECUTE")
+    ]
+    mine = "/compat/pipelinejobs/actors/v2/mine"
+    actor = await writer.post("/v1/actors", json={"id": "mine"})
+    update = await writer.post(f"{mine}/nonces", json={"level": "UPDATE", "maxUses": 1})
+    nonce = update.json["result"]["id"]
+    read = await service.nobody.get(f"{mine}?x-nonce={nonce}")
+    purged = await service.nobody.delete(f"{mine}/messages?x-nonce={nonce}")
+
+    assert [each.status for each in made] == [200, 403, 403]
+    assert actor.status < 300, actor.body
+    # What is refused for a missing scope spends no use.
+    assert (read.status, purged.status) == (403, 200)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ([], "invalid"),
+        ("text", "invalid"),
+        (0, "invalid"),
+        ({"level": "ALL"}, "bad_level"),
+        ({"level": 3}, "invalid"),
+        ({"maxUses": 1.5}, "invalid"),
+    ],
+)
+async def test_what_asks_for_no_nonce_makes_none(service: Service, body: Any, code: str) -> None:
+    answer = await service.admin.post(f"{_ACTOR}/nonces", json=body)
+
+    assert (answer.status, answer.json["result"]["code"]) == (400, code)
+    assert (await service.admin.get(f"{_ACTOR}/nonces")).json["result"] == []
+
+
 async def test_one_use_of_a_nonce_does_not_stand_for_other_messages(service: Service) -> None:
     job = await _make(service.admin)
     made = await service.admin.post(f"{_ACTOR}/nonces", json={"maxUses": 1})
