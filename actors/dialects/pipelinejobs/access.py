@@ -64,8 +64,10 @@ class Entrance:
 
         """
         name = request.match_info["actor"]
+        if "Authorization" in request.headers:
+            return await self._by_key(request, name, level)
         text = request.query.get("x-nonce") or request.headers.get("X-Nonce")
-        if "Authorization" in request.headers or not text:
+        if not text:
             return await self._by_key(request, name, level)
         self._door.slow_down(request)
         try:

@@ -86,7 +86,9 @@ class ExecutionRoutes:
 
     def of_event(self, access: Access, job: JobId, event: EventId) -> str:
         """Give the id of the execution of a message that became an event."""
-        return self._cursors.write(Handle(UUID(job).bytes, event), _listed(access))
+        return self._cursors.write(
+            Handle(bytes.fromhex(job.replace("-", "")), event), _listed(access)
+        )
 
     def of_saying(self, access: Access, at: datetime, exit_code: int, log: str) -> str:
         """Give the id of the execution of a message that became none."""
