@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Raw, Struct, structs
 
 from actors.operations.lifecycles import Lifecycles
 from actors.operations.roots import Roots, folder_name
@@ -28,6 +28,10 @@ Period = Annotated[float, Meta(gt=0, le=10 * 365 * 86_400)]
 #: The lifecycle of jobs that the service runs itself.
 EXECUTION = "execution"
 _ELSEWHERE = "pipeline"
+
+
+#: Fields that later releases put behind the others: unset, they must not make a request another.
+_LATER = frozenset({"dialect", "start_within_s"})
 
 
 class JobRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -236,3 +240,21 @@ def _utc(moment: datetime | None) -> datetime | None:
     if moment is None:
         return None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def comparable(birth: Birth) -> list[Any]:
+    """
+    Give a birth in the form in which two requests under one idempotency key are compared.
+
+    A digest of it is stored with each job, so it says of a request for ever what it said when the
+    request was first sent: a field of a later release is in it only where it is set.
+    """
+    fields = _set_or_early(birth)
+    if birth.plan is not None:
+        fields["plan"] = list(_set_or_early(birth.plan).values())
+    return list(fields.values())
+
+
+def _set_or_early(record: Struct) -> dict[str, Any]:
+    fields = structs.asdict(record)
+    return {name: each for name, each in fields.items() if each or name not in _LATER}

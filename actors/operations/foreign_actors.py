@@ -155,7 +155,10 @@ class ForeignActors:
             known = await self._look_up(principal.name, name)
             if known is None:
                 raise NotFound(f"there is no actor with the id {name!r}", code="unknown_actor")
-            detail = f"an alias or a name of the settings; the actor's id is {known.id!r}"
+            if known.created is None:
+                detail = f"{name!r} is an actor of the settings: take it out of them"
+                raise Conflict(detail, code="not_an_id")
+            detail = f"{name!r} is an alias; remove the actor by its id, {known.id!r}"
             raise Conflict(detail, code="not_an_id")
         actor = _decoder.decode(record.body)
         for alias in actor.aliases:

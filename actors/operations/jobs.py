@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import structs
 
-from actors.operations.births import Births, JobRequest
+from actors.operations.births import Births, JobRequest, comparable
 from actors.operations.deliveries import Deliveries
 from actors.operations.events import Events
 from actors.operations.files import Files
@@ -157,7 +157,7 @@ class Jobs:
         )
         # The whole request is the payload: the same key with another one is an error, not a
         # repetition.
-        asked = structs.replace(birth, lifecycle_version=0), request.callbacks
+        asked = comparable(structs.replace(birth, lifecycle_version=0)), request.callbacks
         payload = msgspec.json.encode(asked, order="deterministic") + event.digest
         digest = payload_digest(CREATE, payload)
         subscriptions = await self._deliveries.subscribe(

@@ -16,6 +16,7 @@ from schemas.principals import Principal
 _KIND = "parked_event"
 #: Most that wait of one job, and of one owner.
 _MOST_OF_JOB, _MOST = 16, 1_000
+_PAGE = 500
 
 
 class Parked(Struct, frozen=True, kw_only=True):
@@ -62,8 +63,18 @@ class Parking:
             raise TooManyRequests(detail, code="too_many_parked", limit=_MOST)
         parked = Parked(job=job, event=event, name=name, data=data, since=self._clock())
         record = Record(principal.name, _key(parked), msgspec.msgpack.encode(parked))
-        await self._store.put(_KIND, record)
+        # One that waits already goes on waiting since its first time.
+        await self._store.put(_KIND, record, fresh=True)
         return parked
+
+    async def everywhere(self) -> list[tuple[str, JobId]]:
+        """Give the jobs of which something waits, each with its owner: for the service itself."""
+        after, found = "", dict[tuple[str, JobId], None]()
+        while records := await self._store.select(_KIND, None, after, _PAGE):
+            for record in records:
+                found[record.owner, _decoder.decode(record.body).job] = None
+            after = records[-1].key
+        return list(found)
 
     async def of_job(self, principal: Principal, job: JobId) -> list[Parked]:
         """Give what waits of a job, in the order in which it came."""

@@ -59,6 +59,8 @@ class PipelineJobs(Mounting, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     What becomes of an event that comes before the one that it needs, such as `finish` before
     `run`: it is refused, it waits until it fits, or the missing `run` is put in with a mark.
     """
+    park_s: Annotated[float, Meta(ge=1, le=365 * 86_400)] = 86_400
+    """How long such an event waits at the most; then it is refused, and its execution fails."""
     delete_by: Literal["token", "administrator"] = "token"
     """Who may delete a job by message: whoever has its token, or administrators only."""
     strict_upstream: bool = False

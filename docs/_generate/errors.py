@@ -104,7 +104,8 @@ _ADVICE = {
     (409, "name_taken"): "Another actor of yours has this id or alias. Choose another.",
     (409, "not_an_id"): "Remove an actor by its id; one that the settings name stays.",
     (409, "refused"): "PipelineJobs: the event is not applied; the detail says why.",
-    (422, "bad_level"): "PipelineJobs: a nonce of an alias has at most the level `EXECUTE`.",
+    (422, "bad_level"): "PipelineJobs: send `NONE`, `READ`, `EXECUTE` or `UPDATE`, which no nonce "
+    "of an alias has.",
     (422, "bad_max_uses"): "PipelineJobs: send 1 or more, or -1 for no limit.",
     (422, "event_missing"): "PipelineJobs: name the event, in the body or as `name` in the URL.",
     (422, "unknown_action"): "PipelineJobs: the only action is `delete`.",

@@ -22,6 +22,7 @@ from actors.runtime.dialects import Dialects, PipelineJobs
 from actors.runtime.settings import Limits, Settings
 from schemas.errors import Invalid
 from schemas.lifecycles.pipeline import PIPELINE
+from tests.support.deadlines import until
 from tests.support.receiver import receiving
 from tests.support.service import Answer, Caller, Service, running
 
@@ -85,6 +86,52 @@ async def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
     assert "was created" in log.json["result"]["logs"]
     assert {each["id"] for each in listed} == {each["executionId"] for each in (early, failed, ran)}
     assert used == [200, 403]
+
+
+async def test_a_parked_event_is_woken_after_a_restart(tmp_path: Path) -> None:
+    async with running(tmp_path, _settings(early="park")) as service:
+        job = await _make(service.admin)
+        await _post(service.admin, job, "finish")
+    async with running(tmp_path, _settings()) as service:  # nobody wakes anything now
+        ran = await service.admin.report({"id": job["uuid"], **job}, "run")
+
+    async with running(tmp_path, _settings(early="park")) as service:
+        await until(lambda: _is(service.admin, job, "FINISHED"), 5)
+
+    assert ran["state"] == "RUNNING"
+
+
+async def test_a_parked_event_waits_for_its_time_and_no_longer(tmp_path: Path) -> None:
+    async with running(tmp_path, _settings(early="park", park_s=1)) as service:
+        job = await _make(service.admin)
+        key = {"Idempotency-Key": "end"}
+        event = {"uuid": job["uuid"], "name": "finish", "token": job["token"]}
+        parked = (await service.admin.post(_MESSAGES, json=event, headers=key)).json["result"]
+        execution = f"{_ACTOR}/executions/{parked['executionId']}"
+        before = (await service.admin.get(execution)).json["result"]
+
+        async def is_over() -> bool:
+            after = (await service.admin.get(execution)).json["result"]
+            return bool(after["exitCode"] == 1)
+
+        await until(is_over, 5)
+        log = (await service.admin.get(f"{execution}/logs")).json["result"]["logs"]
+        waiting = (await service.admin.get(_MESSAGES)).json["result"]["messages"]
+        again = await service.admin.post(_MESSAGES, json=event, headers=key)
+        await _post(service.admin, job, "run")
+        state = (await _read(service.admin, job))["state"]
+
+    assert (parked["parked"], before["exitCode"], waiting) == (True, None, 0)
+    assert "its time to wait is over" in log
+    assert again.status == 409
+    assert "it has waited for its time" in again.json["message"]
+    assert state == "RUNNING"
+
+
+async def _is(caller: Caller, job: dict[str, Any], state: str) -> bool:
+    """Say whether a job has come to a state; it is read natively, which wakes nothing."""
+    shown = await caller.get(f"/v1/jobs/{job['uuid']}")
+    return bool(shown.json["state"] == state)
 
 
 async def test_jobs_actors_and_executions_are_their_owners(service: Service) -> None:
@@ -199,6 +246,44 @@ async def test_fifty_who_use_a_nonce_for_five_at_once_get_exactly_five_in(
     statuses = [each.status for each in answers]
     assert (statuses.count(200), statuses.count(403)) == (5, 45)
     assert len(history) == 2 + 5
+
+
+async def test_a_nonce_opens_no_more_than_its_maker_could(service: Service) -> None:
+    writer = await service.principal("writer", scopes=("jobs",))
+
+    made = [
+        await writer.post(f"{_ACTOR}/nonces", json={"level": level})
+        for level in ("NONE", "READ", "EXECUTE")
+    ]
+    mine = "/compat/pipelinejobs/actors/v2/mine"
+    actor = await writer.post("/v1/actors", json={"id": "mine"})
+    update = await writer.post(f"{mine}/nonces", json={"level": "UPDATE", "maxUses": 1})
+    nonce = update.json["result"]["id"]
+    read = await service.nobody.get(f"{mine}?x-nonce={nonce}")
+    purged = await service.nobody.delete(f"{mine}/messages?x-nonce={nonce}")
+
+    assert [each.status for each in made] == [200, 403, 403]
+    assert actor.status < 300, actor.body
+    # What is refused for a missing scope spends no use.
+    assert (read.status, purged.status) == (403, 200)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ([], "invalid"),
+        ("text", "invalid"),
+        (0, "invalid"),
+        ({"level": "ALL"}, "bad_level"),
+        ({"level": 3}, "invalid"),
+        ({"maxUses": 1.5}, "invalid"),
+    ],
+)
+async def test_what_asks_for_no_nonce_makes_none(service: Service, body: Any, code: str) -> None:
+    answer = await service.admin.post(f"{_ACTOR}/nonces", json=body)
+
+    assert (answer.status, answer.json["result"]["code"]) == (400, code)
+    assert (await service.admin.get(f"{_ACTOR}/nonces")).json["result"] == []
 
 
 async def test_one_use_of_a_nonce_does_not_stand_for_other_messages(service: Service) -> None:

@@ -22,6 +22,7 @@ from actors.dialects.pipelinejobs.inbox import MessageRoutes
 from actors.dialects.pipelinejobs.jobs import JobRoutes
 from actors.dialects.pipelinejobs.nonces import NonceRoutes
 from actors.dialects.pipelinejobs.reporting import Reporter
+from actors.dialects.pipelinejobs.resending import Resender
 from actors.operations import Operations
 from actors.runtime.dialects import PipelineJobs
 from schemas.cursors import Cursors
@@ -47,7 +48,8 @@ class PipelineJobsDialect:
         entrance = Entrance(operations, door)
         executions = ExecutionRoutes(operations, entrance, cursors)
         authority = Authority(operations, door)
-        reporter = Reporter(operations, authority, settings.early)
+        resender = Resender(operations, settings.park_s)
+        reporter = Reporter(operations, authority, resender, settings.early)
         maker = JobMaker(operations, authority, settings)
         messages = MessageRoutes(
             operations,

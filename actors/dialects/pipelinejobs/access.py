@@ -16,8 +16,8 @@ from schemas.foreign_actors import ForeignActor
 from schemas.nonces import Level
 from schemas.principals import Principal, Scope
 
-#: What an API key must be good for.
-_SCOPES: Final[dict[Level, Scope]] = {"READ": "read", "EXECUTE": "events", "UPDATE": "jobs"}
+#: The scope that whoever asks for something of a level must have.
+SCOPE_OF: Final[dict[Level, Scope]] = {"READ": "read", "EXECUTE": "events", "UPDATE": "jobs"}
 
 
 class Access(NamedTuple):
@@ -64,8 +64,10 @@ class Entrance:
 
         """
         name = request.match_info["actor"]
+        if "Authorization" in request.headers:
+            return await self._by_key(request, name, level)
         text = request.query.get("x-nonce") or request.headers.get("X-Nonce")
-        if "Authorization" in request.headers or not text:
+        if not text:
             return await self._by_key(request, name, level)
         self._door.slow_down(request)
         try:
@@ -79,7 +81,7 @@ class Entrance:
             detail = "send an API key as Authorization: Bearer jwk_..., or a nonce as x-nonce"
             raise self._door.failed(request, Unauthorized(detail, code="key_missing"))
         principal = await self._door.principal(request, api_key)
-        require(principal, _SCOPES[level])
+        require(principal, SCOPE_OF[level])
         actor = await self._actors.find(principal.name, name)
         return Access(actor, name, principal, "admin" in principal.scopes)
 
@@ -88,5 +90,8 @@ class Entrance:
         actor = await self._actors.find(nonce.owner, name)
         if (nonce.actor, nonce.alias) != (actor.id, actor.alias(name)):
             raise Unauthorized("the nonce is for another actor or alias", code="wrong_nonce")
+        principal = Principal(nonce.owner, nonce.scopes)
+        if nonce.grants(level):  # else it is refused for its level
+            require(principal, SCOPE_OF[level])
         await self._nonces.redeem(nonce, level, use)
-        return Access(actor, name, Principal(nonce.owner, nonce.scopes), is_administrator=False)
+        return Access(actor, name, principal, is_administrator=False)

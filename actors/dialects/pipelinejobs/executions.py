@@ -86,7 +86,9 @@ class ExecutionRoutes:
 
     def of_event(self, access: Access, job: JobId, event: EventId) -> str:
         """Give the id of the execution of a message that became an event."""
-        return self._cursors.write(Handle(UUID(job).bytes, event), _listed(access))
+        return self._cursors.write(
+            Handle(bytes.fromhex(job.replace("-", "")), event), _listed(access)
+        )
 
     def of_saying(self, access: Access, at: datetime, exit_code: int, log: str) -> str:
         """Give the id of the execution of a message that became none."""
@@ -152,8 +154,10 @@ class ExecutionRoutes:
         if entry.applied or is_repetition(entry.state, entry.name):
             return Shown(0, log, entry.received, entry.state)
         later = (await self._reports.fate(principal, entry.job, again(entry.id))).entry
-        if later is not None and later.applied:
-            return Shown(0, log + _log(later), entry.received, later.state)
+        if later is not None:
+            code = 0 if later.applied else 1
+            waited = "" if later.applied else f"{entry.name}: its time to wait is over\n"
+            return Shown(code, log + waited + _log(later), entry.received, later.state)
         waiting = await self._parking.of_job(principal, entry.job)
         if any(each.event == entry.id for each in waiting):
             return Shown(None, f"{log}{entry.name}: waits until it fits\n", entry.received)

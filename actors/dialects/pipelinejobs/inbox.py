@@ -70,7 +70,8 @@ class MessageRoutes:
         """Take a message; the answer is its outcome."""
         access = await self._entrance.admit(request, "EXECUTE", await self._use(request))
         content = await read_content(request, self._door, self._limit)
-        query = {name: request.query.getone(name) for name in request.query}
+        given = request.query if request.query_string else {}
+        query = {name: given[name] for name in given}  # of a repeated key the first one
         try:
             message = read_message(content, query)
             match message:

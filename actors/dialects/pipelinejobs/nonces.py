@@ -9,13 +9,14 @@ from aiohttp import web
 from msgspec import Meta, Struct, field
 
 from actors.dialects.base import Door, base_url
-from actors.dialects.pipelinejobs.access import Access, Entrance
+from actors.dialects.pipelinejobs.access import SCOPE_OF, Access, Entrance
 from actors.dialects.pipelinejobs.answers import answer
 from actors.dialects.pipelinejobs.content import read_content
 from actors.operations import Operations
+from actors.operations.keys import require
 from schemas.codec import invalid
-from schemas.errors import Forbidden, Invalid
-from schemas.nonces import UNLIMITED, Level, Nonce
+from schemas.errors import Invalid
+from schemas.nonces import LEVELS, UNLIMITED, Level, Nonce
 
 _MOST_BODY = 65_536
 
@@ -23,12 +24,27 @@ _MOST_BODY = 65_536
 class NonceRequest(Struct, frozen=True, kw_only=True):
     """What is asked for when a nonce is made."""
 
-    level: Level = "EXECUTE"
+    wanted_level: str = field(name="level", default="EXECUTE")
     max_uses: int | None = None
     also_max_uses: int | None = field(name="maxUses", default=None)
     ttl: Annotated[float, Meta(gt=0, le=10 * 365 * 86_400)] | None = None
     """Seconds after which it is no longer good: an extension."""
     description: Annotated[str, Meta(max_length=1_000)] = ""
+
+    @property
+    def level(self) -> Level:
+        """
+        What it opens at most.
+
+        Raises:
+            Invalid: there is no such level.
+
+        """
+        for level in LEVELS:
+            if level == self.wanted_level:
+                return level
+        detail = f"there is no level {self.wanted_level[:64]!r}; there are: {', '.join(LEVELS)}"
+        raise Invalid(detail, code="bad_level", pointer="/level")
 
     @property
     def uses(self) -> int:
@@ -80,14 +96,14 @@ class NonceRoutes:
         access = await self._entrance.admit(request, "UPDATE")
         content = await read_content(request, self._door, _MOST_BODY)
         try:
-            wanted = msgspec.convert(content.value or {}, NonceRequest)
+            wanted = msgspec.convert({} if content.value is None else content.value, NonceRequest)
         except msgspec.ValidationError as error:
             raise invalid(error) from error
         if access.place.alias is not None and wanted.level == "UPDATE":
             detail = "a nonce of an alias has at most the level EXECUTE"
             raise Invalid(detail, code="bad_level", pointer="/level")
-        if wanted.level == "EXECUTE" and "events" not in access.principal.scopes:
-            raise Forbidden("this API key lacks the scope 'events'", code="scope_missing")
+        if wanted.level in SCOPE_OF:
+            require(access.principal, SCOPE_OF[wanted.level])
         made = await self._nonces.create(
             access.principal,
             access.place,

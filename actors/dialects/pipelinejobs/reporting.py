@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from aiohttp import web
 
 from actors.dialects.pipelinejobs.access import Access
-from actors.dialects.pipelinejobs.authority import Authority, sender
+from actors.dialects.pipelinejobs.authority import Authority
 from actors.dialects.pipelinejobs.early import allowed, implied, is_early, is_repetition
 from actors.dialects.pipelinejobs.messages import EventMessage
+from actors.dialects.pipelinejobs.resending import WAIT_S, Resender
 from actors.operations import Operations
-from actors.operations.parking import Parked, again
+from actors.operations.parking import again
 from schemas.errors import (
     Conflict,
     Forbidden,
@@ -25,13 +26,11 @@ from schemas.errors import (
 )
 from schemas.events import Event
 from schemas.identifiers import RESERVED_ID, EventId, JobId
+from schemas.jobs import Entry
 from schemas.outcomes import Outcome, Reason
 from schemas.principals import Principal
 
 Early = Literal["refuse", "park", "imply"]
-
-#: How long a request waits for the outcome of its event; after that the execution tells it.
-_WAIT_S: Final = 5.0
 
 
 class Told(NamedTuple):
@@ -46,12 +45,15 @@ class Told(NamedTuple):
 class Reporter:
     """Reports events; a refused one leaves the job as it was."""
 
-    def __init__(self, operations: Operations, authority: Authority, early: Early) -> None:
+    def __init__(
+        self, operations: Operations, authority: Authority, resender: Resender, early: Early
+    ) -> None:
         """Do with events that come too early as the settings say."""
         self._events = operations.events
-        self._jobs = operations.jobs
         self._parking = operations.parking
+        self._reports = operations.reports
         self._authority = authority
+        self._resender = resender
         self._early = early
 
     async def report(
@@ -86,16 +88,12 @@ class Reporter:
             )
         except Unauthorized as error:
             raise self._authority.wrong(request) from error
-        return await self._told(access, event, await self._events.post(event, _WAIT_S))
+        return await self._told(access, event, await self._events.post(event, WAIT_S))
 
     async def catch_up(self, principal: Principal, job: JobId) -> None:
-        """Send again what waits of a job, as long as that takes it on."""
-        if self._early != "park":
-            return
-        waiting = await self._parking.of_job(principal, job)
-        while waiting:
-            taken = [each for each in waiting if await self._fits(principal, each)]
-            waiting = [each for each in waiting if each not in taken] if taken else []
+        """Send again what waits of a job, before its reader or its sender is answered."""
+        if self._early == "park":
+            await self._resender.resend_all(principal, job)
 
     async def _told(self, access: Access, event: Event, outcome: Outcome | None) -> Told:
         name = event.name
@@ -112,59 +110,48 @@ class Reporter:
             details = {"duplicate": True}
             return Told(event.id, f"{name} changes nothing: the job is {state}", None, details)
         if is_early(state, name):
-            return await self._too_early(access.principal, event, state)
+            return await self._too_early(access.principal, event, outcome)
         return _refused(event, state, "")
 
-    async def _too_early(self, principal: Principal, event: Event, state: str) -> Told:
+    async def _too_early(self, principal: Principal, event: Event, outcome: Outcome) -> Told:
+        state = outcome.state or ""
         if self._early == "imply" and (missing := implied(state, event.name)):
             return await self._imply(principal, event, state, missing)
         if self._early == "park":
-            parked = await self._parking.park(
-                principal, event.job, event.id, event.name, event.data
-            )
-            # The step that it waits for may just have been taken.
-            if await self._fits(principal, parked):
-                return Told(event.id, f"{event.name} applied")
-            text = f"{event.name} waits: the job is {state}"
-            return Told(event.id, text, None, {"parked": True})
+            return await self._park(principal, event, state, is_new=not outcome.duplicate)
         return _refused(event, state, "; it comes before the event that it needs")
+
+    async def _park(self, principal: Principal, event: Event, state: str, *, is_new: bool) -> Told:
+        if not is_new:
+            fate = await self._reports.fate(principal, event.job, again(event.id))
+            if fate.entry is not None:
+                return _waited(event, fate.entry)
+        parked = await self._parking.park(principal, event.job, event.id, event.name, event.data)
+        # The step that it waits for may just have been taken.
+        if await self._resender.resend(principal, parked):
+            return Told(event.id, f"{event.name} applied")
+        text = f"{event.name} waits: the job is {state}"
+        return Told(event.id, text, None, {"parked": True})
 
     async def _imply(self, principal: Principal, event: Event, state: str, missing: str) -> Told:
         """Put the missing step in, with a mark, and send the event again."""
         mark = msgspec.json.encode({"implied": True, "implied_by": event.name, "event": event.id})
         step = EventId(f"{event.id}.implied"[-255:])
-        await self._post(principal, event.job, missing, mark, step)
-        outcome = await self._post(principal, event.job, event.name, event.data, again(event.id))
+        await self._resender.post(principal, event.job, missing, mark, step)
+        outcome = await self._resender.post(
+            principal, event.job, event.name, event.data, again(event.id)
+        )
         if outcome is None or outcome.verdict != "applied":
             return _refused(event, state, "; it comes before the event that it needs")
         text = f"{missing} implied, {event.name} applied: the job is {outcome.state}"
         return Told(event.id, text, None, {"implied": missing})
 
-    async def _fits(self, principal: Principal, parked: Parked) -> bool:
-        """Send a waiting event again, unless its job is not ready; say whether it is done."""
-        job = await self._jobs.get(principal, parked.job)
-        if is_early(job.state, parked.name) and parked.name not in allowed(job.state):
-            return False
-        outcome = await self._post(
-            principal, parked.job, parked.name, parked.data, again(parked.event)
-        )
-        if outcome is None:
-            return False
-        await self._parking.drop(principal, parked)
-        return outcome.verdict == "applied"
 
-    async def _post(
-        self, principal: Principal, job: JobId, name: str, data: bytes | None, event_id: EventId
-    ) -> Outcome | None:
-        event = self._events.build(
-            job=job,
-            name=name,
-            principal=sender(principal),
-            data=data,
-            event_id=event_id,
-            source="pipelinejobs",
-        )
-        return await self._events.post(event, _WAIT_S)
+def _waited(event: Event, later: Entry) -> Told:
+    """Say what became of an event that has waited, to one who sends it again."""
+    if later.applied:
+        return Told(event.id, f"{event.name} applied", None, {"duplicate": True})
+    return _refused(event, later.state, "; it has waited for its time")
 
 
 def _refused(event: Event, state: str, why: str) -> Told:
