@@ -90,6 +90,8 @@ class Subscription(Struct, frozen=True, kw_only=True):
     created: datetime
     made: bool = False
     """The service made its secret; else whoever asked for the callback knows it already."""
+    authorization: str = ""
+    """Sent with every try, and shown nowhere; empty: none."""
 
 
 class Attempt(Struct, frozen=True, array_like=True):

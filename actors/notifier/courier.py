@@ -76,7 +76,7 @@ class Courier:
         subscription = await self._planner.subscription(delivery.owner, delivery.subscription)
         if subscription is None:
             return Done(self._give_up(delivery, "unsubscribed"))
-        tried = await self._sender.send(delivery, subscription.secret)
+        tried = await self._sender.send(delivery, subscription)
         self._telemetry.callbacks_attempted.labels(tried.result).inc()
         self._telemetry.callbacks_seconds.observe(tried.attempt.duration_s)
         after = delivery.after(tried.attempt)

@@ -560,6 +560,44 @@ async def test_j20_callbacks_say_of_which_job_and_in_which_order(box: Box) -> No
     }  # fmt: skip
 
 
+async def test_a_login_in_an_address_is_sent_at_once_and_shown_nowhere(
+    box: Box, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with receiving() as receiver:
+        receiver.answers = [503]
+        address = receiver.url.replace("//", "//ann:s%65cr3t-pw@")
+        url = await box.submit(status_callback_url=address)
+        await receiver.wait(4, 15.0)
+        refused = await box.post(status_callback_url="http://ann:s3cr3t-pw@10.0.0.1/")
+        document = await box.caller.get(url)
+        # Whoever has a key of the owner sees the same jobs everywhere else.
+        key = await box.service.principal("launcher")
+        job = url.rpartition("/")[2]
+        again = await key.post(f"/v1/jobs/{job}/retry", json={})
+        await receiver.wait(7, 15.0)
+        views = [
+            await key.get(path)
+            for path in (
+                "/v1/jobs",
+                f"/v1/jobs/{job}",
+                f"/v1/jobs/{job}/history",
+                "/v1/deliveries",
+                f"/v1/jobs/{again.json['id']}",
+            )
+        ]
+        metrics = await box.caller.get(f"{box.base}/metrics")
+
+    pair = base64.b64encode(b"ann:secr3t-pw").decode()
+    assert {each.headers["authorization"] for each in receiver.received} == {f"Basic {pair}"}
+    assert document.json["request"]["status_callback_url"] == receiver.url
+    assert (refused.status, refused.json["code"]) == (422, "forbidden_address")
+    assert [each.status for each in views] == [200] * 5
+    printed = capsys.readouterr()
+    said = b"".join(each.body for each in (document, refused, again, metrics, *views)).decode()
+    for secret in ("s%65cr3t-pw", "secr3t-pw", "s3cr3t-pw", pair):
+        assert secret not in said + printed.out + printed.err
+
+
 async def test_links_are_what_the_client_used_or_the_public_url(box: Box) -> None:
     below = box.service.url + "/compat/joblauncher"
     asked = {"jobdir": str(box.jobdir), "executable": "/bin/true"}
