@@ -902,8 +902,32 @@ async def test_the_order_is_kept_over_a_restart(tmp_path: Path) -> None:
     assert [each.body for each in receiver.received] == [b"2", b"2", b"3", b"4"]
 
 
+async def test_what_is_refused_quickly_and_again_lets_the_later_ones_go_first(
+    tmp_path: Path,
+) -> None:
+    settings = Callbacks(schedule_s=(0.0, 0.01, 120.0))
+    async with receiving() as receiver:
+        async with telling(tmp_path, settings, dialects=_ORDERED) as teller:
+            subscription = await teller.subscribe(receiver.url)
+            receiver.answers = [500, 500, 500]
+            await teller.tell([subscription], dialect="ordered", events=3)
+            waiting, *_ = await teller.wait_for("delivered", 2)
+            # Two minutes later.
+            await teller.store.save_deliveries([replace(waiting, next_at=now())])
+        async with telling(tmp_path, settings, dialects=_ORDERED) as teller:
+            gave_up, *_ = await teller.wait_for("gave_up")
+            taken = [each.body for each in receiver.received]
+            await teller.deliveries.redeliver(principal(), gave_up.id)
+            await teller.wait_for("delivered", 3)
+
+    assert taken == [b"2", b"2", b"3", b"3", b"4"]
+    assert (gave_up.seq, gave_up.gave_up) == (2, "overtaken")
+    # By hand it is sent all the same.
+    assert receiver.received[-1].body == b"2"
+
+
 async def test_one_receiver_s_order_holds_up_no_other_job(tmp_path: Path) -> None:
-    slow = Callbacks(schedule_s=(0.0, 60.0))
+    slow = Callbacks(schedule_s=(0.0, 30.0))
     async with receiving() as receiver, telling(tmp_path, slow, dialects=_ORDERED) as teller:
         first = await teller.subscribe(receiver.url)
         other = await teller.subscribe(receiver.url, number=2)
