@@ -235,13 +235,14 @@ async def test_j8_without_an_owner_every_request_needs_a_key(tmp_path: Path) -> 
         bare = await box.post()
         wrong = await box.caller.get(f"{box.base}/job", headers={"Authorization": "Basic eDp5"})
         odd = await box.caller.get(f"{box.base}/job", headers={"Authorization": "Basic ?"})
+        foreign = await box.caller.get(f"{box.base}/job", headers={"Authorization": "Basic é"})
         key = box.service.admin.key or ""
         pair = base64.b64encode(f"anybody:{key}".encode()).decode()
         basic = await box.caller.get(f"{box.base}/job", headers={"Authorization": f"Basic {pair}"})
         bearer = await box.service.admin.get(f"{box.base}/job")
         threads = await box.caller.get(f"{box.base}/threads")
 
-    assert [each.status for each in (bare, wrong, odd, threads)] == [401, 401, 401, 401]
+    assert [each.status for each in (bare, wrong, odd, foreign, threads)] == [401] * 5
     assert 'Basic realm="jobwire"' in bare.headers["WWW-Authenticate"]
     assert (basic.status, basic.json, bearer.status) == (200, [], 200)
 
@@ -437,6 +438,31 @@ async def test_j12_a_cancel_leaves_no_sandbox(box: Box) -> None:
     await until(lambda: box.sandboxes == [], _STEP_S)
     assert answer.status == 204
     assert sorted(each.name for each in box.jobdir.iterdir()) == []
+
+
+async def test_j12_a_job_that_is_cancelled_while_its_inputs_come_in_never_runs(box: Box) -> None:
+    (box.jobdir / "in").write_text("x")
+    (stager,) = [each for each in box.service.system._actors if each.name == "stager"]
+    await stager.stop()
+    text = f"touch {box.jobdir}/ran"
+    asked = asyncio.create_task(box.post(executable="sh", arguments=["-c", text], prestaged=["in"]))
+
+    async def is_listed() -> bool:
+        return bool(await box.listed())
+
+    await until(is_listed, _STEP_S)
+    (url,) = await box.listed()
+    begun = await box.status(url)
+    answer = await box.caller.delete(url)
+    made = await asked
+    killed = await box.status(url)
+    await stager.start()
+    await until(lambda: box.sandboxes == [], _STEP_S)
+
+    assert (begun["state"], answer.status, made.status) == ("INITIAL", 204, 201)
+    assert made.headers["Location"] == url
+    assert (killed["state"], killed["exception"]) == ("KILLED", "Process cancelled by user.")
+    assert not (box.jobdir / "ran").exists()
 
 
 async def test_j13_a_receiver_that_is_down_makes_no_cancel_fail_or_wait(box: Box) -> None:
