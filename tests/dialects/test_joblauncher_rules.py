@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from typing import Any
 
 import pytest
@@ -43,6 +44,17 @@ def test_comments_are_read_over_and_texts_are_not(commented: bytes, plain: Any) 
 def test_what_is_no_whole_comment_stays_a_mistake(body: bytes) -> None:
     with pytest.raises(Malformed):
         parse_json(without_comments(body))
+
+
+@pytest.mark.parametrize(
+    "body", [b"/*x" * 300_000, b'/"' + b'\\"' * 500_000, b'/"' + b'\\"' * 500_000 + b"\\"]
+)
+def test_what_never_ends_is_read_once_and_left_as_it_is(body: bytes) -> None:
+    began = time.perf_counter()
+
+    assert without_comments(body) == body
+    # Read anew from each of its signs on, it would take minutes, in which nobody else is served.
+    assert time.perf_counter() - began < 5
 
 
 # --- requests -------------------------------------------------------------------------------------
