@@ -22,7 +22,7 @@ from actors.notifier.endpoints import ENDPOINTS
 from actors.notifier.message import write_body
 from actors.runtime import failpoints
 from actors.runtime.settings import Callbacks
-from schemas.deliveries import Delivery, Subscription
+from schemas.deliveries import Callback, Delivery, Subscription
 from schemas.errors import JobwireError, NotFound, Unavailable
 from schemas.jobs import Change, Ending, Entry, Job
 from tests.support.deadlines import turns, until
@@ -965,6 +965,24 @@ async def test_an_answer_that_asks_for_another_try_gets_one(tmp_path: Path, stat
         (delivered,) = await teller.wait_for("delivered")
 
     assert [each.status for each in delivered.attempts] == [status, 200]
+
+
+async def test_a_login_of_the_subscription_is_sent_first_and_a_challenge_is_answered_still(
+    tmp_path: Path,
+) -> None:
+    keys = _Keys()
+    telling_ = telling(tmp_path, dialects=_ORDERED, signers={"keys": keys})
+    async with receiving() as receiver, telling_ as teller:
+        (subscription,) = await teller.deliveries.subscribe(
+            OWNER, job_id(1), [Callback(url=receiver.url)], b"", "Basic dTpw"
+        )
+        receiver.answers = [with_headers(401, WWW_Authenticate="Number")]
+        await teller.tell([subscription], dialect="ordered")
+
+        await teller.wait_for("delivered")
+
+    said = [each.headers["authorization"] for each in receiver.received]
+    assert said == ["Basic dTpw", "Number 1"]
 
 
 async def test_every_try_is_authorized_and_a_challenge_is_answered_within_it(
