@@ -186,6 +186,7 @@ def test_odd_values_are_refused_and_what_is_left_is_settings(
         ({"macs": "2020-01-01"}, "macs"),
         ({"xenon": []}, "xenon"),
         ({"http": {"port": "x"}}, "http.port"),
+        ({"xenon": {"scheduler": None}}, "xenon.scheduler"),
         ({"macs": [{"id": "a", "key": "s3cr3t key", "scope": "http://h"}]}, "macs[0]"),
         ({"callback": {"basicCredentials": [_pair(username="u:v")]}}, _FIRST_PAIR),
         ({"xenon": {"launchers": {"a": {"more": 1}}}}, "xenon.launchers.a.more"),

@@ -94,7 +94,7 @@ def _http(reading: Reading, key: str, value: Any) -> None:
     if is_good:
         reading.dialect["listen"] = listen
     why = "listen" if is_good else f"no address; listen is 127.0.0.1:{_PORT}"
-    for name in http.keys() & {"port", "bindHost"}:
+    for name in [each for each in ("port", "bindHost") if each in http]:
         reading.say(f"{key}.{name}", "taken" if is_good else "refused", why)
 
 
@@ -164,7 +164,7 @@ def _launcher(reading: Reading, at: str, value: Any, launcher: str) -> None:
 
 
 def _scheduler(reading: Reading, at: str, value: Any, launcher: str) -> None:
-    scheduler = reading.table(at, value)
+    scheduler = _table(value)
     scheme = scheduler.get("scheme")
     if scheme not in _HERE:
         reading.say(at, "refused", f"jobs run on this machine; there is no site for {scheme!r} yet")
