@@ -40,9 +40,13 @@ def import_config(system: str, file: Path) -> None:
 
 def _imported(file: Path) -> Imported:
     try:
-        return settings_of(_read(file))
+        imported = settings_of(_read(file))
+        imported.toml.encode()
+    except UnicodeEncodeError as error:
+        raise Invalid(f"{file}: a text in it holds half of a character") from error
     except ValueError as error:
         raise Invalid(f"{file}: {error}") from error
+    return imported
 
 
 def _read(file: Path) -> Any:

@@ -56,7 +56,7 @@ class Notice(NamedTuple):
     signer: str = ""
     """The name of the `Signer` whose `Authorization` every try carries; empty: nobody's."""
     in_order: bool = False
-    """Whether it waits until what came before it was taken or given up."""
+    """Whether it waits for what came before it, unless the next try of that is far."""
     lenient: bool = False
     """
     Whether receivers never learned to answer well: then each answer counts as taken that does not

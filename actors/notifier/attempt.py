@@ -18,7 +18,7 @@ from actors.dialects.base import Signer
 from actors.notifier.schedule import read_retry_after
 from actors.runtime.egress import Denied, Egress
 from actors.runtime.failpoints import failpoint
-from schemas.deliveries import Attempt, Delivery
+from schemas.deliveries import Attempt, Delivery, Subscription
 from schemas.errors import Invalid
 
 Result = Literal["delivered", "refused", "slow_down", "gone", "unreachable", "timeout", "denied"]
@@ -67,14 +67,14 @@ class Sender:
         self._timeout_s = timeout_s
         self._clock = clock
 
-    async def send(self, delivery: Delivery, secret: str) -> Tried:
+    async def send(self, delivery: Delivery, subscription: Subscription) -> Tried:
         """Try once; whatever goes wrong at the receiver is an answer, not an error."""
         at, started = self._clock(), perf_counter()
         failpoint("notifier.before_send")
         status: int | None = None
         asked_s: float | None = None
         try:
-            status, asked_s = await self._post(delivery, secret, at)
+            status, asked_s = await self._post(delivery, subscription, at)
             result, error = _meaning(status, lenient=delivery.lenient)
         except (Invalid, aiohttp.InvalidURL) as refused:
             result, error = "denied", str(refused)
@@ -87,13 +87,15 @@ class Sender:
         return Tried(Attempt(at, duration_s, status, error), result, asked_s)
 
     async def _post(
-        self, delivery: Delivery, secret: str, at: datetime
+        self, delivery: Delivery, subscription: Subscription, at: datetime
     ) -> tuple[int, float | None]:
         # What may be called can have changed since the job was made.
         url = self._egress.check_url(delivery.url, "url")
-        headers = _headers(delivery, secret, at)
+        headers = _headers(delivery, subscription.secret, at)
         signer = self._signers.get(delivery.signer)
-        said = signer.authorization(delivery.method, url, ()) if signer else None
+        said = subscription.authorization or None
+        if said is None and signer is not None:
+            said = signer.authorization(delivery.method, url, ())
         answer = await self._ask(delivery, url, headers, said)
         challenges = answer.headers.getall("WWW-Authenticate", ())
         if answer.status == _UNAUTHORIZED and signer is not None and challenges:

@@ -73,10 +73,12 @@ class Courier:
         disabled = await self._endpoints.disabled(delivery)
         if disabled is not None and not delivery.by_hand:
             return Done(self._give_up(delivery, disabled))
+        if await self._order.is_overtaken(delivery):
+            return Done(self._give_up(delivery, "overtaken"), failures=None)
         subscription = await self._planner.subscription(delivery.owner, delivery.subscription)
         if subscription is None:
             return Done(self._give_up(delivery, "unsubscribed"))
-        tried = await self._sender.send(delivery, subscription.secret)
+        tried = await self._sender.send(delivery, subscription)
         self._telemetry.callbacks_attempted.labels(tried.result).inc()
         self._telemetry.callbacks_seconds.observe(tried.attempt.duration_s)
         after = delivery.after(tried.attempt)

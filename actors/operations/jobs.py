@@ -91,13 +91,15 @@ class Jobs:
         *,
         dialect: str = "",
         job: JobId | None = None,
+        authorization: str = "",
     ) -> NewJob:
         """
         Make a job; return when it is on disk.
 
         The same idempotency key of the same owner gives the same job; its event id makes it count
         once. Receivers are told of it in the form of the `dialect`. With `job` it gets that id, and
-        one that is there already stays as it is: it is given as a repetition.
+        one that is there already stays as it is: it is given as a repetition. Its receivers are
+        told with that `authorization`, which is shown nowhere.
 
         Raises:
             Invalid: a field is wrong, or the key was used with another request.
@@ -106,7 +108,9 @@ class Jobs:
 
         """
         birth = await self._births.of(principal, request, dialect=dialect)
-        return await self.make(principal, birth, request, idempotency_key, job)
+        return await self.make(
+            principal, birth, request, idempotency_key, job=job, authorization=authorization
+        )
 
     def derived_id(self, principal: Principal, key: str) -> JobId:
         """Give the one job id that belongs to a key of an owner; nobody else can compute it."""
@@ -129,7 +133,9 @@ class Jobs:
         birth: Birth,
         request: JobRequest,
         idempotency_key: str | None,
+        *,
         job: JobId | None = None,
+        authorization: str = "",
     ) -> NewJob:
         """Make a job of a birth that has been checked; see `create`."""
         if not self._quota.admit(principal.name):
@@ -161,7 +167,7 @@ class Jobs:
         payload = msgspec.json.encode(asked, order="deterministic") + event.digest
         digest = payload_digest(CREATE, payload)
         subscriptions = await self._deliveries.subscribe(
-            principal.name, job, request.callbacks, digest
+            principal.name, job, request.callbacks, digest, authorization
         )
         interests = tuple(each.interest for each in subscriptions)
         event = structs.replace(

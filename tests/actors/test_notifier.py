@@ -22,7 +22,7 @@ from actors.notifier.endpoints import ENDPOINTS
 from actors.notifier.message import write_body
 from actors.runtime import failpoints
 from actors.runtime.settings import Callbacks
-from schemas.deliveries import Delivery, Subscription
+from schemas.deliveries import Callback, Delivery, Subscription
 from schemas.errors import JobwireError, NotFound, Unavailable
 from schemas.jobs import Change, Ending, Entry, Job
 from tests.support.deadlines import turns, until
@@ -902,8 +902,32 @@ async def test_the_order_is_kept_over_a_restart(tmp_path: Path) -> None:
     assert [each.body for each in receiver.received] == [b"2", b"2", b"3", b"4"]
 
 
+async def test_what_is_refused_quickly_and_again_lets_the_later_ones_go_first(
+    tmp_path: Path,
+) -> None:
+    settings = Callbacks(schedule_s=(0.0, 0.01, 120.0))
+    async with receiving() as receiver:
+        async with telling(tmp_path, settings, dialects=_ORDERED) as teller:
+            subscription = await teller.subscribe(receiver.url)
+            receiver.answers = [500, 500, 500]
+            await teller.tell([subscription], dialect="ordered", events=3)
+            waiting, *_ = await teller.wait_for("delivered", 2)
+            # Two minutes later.
+            await teller.store.save_deliveries([replace(waiting, next_at=now())])
+        async with telling(tmp_path, settings, dialects=_ORDERED) as teller:
+            gave_up, *_ = await teller.wait_for("gave_up")
+            taken = [each.body for each in receiver.received]
+            await teller.deliveries.redeliver(principal(), gave_up.id)
+            await teller.wait_for("delivered", 3)
+
+    assert taken == [b"2", b"2", b"3", b"3", b"4"]
+    assert (gave_up.seq, gave_up.gave_up) == (2, "overtaken")
+    # By hand it is sent all the same.
+    assert receiver.received[-1].body == b"2"
+
+
 async def test_one_receiver_s_order_holds_up_no_other_job(tmp_path: Path) -> None:
-    slow = Callbacks(schedule_s=(0.0, 60.0))
+    slow = Callbacks(schedule_s=(0.0, 30.0))
     async with receiving() as receiver, telling(tmp_path, slow, dialects=_ORDERED) as teller:
         first = await teller.subscribe(receiver.url)
         other = await teller.subscribe(receiver.url, number=2)
@@ -941,6 +965,24 @@ async def test_an_answer_that_asks_for_another_try_gets_one(tmp_path: Path, stat
         (delivered,) = await teller.wait_for("delivered")
 
     assert [each.status for each in delivered.attempts] == [status, 200]
+
+
+async def test_a_login_of_the_subscription_is_sent_first_and_a_challenge_is_answered_still(
+    tmp_path: Path,
+) -> None:
+    keys = _Keys()
+    telling_ = telling(tmp_path, dialects=_ORDERED, signers={"keys": keys})
+    async with receiving() as receiver, telling_ as teller:
+        (subscription,) = await teller.deliveries.subscribe(
+            OWNER, job_id(1), [Callback(url=receiver.url)], b"", "Basic dTpw"
+        )
+        receiver.answers = [with_headers(401, WWW_Authenticate="Number")]
+        await teller.tell([subscription], dialect="ordered")
+
+        await teller.wait_for("delivered")
+
+    said = [each.headers["authorization"] for each in receiver.received]
+    assert said == ["Basic dTpw", "Number 1"]
 
 
 async def test_every_try_is_authorized_and_a_challenge_is_answered_within_it(

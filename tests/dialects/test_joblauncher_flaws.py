@@ -235,13 +235,14 @@ async def test_j8_without_an_owner_every_request_needs_a_key(tmp_path: Path) -> 
         bare = await box.post()
         wrong = await box.caller.get(f"{box.base}/job", headers={"Authorization": "Basic eDp5"})
         odd = await box.caller.get(f"{box.base}/job", headers={"Authorization": "Basic ?"})
+        foreign = await box.caller.get(f"{box.base}/job", headers={"Authorization": "Basic é"})
         key = box.service.admin.key or ""
         pair = base64.b64encode(f"anybody:{key}".encode()).decode()
         basic = await box.caller.get(f"{box.base}/job", headers={"Authorization": f"Basic {pair}"})
         bearer = await box.service.admin.get(f"{box.base}/job")
         threads = await box.caller.get(f"{box.base}/threads")
 
-    assert [each.status for each in (bare, wrong, odd, threads)] == [401, 401, 401, 401]
+    assert [each.status for each in (bare, wrong, odd, foreign, threads)] == [401] * 5
     assert 'Basic realm="jobwire"' in bare.headers["WWW-Authenticate"]
     assert (basic.status, basic.json, bearer.status) == (200, [], 200)
 
@@ -439,6 +440,31 @@ async def test_j12_a_cancel_leaves_no_sandbox(box: Box) -> None:
     assert sorted(each.name for each in box.jobdir.iterdir()) == []
 
 
+async def test_j12_a_job_that_is_cancelled_while_its_inputs_come_in_never_runs(box: Box) -> None:
+    (box.jobdir / "in").write_text("x")
+    (stager,) = [each for each in box.service.system._actors if each.name == "stager"]
+    await stager.stop()
+    text = f"touch {box.jobdir}/ran"
+    asked = asyncio.create_task(box.post(executable="sh", arguments=["-c", text], prestaged=["in"]))
+
+    async def is_listed() -> bool:
+        return bool(await box.listed())
+
+    await until(is_listed, _STEP_S)
+    (url,) = await box.listed()
+    begun = await box.status(url)
+    answer = await box.caller.delete(url)
+    made = await asked
+    killed = await box.status(url)
+    await stager.start()
+    await until(lambda: box.sandboxes == [], _STEP_S)
+
+    assert (begun["state"], answer.status, made.status) == ("INITIAL", 204, 201)
+    assert made.headers["Location"] == url
+    assert (killed["state"], killed["exception"]) == ("KILLED", "Process cancelled by user.")
+    assert not (box.jobdir / "ran").exists()
+
+
 async def test_j13_a_receiver_that_is_down_makes_no_cancel_fail_or_wait(box: Box) -> None:
     async with receiving() as gone:
         url = gone.url
@@ -558,6 +584,44 @@ async def test_j20_callbacks_say_of_which_job_and_in_which_order(box: Box) -> No
     assert set(json.loads(told[0].body)) == {
         "state", "exitCode", "exception", "running", "done", "schedulerSpecficInformation",
     }  # fmt: skip
+
+
+async def test_a_login_in_an_address_is_sent_at_once_and_shown_nowhere(
+    box: Box, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with receiving() as receiver:
+        receiver.answers = [503]
+        address = receiver.url.replace("//", "//ann:s%65cr3t-pw@")
+        url = await box.submit(status_callback_url=address)
+        await receiver.wait(4, 15.0)
+        refused = await box.post(status_callback_url="http://ann:s3cr3t-pw@10.0.0.1/")
+        document = await box.caller.get(url)
+        # Whoever has a key of the owner sees the same jobs everywhere else.
+        key = await box.service.principal("launcher")
+        job = url.rpartition("/")[2]
+        again = await key.post(f"/v1/jobs/{job}/retry", json={})
+        await receiver.wait(7, 15.0)
+        views = [
+            await key.get(path)
+            for path in (
+                "/v1/jobs",
+                f"/v1/jobs/{job}",
+                f"/v1/jobs/{job}/history",
+                "/v1/deliveries",
+                f"/v1/jobs/{again.json['id']}",
+            )
+        ]
+        metrics = await box.caller.get(f"{box.base}/metrics")
+
+    pair = base64.b64encode(b"ann:secr3t-pw").decode()
+    assert {each.headers["authorization"] for each in receiver.received} == {f"Basic {pair}"}
+    assert document.json["request"]["status_callback_url"] == receiver.url
+    assert (refused.status, refused.json["code"]) == (422, "forbidden_address")
+    assert [each.status for each in views] == [200] * 5
+    printed = capsys.readouterr()
+    said = b"".join(each.body for each in (document, refused, again, metrics, *views)).decode()
+    for secret in ("s%65cr3t-pw", "secr3t-pw", "s3cr3t-pw", pair):
+        assert secret not in said + printed.out + printed.err
 
 
 async def test_links_are_what_the_client_used_or_the_public_url(box: Box) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from actors.dialects.joblauncher.asking import Launchers
+from actors.dialects.joblauncher.credentials import ReceiverKeys
 from actors.dialects.joblauncher.importing import settings_of
 from actors.runtime.configuration import load_settings
 from actors.runtime.settings import Settings
@@ -51,6 +54,15 @@ callback:
   useInsecureSSL: false
 surprise: 1
 """
+
+
+_LOCALLY = {"scheduler": {"scheme": "local"}}
+_CONCURRENT = "xenon.adaptors.local.queue.multi.maxConcurrentJobs"
+_FIRST_PAIR = "callback.basicCredentials[0]"
+
+
+def _pair(**changed: object) -> dict[str, object]:
+    return {"username": "u", "password": "p", "hostname": "h", **changed}
 
 
 def _run(tmp_path: Path, text: str) -> subprocess.CompletedProcess[str]:
@@ -116,6 +128,7 @@ def test_a_configuration_of_2015_becomes_launchers_and_passwords(tmp_path: Path)
         ("", "a table of keys"),
         ("x: !!python/object/apply:os.system [id]", "it is not YAML"),
         ("\x00", "it is not YAML"),
+        ('xenon: {sandbox: {scheme: file, path: "\\ud800"}}', "half of a character"),
     ],
 )
 def test_what_is_no_configuration_is_said_in_one_sentence(
@@ -138,6 +151,17 @@ def test_what_is_no_configuration_is_said_in_one_sentence(
         {"xenon": {"defaultLauncher": "gone"}, "http": {"port": "x", "bindHost": "::1"}},
         {"http": {"port": True}},
         {"http": {"port": 99_999}},
+        {"http": {"bindHost": "no host", "port": "9998", "more": 1}},
+        {"xenon": {"launchers": {"größe": _LOCALLY, 'a "b"': _LOCALLY, "": _LOCALLY}}},
+        {"xenon": {"sandbox": {"scheme": "file", "path": "/a\x7fb\u2028\U0001f600\n"}}},
+        {"xenon": {"poll": {"cancelTimeout": 10**18, "deleteTimeout": 10**18}}},
+        {"xenon": {"preferences": {_CONCURRENT: 10**9}}},
+        {"xenon": {"preferences": {_CONCURRENT: "²"}}},
+        {"macs": [{"id": 'a"b', "key": "k", "scope": "http://h"}]},
+        {"macs": [{"id": "a", "key": "k k", "scope": "http://h"}]},
+        {"macs": [{"id": "a", "key": "k", "scope": "nonsense"}]},
+        {"callback": {"basicCredentials": [{"username": "u:v", "password": "p", "hostname": "h"}]}},
+        {"callback": {"basicCredentials": [_pair(port=99_999)], "macs": 5}},
     ],
 )
 def test_odd_values_are_refused_and_what_is_left_is_settings(
@@ -145,5 +169,32 @@ def test_odd_values_are_refused_and_what_is_left_is_settings(
 ) -> None:
     imported = settings_of(document)
 
-    assert _loaded(tmp_path, imported.toml).dialects.joblauncher.enabled
+    mine = _loaded(tmp_path, imported.toml).dialects.joblauncher
+    assert mine.enabled
     assert all(each.why for each in imported.remarks)
+    # The service would start with it.
+    Launchers(mine)
+    assert mine.address is not None
+    ReceiverKeys(
+        mine.macs, mine.basic, challenge_only=False, clock=datetime.now, entropy=os.urandom
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "key"),
+    [
+        ({"macs": "2020-01-01"}, "macs"),
+        ({"xenon": []}, "xenon"),
+        ({"http": {"port": "x"}}, "http.port"),
+        ({"xenon": {"scheduler": None}}, "xenon.scheduler"),
+        ({"macs": [{"id": "a", "key": "s3cr3t key", "scope": "http://h"}]}, "macs[0]"),
+        ({"callback": {"basicCredentials": [_pair(username="u:v")]}}, _FIRST_PAIR),
+        ({"xenon": {"launchers": {"a": {"more": 1}}}}, "xenon.launchers.a.more"),
+        ({"xenon": {"defaultLauncher": "gone"}}, "xenon.defaultLauncher"),
+    ],
+)
+def test_what_cannot_be_taken_is_refused_once_and_in_no_silence(document: object, key: str) -> None:
+    said = [each for each in settings_of(document).remarks if each.key == key]
+
+    assert [each.verdict for each in said] == ["refused"]
+    assert "s3cr3t" not in said[0].why

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import time
 from typing import Any
 
 import pytest
@@ -9,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.dialects.joblauncher.comments import without_comments
-from actors.dialects.joblauncher.requests import echo, read_request, reread
+from actors.dialects.joblauncher.logins import without_login
+from actors.dialects.joblauncher.requests import LaunchRequest, echo, read_request, reread
 from actors.dialects.joblauncher.staging import Staged, staged
 from actors.dialects.joblauncher.statuses import Status, is_unstarted, status_of
 from schemas.codec import parse_json
@@ -41,6 +44,17 @@ def test_comments_are_read_over_and_texts_are_not(commented: bytes, plain: Any) 
 def test_what_is_no_whole_comment_stays_a_mistake(body: bytes) -> None:
     with pytest.raises(Malformed):
         parse_json(without_comments(body))
+
+
+@pytest.mark.parametrize(
+    "body", [b"/*x" * 300_000, b'/"' + b'\\"' * 500_000, b'/"' + b'\\"' * 500_000 + b"\\"]
+)
+def test_what_never_ends_is_read_once_and_left_as_it_is(body: bytes) -> None:
+    began = time.perf_counter()
+
+    assert without_comments(body) == body
+    # Read anew from each of its signs on, it would take minutes, in which nobody else is served.
+    assert time.perf_counter() - began < 5
 
 
 # --- requests -------------------------------------------------------------------------------------
@@ -297,3 +311,43 @@ def test_a_job_whose_inputs_failed_is_told_from_one_whose_outputs_did() -> None:
     assert not is_unstarted("failure", Cause.STAGING, Ending(exit_code=0))
     assert not is_unstarted("failure", Cause.EXIT_CODE, Ending(exit_code=1))
     assert not is_unstarted(None, None, None)
+
+
+# --- logins ---------------------------------------------------------------------------------------
+
+
+def _asked(url: str | None) -> LaunchRequest:
+    return LaunchRequest(jobdir="/d", executable="x", status_callback_url=url)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "pair"),
+    [
+        ("http://u:p@h:80/a?b@c", "http://h:80/a?b@c", b"u:p"),
+        ("http://u@h/", "http://h/", b"u:"),
+        ("http://:p@h/", "http://h/", b":p"),
+        ("http://u:p:q@r@h/", "http://h/", b"u:p:q@r"),
+        ("http://%C3%BC%40:%3a%FF@h/", "http://h/", b"\xc3\xbc@::\xff"),
+        ("http://ü:p@[::1]/", "http://[::1]/", "ü:p".encode()),
+        ("//u:p@h", "//h", b"u:p"),
+    ],
+)
+def test_a_login_is_taken_out_of_an_address(url: str, shown: str, pair: bytes) -> None:
+    request, authorization = without_login(_asked(url))
+
+    assert request == _asked(shown)
+    assert authorization == f"Basic {base64.b64encode(pair).decode()}"
+
+
+@pytest.mark.parametrize("url", [None, "", "http://h/a@b", "http://h?a@b", "http://h#a@b", "u@h"])
+def test_an_address_without_a_login_stays_as_it_is(url: str | None) -> None:
+    assert without_login(_asked(url)) == (_asked(url), "")
+
+
+@pytest.mark.parametrize("login", ["u%3Av:p", "u:p%0a", "u:p\n", "%00:p"])
+def test_a_login_that_basic_cannot_carry_is_refused_and_not_repeated(login: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        without_login(_asked(f"http://{login}@h/"))
+
+    assert refused.value.pointer == "/status_callback_url"
+    assert "http" not in refused.value.detail

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from ipaddress import ip_address
 from typing import Final
 
@@ -102,7 +101,7 @@ def _is_loopback(host: str) -> bool:
 def _password(header: str) -> str:
     try:
         pair = base64.b64decode(header[len(_BASIC) :].strip(), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:  # no base-64, or no text
         detail = "the Authorization is no Basic one: it is base-64 of user:password"
         raise Unauthorized(detail, code="wrong_api_key") from error
     return pair.partition(":")[2]

@@ -79,6 +79,17 @@ class ReceiverKeys:
         return f"Basic {base64.b64encode(pair).decode()}"
 
 
+def check_scope(text: str) -> None:
+    """
+    Make sure that a text can be the scope of a credential.
+
+    Raises:
+        Misconfigured: it is no URL.
+
+    """
+    _scope(text)
+
+
 def _scope(text: str) -> _Scoped:
     try:
         url = URL(text)

@@ -6,17 +6,32 @@ Nothing is dropped in silence: what was taken, what means something else now, an
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
-Verdict = Literal["taken", "changed", "refused"]
-Tree = Mapping[str, Any]
+import msgspec
+
+from actors.dialects.joblauncher.credentials import check_scope
+from actors.dialects.joblauncher.reading import Reading, Remark, Tree
+from actors.dialects.joblauncher.toml import Block, written
+from actors.runtime.dialects import BasicCredential, MacCredential, Mounting
+from schemas.errors import Misconfigured
 
 _MS: Final = 1_000
 #: Ports of the sample configuration.
 _PORT: Final = 9998
-_MOST_PORT: Final = 65_535
+#: Longest run and most slots that the settings take.
+_MOST_RUN_S: Final = 365 * 86_400
+_MOST_SLOTS: Final = 10_000
+#: A number of jobs.
+_DIGITS: Final = re.compile(r"[1-9][0-9]{0,17}")
+#: What an administrator has to say: the old configuration could not.
+_ROOTS: Final = """\
+# Name the directories that jobdir may be in; nothing else can be read or written.
+[staging]
+roots = []
+"""
 #: What the owner of requests without a key is called, unless the settings are edited.
 OWNER: Final = "joblauncher"
 #: Schemes of file systems and schedulers that stand for the machine itself.
@@ -25,34 +40,11 @@ _HERE: Final = ("local", "file")
 _CONCURRENT: Final = "xenon.adaptors.local.queue.multi.maxConcurrentJobs"
 
 
-class Remark(NamedTuple):
-    """What became of one key."""
-
-    key: str
-    verdict: Verdict
-    why: str
-
-
 class Imported(NamedTuple):
     """The settings as TOML, and a remark on each key."""
 
     toml: str
     remarks: list[Remark]
-
-
-class _Reading:
-    """What was read so far."""
-
-    def __init__(self) -> None:
-        self.remarks: list[Remark] = []
-        self.top: dict[str, Any] = {}
-        self.local: dict[str, Any] = {}
-        self.dialect: dict[str, Any] = {"enabled": True}
-        self.launchers: dict[str, str] = {}
-        self.credentials: dict[str, list[dict[str, Any]]] = {"macs": [], "basic": []}
-
-    def say(self, key: str, verdict: Verdict, why: str) -> None:
-        self.remarks.append(Remark(key, verdict, why))
 
 
 def settings_of(document: object) -> Imported:
@@ -66,8 +58,8 @@ def settings_of(document: object) -> Imported:
     if not isinstance(document, Mapping):
         message = "a joblauncher.yml is a table of keys, such as xenon: and macs:"
         raise ValueError(message)  # noqa: TRY004 - what is wrong is what the file says
-    reading = _Reading()
-    parts: dict[str, Callable[[_Reading, str, Any], None]] = {
+    reading = Reading()
+    parts: dict[str, Callable[[Reading, str, Any], None]] = {
         "http": _http,
         "macs": _macs,
         "xenon": _xenon,
@@ -85,26 +77,29 @@ def settings_of(document: object) -> Imported:
     return Imported(_toml(reading), reading.remarks)
 
 
-def _http(reading: _Reading, key: str, value: Any) -> None:
-    for name in _table(value):
-        at = f"{key}.{name}"
-        if name not in ("port", "bindHost"):
-            why = "the admin routes answer at the same port" if name == "adminPort" else "not known"
-            reading.say(at, "changed" if name == "adminPort" else "refused", why)
-        else:
-            reading.say(at, "taken", "listen")
-    host = str(_table(value).get("bindHost", "127.0.0.1"))
+def _http(reading: Reading, key: str, value: Any) -> None:
+    http = reading.table(key, value)
+    for name in http:
+        if name == "adminPort":
+            reading.say(f"{key}.{name}", "changed", "the admin routes answer at the same port")
+        elif name not in ("port", "bindHost"):
+            _unknown(reading, f"{key}.{name}", http[name])
+    host = str(http.get("bindHost", "127.0.0.1"))
     host = "127.0.0.1" if host == "localhost" else host
-    reading.dialect["listen"] = f"{f'[{host}]' if ':' in host else host}:{_port(value)}"
+    listen = f"{f'[{host}]' if ':' in host else host}:{http.get('port', _PORT)}"
+    try:
+        is_good = Mounting(listen=listen).address is not None
+    except Misconfigured:
+        is_good = False
+    if is_good:
+        reading.dialect["listen"] = listen
+    why = "listen" if is_good else f"no address; listen is 127.0.0.1:{_PORT}"
+    for name in [each for each in ("port", "bindHost") if each in http]:
+        reading.say(f"{key}.{name}", "taken" if is_good else "refused", why)
 
 
-def _port(value: Any) -> int:
-    port = _table(value).get("port")
-    return port if type(port) is int and 0 <= port <= _MOST_PORT else _PORT
-
-
-def _macs(reading: _Reading, key: str, value: Any) -> None:
-    for index, each in enumerate(_list(value)):
+def _macs(reading: Reading, key: str, value: Any) -> None:
+    for index, each in enumerate(reading.several(key, value)):
         mac, at = _table(each), f"{key}[{index}]"
         algorithm = mac.get("algorithm", "hmac-sha-1")
         if algorithm not in ("hmac-sha-1", "hmac-sha-256"):
@@ -115,14 +110,17 @@ def _macs(reading: _Reading, key: str, value: Any) -> None:
         else:
             names = ("id", "key", "scope")
             mac = {name: mac[name] for name in names} | {"algorithm": algorithm}
+            if (fault := _fault(mac, MacCredential)) is not None:
+                reading.say(at, "refused", fault)
+                continue
             reading.credentials["macs"].append(mac)
             has_path = mac["scope"].partition("//")[2].partition("/")[2] != ""
             why = "the path of its scope counts now" if has_path else "sent at once where in scope"
             reading.say(at, "changed", why)
 
 
-def _xenon(reading: _Reading, key: str, value: Any) -> None:
-    xenon = _table(value)
+def _xenon(reading: Reading, key: str, value: Any) -> None:
+    xenon = reading.table(key, value)
     for name, each in xenon.items():
         at = f"{key}.{name}"
         match name:
@@ -131,28 +129,41 @@ def _xenon(reading: _Reading, key: str, value: Any) -> None:
             case "sandbox":
                 _sandbox(reading, at, each)
             case "launchers":
-                for launcher, parts in _table(each).items():
-                    inner = _table(parts)
-                    _scheduler(
-                        reading, f"{at}.{launcher}.scheduler", inner.get("scheduler"), launcher
-                    )
-                    _sandbox(reading, f"{at}.{launcher}.sandbox", inner.get("sandbox"))
+                for launcher, parts in reading.table(at, each).items():
+                    _launcher(reading, f"{at}.{launcher}", parts, str(launcher))
             case "defaultLauncher":
                 reading.dialect["default_launcher"] = str(each)
-                reading.say(at, "taken", "default_launcher")
             case "poll":
                 _poll(reading, at, each)
             case "preferences" | "properties":
                 _preferences(reading, at, each)
             case _:
                 _unknown(reading, at, each)
+    _default_launcher(reading, f"{key}.defaultLauncher")
+
+
+def _default_launcher(reading: Reading, at: str) -> None:
+    """Say what becomes of the default once it is known which launchers there are."""
     default = reading.dialect.get("default_launcher")
-    if default is not None and default not in reading.launchers:
+    if default in reading.launchers:
+        reading.say(at, "taken", "default_launcher")
+    elif default is not None:
         del reading.dialect["default_launcher"]
-        reading.say(f"{key}.defaultLauncher", "refused", "its launcher was not taken")
+        reading.say(at, "refused", "its launcher was not taken")
 
 
-def _scheduler(reading: _Reading, at: str, value: Any, launcher: str) -> None:
+def _launcher(reading: Reading, at: str, value: Any, launcher: str) -> None:
+    parts = reading.table(at, value)
+    for name, each in parts.items():
+        if name == "scheduler":
+            _scheduler(reading, f"{at}.{name}", each, launcher)
+        elif name == "sandbox":
+            _sandbox(reading, f"{at}.{name}", each)
+        else:
+            _unknown(reading, f"{at}.{name}", each)
+
+
+def _scheduler(reading: Reading, at: str, value: Any, launcher: str) -> None:
     scheduler = _table(value)
     scheme = scheduler.get("scheme")
     if scheme not in _HERE:
@@ -170,7 +181,7 @@ def _scheduler(reading: _Reading, at: str, value: Any, launcher: str) -> None:
         reading.say(f"{at}.{name}", "refused", "options of an adaptor mean nothing here")
 
 
-def _sandbox(reading: _Reading, at: str, value: Any) -> None:
+def _sandbox(reading: Reading, at: str, value: Any) -> None:
     sandbox = _table(value)
     if sandbox.get("scheme") not in _HERE:
         reading.say(at, "refused", "sandboxes are on this machine")
@@ -179,14 +190,14 @@ def _sandbox(reading: _Reading, at: str, value: Any) -> None:
         reading.say(f"{at}.path", "taken", "local.folder")
 
 
-def _poll(reading: _Reading, at: str, value: Any) -> None:
-    for name, ms in _table(value).items():
+def _poll(reading: Reading, at: str, value: Any) -> None:
+    for name, ms in reading.table(at, value).items():
         key = f"{at}.{name}"
         is_time = isinstance(ms, int) and not isinstance(ms, bool) and ms > 0
         if name == "interval":
             reading.say(key, "refused", "nothing is polled: ends are told when they happen")
         elif name == "cancelTimeout" and is_time:
-            reading.dialect["max_run_s"] = ms / _MS
+            reading.dialect["max_run_s"] = min(ms / _MS, _MOST_RUN_S)
             reading.say(key, "changed", "max_run_s: counts from the start of the process, exactly")
         elif name == "deleteTimeout" and is_time:
             reading.top["keep_jobs_s"] = ms / _MS
@@ -196,21 +207,21 @@ def _poll(reading: _Reading, at: str, value: Any) -> None:
             _unknown(reading, key, ms)
 
 
-def _preferences(reading: _Reading, at: str, value: Any) -> None:
-    for name, each in _table(value).items():
-        if name == _CONCURRENT and str(each).isdigit() and int(each) > 0:
-            reading.local["slots"] = int(each)
+def _preferences(reading: Reading, at: str, value: Any) -> None:
+    for name, each in reading.table(at, value).items():
+        if name == _CONCURRENT and _DIGITS.fullmatch(str(each)):
+            reading.local["slots"] = min(int(each), _MOST_SLOTS)
             reading.say(f"{at}.{name}", "taken", "local.slots")
         else:
             reading.say(f"{at}.{name}", "refused", "options of an adaptor mean nothing here")
 
 
-def _callback(reading: _Reading, key: str, value: Any) -> None:
-    for name, each in _table(value).items():
+def _callback(reading: Reading, key: str, value: Any) -> None:
+    for name, each in reading.table(key, value).items():
         at = f"{key}.{name}"
         match name:
             case "basicCredentials":
-                for index, one in enumerate(_list(each)):
+                for index, one in enumerate(reading.several(at, each)):
                     _basic(reading, f"{at}[{index}]", _table(one))
             case "macs":
                 _macs(reading, at, each)
@@ -222,27 +233,42 @@ def _callback(reading: _Reading, key: str, value: Any) -> None:
                 _unknown(reading, at, each)
 
 
-def _basic(reading: _Reading, at: str, one: Tree) -> None:
+def _basic(reading: Reading, at: str, one: Tree) -> None:
     host, port = one.get("hostname"), one.get("port")
     if not all(isinstance(one.get(name), str) for name in ("username", "password", "hostname")):
         reading.say(at, "refused", "username, password and hostname are texts that are needed")
         return
     scope = f"{one.get('scheme', 'http')}://{host}{f':{port}' if port else ''}/"
     pair = {"username": one["username"], "password": one["password"]}
+    if (fault := _fault({**pair, "scope": scope}, BasicCredential)) is not None:
+        reading.say(at, "refused", fault)
+        return
     reading.credentials["basic"].append({**pair, "scope": scope})
     reading.say(at, "taken", "basic")
 
 
-def _http_client(reading: _Reading, key: str, _value: Any) -> None:
+def _fault(given: Tree, kind: type) -> str | None:
+    """Say why the service could not use a credential, without a word of its secret."""
+    try:
+        msgspec.convert(given, kind)
+        check_scope(str(given["scope"]))
+    except msgspec.ValidationError as error:
+        return f"{str(error).rpartition('$.')[2].strip('`')} holds what no header can carry"
+    except Misconfigured:
+        return "its scope is no URL such as http://host:8099/"
+    return None
+
+
+def _http_client(reading: Reading, key: str, _value: Any) -> None:
     reading.say(key, "refused", "callbacks have 15 s and are tried again; see callbacks.timeout_s")
 
 
-def _insecure(reading: _Reading, key: str, value: Any) -> None:
+def _insecure(reading: Reading, key: str, value: Any) -> None:
     why = "certificates are always checked; add yours to those that this machine trusts"
     reading.say(key, "refused" if value else "taken", why)
 
 
-def _unknown(reading: _Reading, key: str, _value: Any) -> None:
+def _unknown(reading: Reading, key: str, _value: Any) -> None:
     reading.say(key, "refused", "not known, or no value that it may have")
 
 
@@ -250,36 +276,12 @@ def _table(value: Any) -> Tree:
     return value if isinstance(value, Mapping) else {}
 
 
-def _list(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else []
-
-
-def _toml(reading: _Reading) -> str:
-    lines = _pairs(reading.top)
-    lines += ["[dialects.joblauncher]", *_pairs(reading.dialect)]
+def _toml(reading: Reading) -> str:
+    blocks: list[Block] = [("", reading.top), ("[dialects.joblauncher]", reading.dialect)]
     if reading.launchers and set(reading.launchers) != {"local"}:
-        lines += ["[dialects.joblauncher.launchers]", *_pairs(reading.launchers)]
+        blocks.append(("[dialects.joblauncher.launchers]", reading.launchers))
     for name, credentials in reading.credentials.items():
-        for each in credentials:
-            lines += [f"[[dialects.joblauncher.{name}]]", *_pairs(each)]
+        blocks += [(f"[[dialects.joblauncher.{name}]]", each) for each in credentials]
     if reading.local:
-        lines += ["[local]", *_pairs(reading.local)]
-    lines += [
-        "# Name the directories that jobdir may be in; nothing else can be read or written.",
-        "[staging]",
-        "roots = []",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _pairs(values: Mapping[str, Any]) -> list[str]:
-    """Write keys and values; JSON's texts, numbers and booleans are TOML's, too."""
-    return [
-        f"{json.dumps(name) if not name.isidentifier() else name} = {_value(value)}"
-        for name, value in values.items()
-    ] + ([""] if values else [])
-
-
-def _value(value: Any) -> str:
-    whole = isinstance(value, float) and value.is_integer()
-    return json.dumps(int(value) if whole else value, ensure_ascii=False)
+        blocks.append(("[local]", reading.local))
+    return written(blocks) + _ROOTS

@@ -13,6 +13,7 @@ from actors.dialects.base import Door, base_url, is_json
 from actors.dialects.joblauncher.access import Access, check_accept
 from actors.dialects.joblauncher.asking import TAG, Launchers, in_own_words, job_request
 from actors.dialects.joblauncher.comments import without_comments
+from actors.dialects.joblauncher.logins import without_login
 from actors.dialects.joblauncher.requests import LaunchRequest, echo, read_request, reread
 from actors.dialects.joblauncher.statuses import is_unstarted, status_of
 from actors.dialects.problems import encode
@@ -119,8 +120,11 @@ class JobRoutes:
     async def _submit(self, principal: Principal, wanted: LaunchRequest) -> JobId:
         jobs = self._operations.jobs
         try:
-            asked = job_request(wanted, self._launchers, self._settings)
-            made = await jobs.create(principal, asked, None, dialect=NAME)
+            shown, authorization = without_login(wanted)
+            asked = job_request(shown, self._launchers, self._settings)
+            made = await jobs.create(
+                principal, asked, None, dialect=NAME, authorization=authorization
+            )
         except Invalid as error:
             raise in_own_words(error) from error
         if made.state is None:
