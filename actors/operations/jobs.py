@@ -149,10 +149,8 @@ class Jobs:
         elif idempotency_key is None:
             job, event_id = random_job_id(secrets.token_bytes(16)), CREATE
         else:
-            job, event_id = (
-                derived_job_id(self._identity, principal.name, idempotency_key),
-                f"{CREATE}:{idempotency_key}",
-            )
+            job = self.derived_id(principal, idempotency_key)
+            event_id = f"{CREATE}:{idempotency_key}"
         event = self._events.build(
             job=job,
             name=CREATE,
@@ -161,18 +159,15 @@ class Jobs:
             event_id=event_id,
             birth=birth,
         )
-        # The whole request is the payload: the same key with another one is an error, not a
-        # repetition.
+        # The whole request is the payload: the same key with another one is an error.
         asked = comparable(structs.replace(birth, lifecycle_version=0)), request.callbacks
         payload = msgspec.json.encode(asked, order="deterministic") + event.digest
         digest = payload_digest(CREATE, payload)
         subscriptions = await self._deliveries.subscribe(
             principal.name, job, request.callbacks, digest, authorization
         )
-        interests = tuple(each.interest for each in subscriptions)
-        event = structs.replace(
-            event, digest=digest, birth=structs.replace(birth, interests=interests)
-        )
+        birth = structs.replace(birth, interests=tuple(each.interest for each in subscriptions))
+        event = structs.replace(event, digest=digest, birth=birth)
         outcome = await self._events.post(event, _COMMIT_S)
         if outcome is None and idempotency_key is None:
             # Nobody else can have made a job of this id: its first token is the one it will have.

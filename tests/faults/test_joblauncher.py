@@ -91,7 +91,7 @@ async def test_a_submission_whose_service_is_stopped_is_refused_and_its_job_neve
 
     async def is_staging() -> bool:
         jobs = await launcher.get(launcher.base)
-        return bool(jobs) and any((launcher.service.folder / "sandboxes").glob("*/*/work/many/1*"))
+        return bool(jobs) and any((launcher.service.folder / "sandboxes").glob("*/*/*/many/1*"))
 
     asked = asyncio.create_task(launcher.submit(prestaged=["many"]))
     await until(is_staging, _STEP_S)
