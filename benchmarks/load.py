@@ -32,6 +32,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     tag: str = "e"
     """Head of the event ids."""
     wait: bool = False
+    key: str = ""
+    """API key that every request carries."""
+    ids: bool = True
+    """Whether events carry ids, as native ones may."""
 
 
 class Result(NamedTuple):
@@ -115,10 +119,11 @@ def bodies(plan: Plan) -> Iterator[bytes]:
         lines = []
         for _ in range(plan.lines):
             job, token = plan.jobs[number % len(plan.jobs)]
+            identity = b'"id":"%s-%d",' % (plan.tag.encode(), number) if plan.ids else b""
             lines.append(
-                b'{"uuid":"%s","name":"update","token":"%s","id":"%s-%d","data":'
+                b'{"uuid":"%s","name":"update","token":"%s",%b"data":'
                 b'{"step":%d,"node":"c14-021","loss":0.0123}}'
-                % (job.encode(), token.encode(), plan.tag.encode(), number, number)
+                % (job.encode(), token.encode(), identity, number)
             )
             number += 1
         yield b"\n".join(lines)
@@ -129,10 +134,12 @@ async def run(plan: Plan) -> Result:
     loop = asyncio.get_running_loop()
     kind = b"application/json" if plan.lines == 1 else b"application/x-ndjson"
     head = (
-        b"POST %s%s HTTP/1.1\r\nHost: bench\r\nContent-Type: %s\r\nContent-Length: %%d\r\n\r\n"
+        b"POST %s%s HTTP/1.1\r\nHost: bench\r\n%sContent-Type: %s\r\n"
+        b"Content-Length: %%d\r\n\r\n"
         % (
             plan.path.encode(),
             b"?wait=5" if plan.wait else b"",
+            b"Authorization: Bearer %s\r\n" % plan.key.encode() if plan.key else b"",
             kind,
         )
     )

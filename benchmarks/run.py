@@ -16,13 +16,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cluster, events, runs
+from benchmarks import cluster, dialects, events, runs
 from benchmarks.figures import Figure
 
 FIGURES: dict[str, Callable[[float], Figure]] = {
     **events.FIGURES,
     **runs.FIGURES,
     **cluster.FIGURES,
+    **dialects.FIGURES,
 }
 
 

@@ -31,11 +31,16 @@ class Client:
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Send one request; give the answer's JSON."""
+        return json.loads(self.send(method, path, body))
+
+    def send(self, method: str, path: str, body: object = None) -> bytes:
+        """Send one request; give the body of the answer."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         request = urllib.request.Request(self.url + path, data, headers, method=method)
         with urllib.request.urlopen(request) as answer:
-            return json.load(answer)
+            content: bytes = answer.read()
+        return content
 
     def metric(self, name: str) -> float:
         """Give the value of a metric without labels."""

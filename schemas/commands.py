@@ -44,6 +44,8 @@ class Command(Struct, frozen=True, array_like=True):
     cores: int = 1
     since: datetime | None = None
     """Since when it is awaited; what began before is another process's work."""
+    start_by: datetime | None = None
+    """The moment after which nothing is to start by it any more."""
 
     @property
     def queue(self) -> str:

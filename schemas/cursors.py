@@ -62,7 +62,7 @@ class Cursors:
     def _mask(self, body: bytes, signature: bytes) -> bytes:
         """Mask or unmask; equal places of two lists differ, as their signatures do."""
         stream = shake_256(self._secret + signature).digest(len(body))
-        return bytes(left ^ right for left, right in zip(body, stream, strict=True))
+        return (int.from_bytes(body) ^ int.from_bytes(stream)).to_bytes(len(body))
 
     def _sign(self, body: bytes, listed: str) -> bytes:
         return hmac.digest(self._secret, f"cursor {listed} ".encode() + body, "sha256")[

@@ -20,10 +20,11 @@ from schemas.lifecycle import JobOutcome, Word
 
 DeliveryStatus = Literal["pending", "delivered", "gave_up"]
 
-GaveUp = Literal["tries_ended", "disabled", "gone", "unsubscribed"]
+GaveUp = Literal["tries_ended", "disabled", "gone", "unsubscribed", "overtaken"]
 """
 Why there is no further try: the schedule has ended; the receiver failed for so long that it gets
-none any more; it said that this address is gone for good; or nobody knows its secret any more.
+none any more; it said that this address is gone for good; nobody knows its secret any more; or,
+where order counts, it was told of something later meanwhile.
 """
 
 #: Head of the ids of subscriptions: a message without it holds nothing that is to be told.
@@ -90,6 +91,8 @@ class Subscription(Struct, frozen=True, kw_only=True):
     created: datetime
     made: bool = False
     """The service made its secret; else whoever asked for the callback knows it already."""
+    authorization: str = ""
+    """Sent with every try, and shown nowhere; empty: none."""
 
 
 class Attempt(Struct, frozen=True, array_like=True):
@@ -131,6 +134,15 @@ class Delivery(Struct, frozen=True, kw_only=True, array_like=True):
     """Somebody asked for it again: it is tried at a disabled receiver too."""
     asked: int = 0
     """How often somebody asked for it again: what was begun before does not end what came since."""
+    method: str = "POST"
+    headers: tuple[tuple[str, str], ...] = ()
+    """Sent beside those that every callback has; one of the same name replaces it."""
+    signer: str = ""
+    """Whose `Authorization` every try carries; empty: nobody's."""
+    in_order: bool = False
+    """Whether it waits for those before it, of its subscription, unless their next try is far."""
+    lenient: bool = False
+    """Whether every answer counts as taken that does not ask for another try."""
 
     def asked_again(self, now: datetime) -> Delivery:
         """Give it as it is when somebody asks for it again: due now, with its schedule anew."""

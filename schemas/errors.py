@@ -7,6 +7,7 @@ JobwireError
 ├── Forbidden          403  known, but without the right
 ├── NotFound           404  unknown, or someone else's: the two look the same
 ├── NotAllowed         405  the route exists, the method does not
+├── NotAcceptable      406  the client reads nothing that this route writes
 ├── Timeout            408  the client took too long to send its request
 ├── Conflict           409  the state of the thing forbids it
 ├── TooLarge           413  a body over its limit
@@ -95,6 +96,13 @@ class NotAllowed(JobwireError):
 
     status = 405
     default_code = "method_not_allowed"
+
+
+class NotAcceptable(JobwireError):
+    """The client does not take what this route answers."""
+
+    status = 406
+    default_code = "not_acceptable"
 
 
 class Timeout(JobwireError):

@@ -44,6 +44,7 @@ class Plan(Struct, frozen=True, array_like=True):
     clean_when: str = "never"
     clean_after_s: float = 0.0
     cores: int = 1
+    start_within_s: float | None = None
 
 
 class Ending(Struct, frozen=True, array_like=True):
@@ -53,6 +54,7 @@ class Ending(Struct, frozen=True, array_like=True):
     """As shells give it: 128 and the number of the signal, where one ended it."""
     signal: str | None = None
     detail: str | None = None
+    stage_out_problem: str | None = None
 
 
 class Birth(Struct, frozen=True, kw_only=True, array_like=True):
@@ -70,6 +72,8 @@ class Birth(Struct, frozen=True, kw_only=True, array_like=True):
     interests: tuple[Interest, ...] = ()
     retry_of: JobId | None = None
     spec: Spec | None = None
+    dialect: str = ""
+    """The dialect in which it was asked for and is told of; empty: the native API."""
 
 
 class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -152,6 +156,7 @@ class Job(Struct, frozen=True, kw_only=True, array_like=True):
     ending: Ending | None = None
     interests: tuple[Interest, ...] = ()
     retry_of: JobId | None = None
+    dialect: str = ""
 
     def command(self) -> Command | None:
         """Give the command that is awaited, as its worker gets it; None: none is, or it is held."""
@@ -169,15 +174,13 @@ class Job(Struct, frozen=True, kw_only=True, array_like=True):
             priority=plan.priority,
             cores=plan.cores,
             since=awaited.since,
+            start_by=_after(self.created, plan.start_within_s),
         )
 
     def is_withheld(self) -> bool:
         """Say whether a hold keeps the awaited command back: one by which something would start."""
-        return (
-            self.held
-            and self.outstanding is not None
-            and self.outstanding.kind in STARTING_COMMANDS
-        )
+        awaited = self.outstanding
+        return self.held and awaited is not None and awaited.kind in STARTING_COMMANDS
 
     def awaits(self, command: Command) -> bool:
         """Say whether a command is the one that is awaited; if not, its worker drops it."""
@@ -201,12 +204,8 @@ class Job(Struct, frozen=True, kw_only=True, array_like=True):
 
     def stale_at(self) -> datetime | None:
         """Give the moment when this job counts as stale unless another event comes first."""
-        moments = []
-        if self.deadline_s is not None:
-            moments.append(self.created + timedelta(seconds=self.deadline_s))
-        if self.heartbeat_s is not None:
-            moments.append(self.updated + timedelta(seconds=self.heartbeat_s))
-        return min(moments, default=None)
+        moments = _after(self.created, self.deadline_s), _after(self.updated, self.heartbeat_s)
+        return min((each for each in moments if each is not None), default=None)
 
 
 class Refusal(Struct, frozen=True, kw_only=True, array_like=True):
@@ -257,8 +256,14 @@ def advance(job: Job | None, entry: Entry) -> Job:
     )
 
 
+#: Fields that the birth fixes; what the job is asked to do stays in its entry.
+_OF_BIRTH = tuple(name for name in Birth.__struct_fields__ if name != "spec")
 #: Fields that an entry may change after the birth.
 _CHANGING = tuple(name for name in Change.__struct_fields__ if name != "birth")
+
+
+def _after(moment: datetime, seconds: float | None) -> datetime | None:
+    return None if seconds is None else moment + timedelta(seconds=seconds)
 
 
 def _born(entry: Entry) -> Job:
@@ -266,17 +271,9 @@ def _born(entry: Entry) -> Job:
     if birth is UNSET:
         message = f"the history of {entry.job} does not begin with its create"
         raise ValueError(message)
+    of_birth = {name: getattr(birth, name) for name in _OF_BIRTH}
     return Job(
         id=entry.job,
-        owner=birth.owner,
-        lifecycle=birth.lifecycle,
-        lifecycle_version=birth.lifecycle_version,
-        name=birth.name,
-        tags=birth.tags,
-        parent=birth.parent,
-        deadline_s=birth.deadline_s,
-        heartbeat_s=birth.heartbeat_s,
-        plan=birth.plan,
         state=entry.state,
         outcome=entry.outcome,
         cause=None,
@@ -294,7 +291,5 @@ def _born(entry: Entry) -> Job:
         suspected=0,
         deleted=False,
         held=birth.plan is not None and birth.plan.held,
-        ending=None,
-        interests=birth.interests,
-        retry_of=birth.retry_of,
+        **of_birth,
     )

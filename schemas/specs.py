@@ -43,6 +43,7 @@ class Cause(StrEnum):
     STAGING = "staging"  # a file could not be brought in or out; the detail names it
     INTERRUPTED = "interrupted"  # it is gone and left no exit code: a restart of its machine
     CANCELLED = "cancelled"  # it was ended on request
+    WAITED = "waited"  # it had not started in the time in which it was to start
 
 
 class Secret(Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,6 +139,8 @@ class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     """Variables beside the few that every job has; nothing of the service's own is inherited."""
     directory: Annotated[str, Meta(min_length=1, max_length=4096)] | None = None
     """A `file:` URI that relative paths of staging start from; default: the owner's own folder."""
+    needs_directory: bool = False
+    """Whether `directory` must be there before the job starts, also when nothing comes from it."""
     stage_in: Annotated[tuple[StageIn, ...], Meta(max_length=1000)] = ()
     stage_out: Annotated[tuple[StageOut, ...], Meta(max_length=1000)] = ()
     stdout: RelativePath = "stdout"
@@ -153,6 +156,10 @@ class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
         """Give the paths and patterns that outlive the clean-up."""
         keep = self.clean_up.keep
         return (self.stdout, self.stderr) if keep is None else keep
+
+    def brings_in(self) -> bool:
+        """Say whether something is to be done before the job can start."""
+        return bool(self.stage_in) or self.needs_directory
 
     def brings_out(self, *, succeeded: bool) -> tuple[StageOut, ...]:
         """Give what is copied out after an attempt."""
@@ -172,6 +179,9 @@ def check(spec: Spec, pointer: str = "/spec") -> Spec:
         _check_plain(getattr(spec, name), f"{pointer}/{name}")
     if spec.directory is not None:
         _check_directory(spec.directory, f"{pointer}/directory")
+    elif spec.needs_directory:
+        detail = "needs_directory is about directory, which is not given"
+        raise Invalid(detail, pointer=f"{pointer}/needs_directory")
     for index, each in enumerate(spec.stage_in):
         _check_stage_in(each, f"{pointer}/stage_in/{index}")
     for index, out in enumerate(spec.stage_out):

@@ -71,6 +71,8 @@ class JobView(Struct, frozen=True, kw_only=True):
     signal: str | None
     detail: str | None
     """What its worker has to say of its end."""
+    stage_out_problem: str | None
+    """What could not be brought out, and why."""
     retry_of: JobId | None
 
 

@@ -29,6 +29,7 @@ _GAVE_UP: Final[dict[GaveUp, str]] = {
     "disabled": "the receiver has failed for too long",
     "gone": "the receiver said that the address is gone",
     "unsubscribed": "nobody knows its secret any more",
+    "overtaken": "the receiver was told of something later",
 }
 
 

@@ -61,6 +61,7 @@ def _said(job: JobView, cause: Cause, spec: Spec | None) -> str:
         Cause.STAGING: "a file could not be brought in or out",
         Cause.INTERRUPTED: "it is gone and left no exit code, as after a restart of its machine",
         Cause.CANCELLED: "it was cancelled",
+        Cause.WAITED: "it had not started in the time that it had for that",
     }[cause]
 
 

@@ -28,10 +28,10 @@ class Life:
         self,
         settings: Settings,
         folder: DataFolder,
-        announce: Callable[[str], None],
+        announce: Callable[[System], None],
         names: Collection[ActorName] = ACTORS,
     ) -> None:
-        """Prepare to run actors; `announce` is told once where this process answers."""
+        """Prepare to run actors; `announce` tells once where this process answers."""
         self._names = names
         self._settings = settings
         self._folder = folder
@@ -63,7 +63,7 @@ class Life:
         try:
             await system.start()
             _spare_the_collector()
-            self._announce(system.front_url)
+            self._announce(system)
             self._announce = _say_nothing
             # The next life answers at the same address, also where the port was any free one.
             self._settings = structs.replace(self._settings, port=URL(system.url).port)
@@ -105,7 +105,7 @@ def _spare_the_collector() -> None:
     gc.set_threshold(_COLLECT_AFTER)
 
 
-def _say_nothing(_url: str) -> None:
+def _say_nothing(_system: System) -> None:
     """Announce only the first start."""
 
 

@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "doctor": ("Service", "doctor", "Check this installation and say what to do."),
     "backup": ("Service", "backup", "Save everything in one file, also while the service runs."),
     "restore": ("Service", "backup", "Put a backup back, also while the service runs."),
+    "import-config": ("Service", "importing", "Make settings of another system's configuration."),
     "migrate-store": ("Service", "migrate", "Copy all jobs and records into a MongoDB database."),
     "run": ("Jobs", "run", "Run a command and wait for it, as if it ran here."),
     "submit": ("Jobs", "submit", "Hand in jobs that the service runs, and do not wait."),
@@ -49,6 +50,7 @@ COMMANDS: Final = {
     "stats": ("Records", "stats", "Count jobs by lifecycle and state."),
     "lifecycle": ("Records", "lifecycle", "List, draw or register lifecycles."),
     "refused": ("Records", "refused", "Show events that fit no history; send them again."),
+    "actors": ("Records", "actors", "Make, list and remove actors of PipelineJobs clients."),
     "keys": ("Records", "keys", "Make, list and revoke API keys."),
 }
 

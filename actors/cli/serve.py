@@ -17,7 +17,7 @@ from actors.cli.release import release
 from actors.runtime.configuration import load_settings
 from actors.runtime.failpoints import arm_from_environment
 from actors.runtime.logs import configure_logs
-from actors.system import ACTORS, ActorName
+from actors.system import ACTORS, ActorName, System
 
 #: Nothing that the service writes is for others on the machine.
 _PRIVATE = 0o077
@@ -52,14 +52,16 @@ def serve(
     data = folder_of(ctx, folder)
     data.path = data.path.absolute()
     data.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    life = Life(settings, data, lambda url: _announce(actors, url), dict.fromkeys(actors))
+    life = Life(settings, data, lambda system: _announce(actors, system), dict.fromkeys(actors))
     uvloop.run(life.live())
 
 
-def _announce(actors: tuple[ActorName, ...], url: str) -> None:
-    output = Output(as_json=False)
+def _announce(actors: tuple[ActorName, ...], system: System) -> None:
+    output, url = Output(as_json=False), system.front_url
     names = ", ".join(dict.fromkeys(actors))
     output.say(Text.assemble(("Jobwire ", "bold"), f"{release()}: {names} at ", (url, "bold")))
     output.say(Text(f"  {url}/health/ready says what is missing", "dim"))
+    for name, urls in system.dialect_urls.items():
+        output.say(Text(f"  {name} at {' and '.join(urls)}", "dim"))
     # A log file is no terminal: without this it would stay empty until the end.
     sys.stdout.flush()

@@ -22,6 +22,7 @@ from actors.runtime.failpoints import arm_from_environment
 from actors.runtime.folder import DataFolder
 from actors.runtime.logs import configure_logs
 from actors.runtime.settings import Settings
+from actors.system import System
 
 #: Nothing that the service writes is for others on the machine.
 _PRIVATE = 0o077
@@ -63,26 +64,28 @@ def up(
     data.path = data.path.absolute()
     data.claim()
     try:
-        life = Life(settings, data, lambda url: _announce(data, settings, url))
+        life = Life(settings, data, lambda system: _announce(data, settings, system))
         uvloop.run(life.live())
     finally:
         data.release()
 
 
-def _announce(folder: DataFolder, settings: Settings, url: str) -> None:
+def _announce(folder: DataFolder, settings: Settings, system: System) -> None:
     """Say where everything is; the same text into a log, for it is people who look for it there."""
-    output = Output(as_json=False)
+    output, url = Output(as_json=False), system.url
     output.line("")
     output.say(Text.assemble(("  Jobwire ", "bold"), f"{release()} is ready at ", (url, "bold")))
     output.line("")
+    width = max(8, *map(len, system.dialect_urls)) + 2 if system.dialect_urls else 10
     for name, value in (
         ("data", str(folder.path)),
         ("API key", str(folder.api_key_file)),
         ("mode", "development: one process, this machine, plain HTTP"),
         ("jobs", _who_runs_jobs(settings)),
+        *((name, " and ".join(urls)) for name, urls in system.dialect_urls.items()),
         ("stop", "Ctrl-C"),
     ):
-        output.say(Text.assemble((f"  {name:<10}", "dim"), value))
+        output.say(Text.assemble((f"  {name:<{width}}", "dim"), value))
     output.line("")
     output.say(Text("  Make a first job; this line works as it is:", "dim"))
     output.line("")

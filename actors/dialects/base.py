@@ -1,22 +1,26 @@
 """
-The contract of a dialect, and the door that all of them share.
+The contract of a dialect, and what all of them share.
 
-Bodies within limits, callers with keys.
+The door: bodies within limits, callers with keys. The mount: where a dialect answers.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+import re
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Literal, NamedTuple, Protocol
 
 from aiohttp import web
+from yarl import URL
 
 from actors.operations import Operations
 from actors.operations.keys import require
 from actors.runtime.quota import Quota
 from schemas.codec import check_json
+from schemas.deliveries import Subscription
 from schemas.errors import (
+    Invalid,
     JobwireError,
     Malformed,
     Timeout,
@@ -25,11 +29,68 @@ from schemas.errors import (
     Unauthorized,
     UnsupportedMedia,
 )
+from schemas.jobs import Entry, Job
 from schemas.principals import Principal, Scope
 
 _BEARER = "Bearer "
 _KEY_PREFIX = "jwk_"
+#: Room is left in an event id (255) for what is put before the key.
+_MOST_KEY_CHARACTERS = 200
 _ENCODINGS = {"", "identity", "gzip", "deflate"}
+#: A host and perhaps a port, as a URL has them.
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
+
+
+Missing = Callable[[], Awaitable[Sequence[str]]]
+"""Names the parts that the service lacks now."""
+
+
+class Notice(NamedTuple):
+    """What a receiver is told of an entry, in the form that it expects."""
+
+    body: bytes
+    """Sent byte for byte with every try."""
+    method: Literal["POST", "PUT"] = "POST"
+    headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
+    """Sent beside those of Standard Webhooks, which every callback has."""
+    signer: str = ""
+    """The name of the `Signer` whose `Authorization` every try carries; empty: nobody's."""
+    in_order: bool = False
+    """Whether it waits for what came before it, unless the next try of that is far."""
+    lenient: bool = False
+    """
+    Whether receivers never learned to answer well: then each answer counts as taken that does not
+    ask for another try, which 401, 408, 425, 429 and all from 500 on do.
+    """
+
+
+class Signer(Protocol):
+    """Gives callbacks the `Authorization` that their receivers ask for."""
+
+    def authorization(self, method: str, url: URL, challenges: Sequence[str]) -> str | None:
+        """
+        Give the header for one request; None: it goes without.
+
+        Args:
+            method: of the request.
+            url: where it goes.
+            challenges: the `WWW-Authenticate` of the answer 401 that a request just got; none of
+                them for the first request of a try.
+
+        """
+
+
+class Mount(NamedTuple):
+    """Where the routes of a dialect stand."""
+
+    prefix: str = ""
+    """What their paths begin with; empty: nothing."""
+    public_url: str = ""
+    """Base of the URLs that are handed out there; empty: the address that the client used."""
+
+
+#: Where the application that a request has reached is mounted.
+MOUNT: web.AppKey[Mount] = web.AppKey("mount", Mount)
 
 
 class Dialect(Protocol):
@@ -42,6 +103,25 @@ class Dialect(Protocol):
 
     def problem(self, error: JobwireError) -> web.Response:
         """Say what went wrong in the form that this dialect's clients expect."""
+
+
+class ForeignDialect(Dialect, Protocol):
+    """
+    The HTTP language of another system, so that its clients move by changing a base URL.
+
+    The gateway mounts it under `/compat/<name>` and, if the settings say so, alone at the root of
+    a port of its own; its routes are the same at both. URLs that it hands out begin with
+    `base_url(request)`.
+    """
+
+    async def callback(self, job: Job, entry: Entry, subscription: Subscription) -> Notice | None:
+        """
+        Say what a receiver is told of an entry; None: it is told nothing of this one.
+
+        It is asked once for each entry and subscription of a job that was made in this dialect
+        (`Jobs.create(..., dialect=name)`), also while the dialect is not enabled any more: what
+        was promised is kept. The job may be later than the entry.
+        """
 
 
 class Credentials(NamedTuple):
@@ -175,3 +255,42 @@ def is_json(request: web.Request) -> bool:
 
 def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"the body has more than {limit} bytes", limit=limit)
+
+
+def base_url(request: web.Request) -> str:
+    """
+    Give the base of the URLs that are handed out: below it the dialect's routes begin.
+
+    Raises:
+        Malformed: no public URL is set, and the Host header names no host.
+
+    """
+    mount = request.app[MOUNT]
+    if mount.public_url:
+        return mount.public_url
+    if _HOST.fullmatch(request.host) is None:
+        raise Malformed("the Host header does not name a host", code="bad_request", pointer="Host")
+    return f"{request.scheme}://{request.host}{mount.prefix}"
+
+
+def idempotency_key_of(request: web.Request) -> str | None:
+    """
+    Read the Idempotency-Key header; None: there is none.
+
+    Quotes around it (a structured field) do not belong to it.
+
+    Raises:
+        Invalid: it is empty, too long, or not printable.
+
+    """
+    text = request.headers.get("Idempotency-Key")
+    if text is None:
+        return None
+    key = text[1:-1] if len(text) > 1 and text.startswith('"') and text.endswith('"') else text
+    if not 1 <= len(key) <= _MOST_KEY_CHARACTERS or not key.isprintable():
+        raise Invalid(
+            "an Idempotency-Key has 1 to 200 printable characters",
+            pointer="Idempotency-Key",
+            limit=_MOST_KEY_CHARACTERS,
+        )
+    return key

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-from typing import cast
+from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
-from actors.dialects.base import Dialect
-from actors.dialects.native.answers import encode, problem_document
-from actors.dialects.native.jobs import PUBLIC_URL
+from actors.dialects.base import MOUNT, Dialect, ForeignDialect, Mount
 from actors.gateway.health import HealthRoutes
-from actors.gateway.listening import listen_on, url_of
+from actors.gateway.ports import Port
 from actors.gateway.problems import problems
 from actors.operations.streams import Streams
 from actors.runtime.settings import Settings
 from actors.runtime.telemetry import Telemetry
-from schemas.errors import Unavailable
 
-#: How long answered requests may take to be taken by their clients when the service stops.
-_DRAIN_S = 5.0
+#: What stands before the name of a dialect in the paths of its routes.
+COMPAT = "/compat/"
 
 
 class Gateway:
@@ -32,90 +27,98 @@ class Gateway:
         self,
         *,
         native: Dialect,
+        foreign: Sequence[ForeignDialect] = (),
         health: HealthRoutes,
         streams: Streams,
         settings: Settings,
         telemetry: Telemetry,
     ) -> None:
-        """Serve the native dialect and the service's own routes."""
-        limits = settings.limits
-        app = web.Application(
-            middlewares=[problems(native, telemetry)],
-            client_max_size=max(limits.body_bytes, limits.ndjson_bytes),
-        )
-        app[PUBLIC_URL] = (settings.public_url or "").rstrip("/")
-        app.add_routes(native.routes())
-        app.add_routes(health.routes())
+        """
+        Serve the native dialect and the service's own routes, and each foreign dialect.
+
+        A foreign one stands below a path of its own; where the settings name an address for it,
+        it stands there too, alone and at the root.
+        """
         self._streams = streams
         self._settings = settings
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            keepalive_timeout=limits.keepalive_s,
-            shutdown_timeout=_DRAIN_S,
-            max_line_size=8190,
-            max_field_size=8190,
-        )
-        self._most_connections = limits.connections
-        self._server: asyncio.Server | None = None
-        self._bound: socket.socket | None = None
-        self.url = ""
+        self._telemetry = telemetry
+        public_url = (settings.public_url or "").rstrip("/")
+        app = self._application(native, Mount(public_url=public_url))
+        app.add_routes(health.routes())
+        self._main = self._port(app, native)
+        self._own: dict[str, Port] = {}
+        for dialect in foreign:
+            prefix = COMPAT + dialect.name
+            below = Mount(prefix, public_url and public_url + prefix)
+            app.add_subapp(prefix, self._application(dialect, below))
+            mounting = settings.dialects.all().get(dialect.name)
+            if mounting is not None and mounting.address:
+                alone = Mount(public_url=(mounting.public_url or "").rstrip("/"))
+                self._own[dialect.name] = self._port(self._application(dialect, alone), dialect)
+        self._foreign = tuple(dialect.name for dialect in foreign)
+
+    @property
+    def url(self) -> str:
+        """Where the native API answers."""
+        return self._main.url
+
+    def dialect_urls(self) -> Mapping[str, Sequence[str]]:
+        """Give the base URLs at which each foreign dialect answers."""
+        return {
+            name: [self.url + COMPAT + name, *(port.url for port in [self._own.get(name)] if port)]
+            for name in self._foreign
+        }
 
     def bind(self) -> None:
         """
-        Take the address, so that everybody knows the URL before anybody can use it.
+        Take every address, so that everybody knows the URLs before anybody can use them.
 
         Raises:
-            Misconfigured: the address is taken or not this machine's.
+            Misconfigured: an address is taken or not this machine's.
 
         """
         settings = self._settings
-        hint = "choose another with --host and --port"
         # Gateways of one installation may share an address; an embedded one has it to itself.
         shared = settings.broker.url is not None
-        self._bound = listen_on(settings.host, settings.port, hint, shared=shared)
-        self.url = url_of(self._bound)
+        hint = "choose another with --host and --port"
+        self._main.bind(settings.host, settings.port, hint, shared=shared)
+        for name, port in self._own.items():
+            host, number = settings.dialects.all()[name].address or ("", 0)
+            hint = f"choose another with [dialects.{name}] listen"
+            port.bind(host, number, hint, shared=shared)
 
     async def start(self) -> None:
-        """Listen at the address that was taken."""
-        assert self._bound is not None, "the address is taken first, with bind()"
-        await self._runner.setup()
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accept, sock=self._bound, backlog=1024)
+        """Listen at the addresses that were taken."""
+        for port in self._ports:
+            await port.open()
 
     async def stop(self) -> None:
         """Take no new connection, end the streams, let running requests end."""
         self._streams.close()
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        elif self._bound is not None:
-            self._bound.close()
-        self._bound = None
-        await self._runner.cleanup()
+        for port in self._ports:
+            await port.close()
 
     def missing(self) -> str | None:
         """Name what is missing."""
-        return None if self._server else "gateway"
+        return None if all(port.is_open for port in self._ports) else "gateway"
 
-    def _accept(self) -> asyncio.Protocol:
-        """Serve a new connection, or turn it away when there are too many."""
-        server = self._runner.server
-        if server is None or len(server.connections) >= self._most_connections:
-            return _TurnedAway()
-        return server()
+    @property
+    def _ports(self) -> list[Port]:
+        return [self._main, *self._own.values()]
 
-
-class _TurnedAway(asyncio.Protocol):
-    """A connection over the limit: told to come back, and closed."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        error = Unavailable("too many connections", code="too_many_connections", retry_after_s=2)
-        body = encode(problem_document(error))
-        writer = cast("asyncio.WriteTransport", transport)
-        writer.write(
-            b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n"
-            b"Retry-After: 2\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
-            % (len(body), body)
+    def _application(self, dialect: Dialect, mount: Mount) -> web.Application:
+        limits = self._settings.limits
+        app = web.Application(
+            middlewares=[problems(dialect, self._telemetry)],
+            client_max_size=max(limits.body_bytes, limits.ndjson_bytes),
         )
-        writer.close()
+        app[MOUNT] = mount
+        app.add_routes(dialect.routes())
+        return app
+
+    def _port(self, app: web.Application, dialect: Dialect) -> Port:
+        return Port(app, dialect, self._settings.limits, self._is_full)
+
+    def _is_full(self) -> bool:
+        """Say whether all ports together have as many connections as they may have."""
+        return sum(port.connections for port in self._ports) >= self._settings.limits.connections

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
+from actors.dialects.base import Missing
 from actors.dialects.native.answers import answer
 from actors.gateway.listening import listen_on, url_of
 from actors.runtime.settings import Health
 from actors.runtime.telemetry import Telemetry
-
-Missing = Callable[[], Awaitable[Sequence[str]]]
-"""Names the parts that the service lacks now."""
 
 
 class HealthRoutes:

@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 import aiohttp
 import msgspec
 import structlog
 
+from actors.dialects.base import ForeignDialect, Signer
 from actors.notifier.attempt import Sender
 from actors.notifier.breaker import Breaker
 from actors.notifier.courier import Courier
 from actors.notifier.dispatcher import LOOK_S, Dispatcher
 from actors.notifier.endpoints import Endpoints
+from actors.notifier.order import Order
 from actors.notifier.planner import Planner
 from actors.notifier.retention import Retention
 from actors.operations.deliveries import ASKED_TOPIC, Deliveries
@@ -60,17 +63,20 @@ class Notifier:
         store: Store,
         transport: Transport,
         deliveries: Deliveries,
+        dialects: Mapping[str, ForeignDialect] = MappingProxyType({}),
+        signers: Mapping[str, Signer] = MappingProxyType({}),
         egress: Egress,
         settings: Callbacks,
         telemetry: Telemetry,
         clock: Callable[[], datetime],
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Hear entries on a transport; call out through an egress."""
+        """Hear entries on a transport; call out through an egress, in the words of `dialects`."""
         self._store = store
         self._transport = transport
         self._deliveries = deliveries
         self._egress = egress
+        self._signers = signers
         self._settings = settings
         self._telemetry = telemetry
         self._clock = clock
@@ -88,7 +94,11 @@ class Notifier:
             parallel=settings.parallel, each=settings.parallel_per_endpoint, clock=clock
         )
         self._planner = Planner(
-            store=store, deliveries=deliveries, schedule_s=settings.schedule_s, clock=clock
+            store=store,
+            deliveries=deliveries,
+            dialects=dialects,
+            schedule_s=settings.schedule_s,
+            clock=clock,
         )
 
     async def start(self) -> None:
@@ -140,12 +150,17 @@ class Notifier:
             clock=self._clock,
         )
         sender = Sender(
-            self._egress, self._session, timeout_s=settings.timeout_s, clock=self._clock
+            self._egress,
+            self._session,
+            timeout_s=settings.timeout_s,
+            clock=self._clock,
+            signers=self._signers,
         )
         courier = Courier(
             sender=sender,
             planner=self._planner,
             endpoints=endpoints,
+            order=Order(self._store, self._clock),
             schedule_s=settings.schedule_s,
             telemetry=self._telemetry,
             clock=self._clock,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from time import perf_counter
@@ -12,11 +12,13 @@ from typing import Literal, NamedTuple
 
 import aiohttp
 from standardwebhooks import Webhook
+from yarl import URL
 
+from actors.dialects.base import Signer
 from actors.notifier.schedule import read_retry_after
 from actors.runtime.egress import Denied, Egress
 from actors.runtime.failpoints import failpoint
-from schemas.deliveries import Attempt, Delivery
+from schemas.deliveries import Attempt, Delivery, Subscription
 from schemas.errors import Invalid
 
 Result = Literal["delivered", "refused", "slow_down", "gone", "unreachable", "timeout", "denied"]
@@ -32,6 +34,9 @@ _ANSWER_BYTES = 65_536
 _REST_S = 1.0
 _SLOW_DOWN = (429, 502, 503, 504)
 _GONE = 410
+_UNAUTHORIZED = 401
+#: Answers below 500 that ask for another try.
+_TRY_AGAIN = (_UNAUTHORIZED, 408, 425, 429)
 
 
 class Tried(NamedTuple):
@@ -53,22 +58,24 @@ class Sender:
         *,
         timeout_s: float,
         clock: Callable[[], datetime],
+        signers: Mapping[str, Signer],
     ) -> None:
-        """Give up a try after `timeout_s`."""
+        """Give up a try after `timeout_s`; `signers` authorize what names one of them."""
+        self._signers = signers
         self._egress = egress
         self._session = session
         self._timeout_s = timeout_s
         self._clock = clock
 
-    async def send(self, delivery: Delivery, secret: str) -> Tried:
+    async def send(self, delivery: Delivery, subscription: Subscription) -> Tried:
         """Try once; whatever goes wrong at the receiver is an answer, not an error."""
         at, started = self._clock(), perf_counter()
         failpoint("notifier.before_send")
         status: int | None = None
         asked_s: float | None = None
         try:
-            status, asked_s = await self._post(delivery, secret, at)
-            result, error = _meaning(status)
+            status, asked_s = await self._post(delivery, subscription, at)
+            result, error = _meaning(status, lenient=delivery.lenient)
         except (Invalid, aiohttp.InvalidURL) as refused:
             result, error = "denied", str(refused)
         except TimeoutError:
@@ -80,19 +87,35 @@ class Sender:
         return Tried(Attempt(at, duration_s, status, error), result, asked_s)
 
     async def _post(
-        self, delivery: Delivery, secret: str, at: datetime
+        self, delivery: Delivery, subscription: Subscription, at: datetime
     ) -> tuple[int, float | None]:
         # What may be called can have changed since the job was made.
         url = self._egress.check_url(delivery.url, "url")
-        async with self._session.post(
-            url, data=delivery.body, headers=_headers(delivery, secret, at), allow_redirects=False
+        headers = _headers(delivery, subscription.secret, at)
+        signer = self._signers.get(delivery.signer)
+        said = subscription.authorization or None
+        if said is None and signer is not None:
+            said = signer.authorization(delivery.method, url, ())
+        answer = await self._ask(delivery, url, headers, said)
+        challenges = answer.headers.getall("WWW-Authenticate", ())
+        if answer.status == _UNAUTHORIZED and signer is not None and challenges:
+            said = signer.authorization(delivery.method, url, challenges)
+            if said is not None:
+                answer = await self._ask(delivery, url, headers, said)
+        if answer.status in _SLOW_DOWN:
+            return answer.status, read_retry_after(answer.headers.get("Retry-After"), at)
+        return answer.status, None
+
+    async def _ask(
+        self, delivery: Delivery, url: URL, headers: dict[str, str], authorization: str | None
+    ) -> aiohttp.ClientResponse:
+        """Send the message once; the answer is read."""
+        sent = {**headers, "Authorization": authorization} if authorization else headers
+        async with self._session.request(
+            delivery.method, url, data=delivery.body, headers=sent, allow_redirects=False
         ) as answer:
-            if answer.status in _SLOW_DOWN:
-                asked_s = read_retry_after(answer.headers.get("Retry-After"), at)
-            else:
-                asked_s = None
             await _leave(answer)
-            return answer.status, asked_s
+            return answer
 
 
 def _headers(delivery: Delivery, secret: str, at: datetime) -> dict[str, str]:
@@ -104,6 +127,7 @@ def _headers(delivery: Delivery, secret: str, at: datetime) -> dict[str, str]:
         "webhook-id": delivery.id,
         "webhook-timestamp": str(int(moment.timestamp())),
         "webhook-signature": Webhook(secret).sign(delivery.id, moment, delivery.body.decode()),
+        **dict(delivery.headers),
     }
 
 
@@ -119,8 +143,10 @@ async def _leave(answer: aiohttp.ClientResponse) -> None:
     answer.close()
 
 
-def _meaning(status: int) -> tuple[Result, str | None]:
+def _meaning(status: int, *, lenient: bool) -> tuple[Result, str | None]:
     match status:
+        case _ if lenient and status < 500 and status not in _TRY_AGAIN:  # noqa: PLR2004 - as HTTP has it
+            return "delivered", None
         case _ if 200 <= status < 300:  # noqa: PLR2004 - as HTTP has it
             return "delivered", None
         case _ if 300 <= status < 400:  # noqa: PLR2004 - as HTTP has it

@@ -104,13 +104,14 @@ class Breaker:
         self._failing_in_hand += known.failures >= FAILING
         return True
 
-    def give_back(self, endpoint: str, *, failures: int, rest_s: float = 0.0) -> bool:
+    def give_back(self, endpoint: str, *, failures: int | None, rest_s: float = 0.0) -> bool:
         """
         End a try.
 
         Args:
             endpoint: whose try it was.
-            failures: for how many failures it counts; 0: the receiver works.
+            failures: for how many failures it counts; 0: the receiver works; None: it was not
+                asked.
             rest_s: how long the receiver asks to be left alone.
 
         Returns:
@@ -124,6 +125,9 @@ class Breaker:
         self._leave(owner_of(endpoint))
         was_failing = known.failures >= FAILING
         self._failing_in_hand -= was_failing
+        if failures is None:
+            self._forget(endpoint, known)
+            return others_waited
         known.failures = known.failures + failures if failures else 0
         if was_failing != (known.failures >= FAILING):
             self._failing_in_hand += -known.in_hand if was_failing else known.in_hand

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from actors.notifier.attempt import Sender, Tried
 from actors.notifier.endpoints import Endpoints
+from actors.notifier.order import Order
 from actors.notifier.planner import Planner
 from actors.notifier.schedule import next_try
 from actors.runtime.telemetry import Telemetry
@@ -27,10 +28,12 @@ class Done(NamedTuple):
     """What became of a delivery, and what its endpoint is to be treated like."""
 
     delivery: Delivery
-    failures: int = 0
-    """For how many failures of the receiver it counts; 0: the receiver works."""
+    failures: int | None = 0
+    """For how many failures of the receiver it counts; 0: it works; None: it was not asked."""
     rest_s: float = 0.0
     """How long the receiver asks to be left alone."""
+    follower: Delivery | None = None
+    """The delivery whose turn has come by this one's end."""
 
 
 class Courier:
@@ -42,6 +45,7 @@ class Courier:
         sender: Sender,
         planner: Planner,
         endpoints: Endpoints,
+        order: Order,
         schedule_s: Sequence[float],
         telemetry: Telemetry,
         clock: Callable[[], datetime],
@@ -51,20 +55,30 @@ class Courier:
         self._sender = sender
         self._planner = planner
         self._endpoints = endpoints
+        self._order = order
         self._schedule_s = schedule_s
         self._telemetry = telemetry
         self._clock = clock
         self._jitter = jitter
 
     async def deliver(self, delivery: Delivery) -> Done:
-        """Try once, unless the receiver is known to get no tries."""
+        """Try once, unless the receiver is known to get no tries or another one is before it."""
+        behind = await self._order.behind(delivery)
+        if behind is not None:
+            return Done(behind, failures=None)
+        done = await self._deliver(delivery)
+        return done._replace(follower=await self._order.next(done.delivery))
+
+    async def _deliver(self, delivery: Delivery) -> Done:
         disabled = await self._endpoints.disabled(delivery)
         if disabled is not None and not delivery.by_hand:
             return Done(self._give_up(delivery, disabled))
+        if await self._order.is_overtaken(delivery):
+            return Done(self._give_up(delivery, "overtaken"), failures=None)
         subscription = await self._planner.subscription(delivery.owner, delivery.subscription)
         if subscription is None:
             return Done(self._give_up(delivery, "unsubscribed"))
-        tried = await self._sender.send(delivery, subscription.secret)
+        tried = await self._sender.send(delivery, subscription)
         self._telemetry.callbacks_attempted.labels(tried.result).inc()
         self._telemetry.callbacks_seconds.observe(tried.attempt.duration_s)
         after = delivery.after(tried.attempt)

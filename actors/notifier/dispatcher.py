@@ -180,6 +180,8 @@ class Dispatcher:
         may_wait = self._breaker.give_back(
             delivery.endpoint, failures=done.failures, rest_s=done.rest_s
         )
+        if done.follower is not None:
+            self.offer(done.follower)
         if may_wait:
             self.look()
         elif delivery.next_at is not None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import structlog
 from yarl import URL
 
+from actors.dialects.base import ForeignDialect, Notice
 from actors.notifier.endpoints import endpoint_of
 from actors.notifier.message import delivery_id, write_body
 from actors.notifier.schedule import first_try
 from actors.operations.deliveries import Deliveries
 from actors.runtime.failpoints import failpoint
-from actors.stores.base import EventKey, Store
+from actors.stores.base import DeliveryFilter, EventKey, Store
 from schemas.deliveries import Delivery, Subscription
 from schemas.jobs import Entry, Job
 
@@ -31,12 +32,14 @@ class Planner:
         *,
         store: Store,
         deliveries: Deliveries,
+        dialects: Mapping[str, ForeignDialect],
         schedule_s: Sequence[float],
         clock: Callable[[], datetime],
     ) -> None:
-        """Write to a store; look subscriptions up in `deliveries`."""
+        """Write to a store; look subscriptions up in `deliveries`, and tell in `dialects`."""
         self._store = store
         self._deliveries = deliveries
+        self._dialects = dialects
         self._schedule_s = schedule_s
         self._clock = clock
         self._cache: dict[str, Subscription] = {}
@@ -74,17 +77,30 @@ class Planner:
         return known
 
     async def _of_entry(self, entry: Entry, job: Job | None) -> list[Delivery]:
-        body = write_body(entry, job)
+        dialect = self._dialects.get(job.dialect) if job else None
+        standard = Notice(write_body(entry, job), headers=())
         planned = []
         for key in entry.due:
             subscription = await self.subscription(entry.owner, key)
             if subscription is None:
                 _log.warning("nobody_to_tell", job_id=entry.job, seq=entry.seq, subscription=key)
-            else:
-                planned.append(self._delivery(entry, subscription, body))
+                continue
+            notice: Notice | None = standard
+            if job is not None and dialect is not None:
+                notice = await dialect.callback(job, entry, subscription)
+            if notice is not None and not await self._is_overtaken(entry, subscription, notice):
+                planned.append(self._delivery(entry, subscription, notice))
         return planned
 
-    def _delivery(self, entry: Entry, subscription: Subscription, body: bytes) -> Delivery:
+    async def _is_overtaken(self, entry: Entry, subscription: Subscription, notice: Notice) -> bool:
+        """Say whether it is too late for an order: a later entry, heard before, has been told."""
+        if not notice.in_order:
+            return False
+        which = DeliveryFilter(job=entry.job, subscription=subscription.id)
+        told = await self._store.deliveries(entry.owner, which, None, 1)
+        return any(each.seq > entry.seq for each in told)
+
+    def _delivery(self, entry: Entry, subscription: Subscription, notice: Notice) -> Delivery:
         now = self._clock()
         return Delivery(
             id=delivery_id(entry.job, entry.seq, subscription.id),
@@ -96,8 +112,13 @@ class Planner:
             subscription=subscription.id,
             url=subscription.url,
             endpoint=endpoint_of(entry.owner, URL(subscription.url)),
-            body=body,
+            body=notice.body,
             created=now,
             status="pending",
             next_at=first_try(self._schedule_s, now),
+            method=notice.method,
+            headers=notice.headers,
+            signer=notice.signer,
+            in_order=notice.in_order,
+            lenient=notice.lenient,
         )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Raw, Struct, structs
 
 from actors.operations.lifecycles import Lifecycles
 from actors.operations.roots import Roots, folder_name
@@ -30,6 +30,10 @@ EXECUTION = "execution"
 _ELSEWHERE = "pipeline"
 
 
+#: Fields that later releases put behind the others: unset, they must not make a request another.
+_LATER = frozenset({"dialect", "start_within_s"})
+
+
 class JobRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a client asks for: a job that runs elsewhere or, with `spec`, one that runs here."""
 
@@ -49,6 +53,8 @@ class JobRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of a job that runs here: higher ones start first among the waiting ones of an owner."""
     hold: bool = False
     """Of a job that runs here: nothing of it starts before it is released."""
+    start_within_s: Period | None = None
+    """Of a job that runs here: so long after it was made it has started, or it fails: `waited`."""
 
 
 class Births:
@@ -73,10 +79,21 @@ class Births:
         self._limits = limits
 
     async def of(
-        self, principal: Principal, request: JobRequest, retry_of: JobId | None = None
+        self,
+        principal: Principal,
+        request: JobRequest,
+        *,
+        retry_of: JobId | None = None,
+        dialect: str = "",
     ) -> Birth:
         """
         Make the birth of a request.
+
+        Args:
+            principal: who will own the job.
+            request: what is asked for.
+            retry_of: the job that it is another try of.
+            dialect: the one that the request was made in, and in which receivers are told.
 
         Raises:
             Invalid: a field is wrong; the pointer names it.
@@ -104,6 +121,7 @@ class Births:
             plan=self._plan(principal, request),
             retry_of=retry_of,
             spec=request.spec,
+            dialect=dialect,
         )
 
     async def _lifecycle(self, principal: Principal, request: JobRequest) -> Lifecycle:
@@ -113,7 +131,7 @@ class Births:
             detail = f"the lifecycle {name!r} {what}: 'execution' is for jobs that run here"
             pointer = "/spec" if request.spec is None else "/lifecycle"
             raise Invalid(detail, pointer=pointer)
-        for field in ("start_after", "priority", "hold"):
+        for field in ("start_after", "priority", "hold", "start_within_s"):
             if getattr(request, field) and request.spec is None:
                 detail = f"{field} acts on jobs that run here, which have a spec"
                 raise Invalid(detail, pointer=f"/{field}")
@@ -162,7 +180,7 @@ class Births:
         self._check_secrets(principal.name, spec)
         retries = spec.retries
         return Plan(
-            stage_in=bool(spec.stage_in),
+            stage_in=spec.brings_in(),
             stage_out=bool(spec.stage_out),
             tries=retries.max + 1,
             retry_on=tuple(retries.on),
@@ -175,6 +193,7 @@ class Births:
             clean_when=spec.clean_up.when,
             clean_after_s=spec.clean_up.after_s,
             cores=spec.resources.cores,
+            start_within_s=request.start_within_s,
         )
 
     def _check_site(self, spec: Spec) -> None:
@@ -221,3 +240,21 @@ def _utc(moment: datetime | None) -> datetime | None:
     if moment is None:
         return None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def comparable(birth: Birth) -> list[Any]:
+    """
+    Give a birth in the form in which two requests under one idempotency key are compared.
+
+    A digest of it is stored with each job, so it says of a request for ever what it said when the
+    request was first sent: a field of a later release is in it only where it is set.
+    """
+    fields = _set_or_early(birth)
+    if birth.plan is not None:
+        fields["plan"] = list(_set_or_early(birth.plan).values())
+    return list(fields.values())
+
+
+def _set_or_early(record: Struct) -> dict[str, Any]:
+    fields = structs.asdict(record)
+    return {name: each for name, each in fields.items() if each or name not in _LATER}

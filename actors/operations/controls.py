@@ -186,9 +186,13 @@ class Controls:
             callbacks=await self._deliveries.callbacks(job),
             spec=origin.spec,
             priority=job.plan.priority,
+            start_within_s=job.plan.start_within_s,
         )
-        birth = await self._births.of(principal, request, retry_of=job.id)
-        return await self._jobs.make(principal, birth, request, idempotency_key)
+        birth = await self._births.of(principal, request, retry_of=job.id, dialect=job.dialect)
+        authorization = await self._deliveries.authorization(job)
+        return await self._jobs.make(
+            principal, birth, request, idempotency_key, authorization=authorization
+        )
 
     async def _parent(self, principal: Principal, job: Job) -> JobId | None:
         """Give the parent again, unless it has been deleted since."""

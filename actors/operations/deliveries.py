@@ -88,12 +88,18 @@ class Deliveries:
         self._cursors = Cursors(identity)
 
     async def subscribe(
-        self, owner: str, job: JobId, callbacks: Sequence[Callback], digest: bytes
+        self,
+        owner: str,
+        job: JobId,
+        callbacks: Sequence[Callback],
+        digest: bytes,
+        authorization: str = "",
     ) -> tuple[Subscription, ...]:
         """
         Write down the callbacks of a job that is about to be made.
 
         Their ids are made of the whole request, so that a repeated one finds the same ones.
+        Every try of each carries the `authorization`.
 
         Raises:
             Invalid: an address may not be called, or a secret cannot sign.
@@ -116,6 +122,7 @@ class Deliveries:
                 interest=Interest(key, callback.states, callback.outcomes, callback.events),
                 created=self._clock(),
                 made=callback.secret is None,
+                authorization=authorization,
             )
             record = Record(owner, key, _encode(subscription))
             await self._store.put(SUBSCRIPTIONS, record, fresh=True)
@@ -152,6 +159,10 @@ class Deliveries:
             )
             for each in await self.of_job(job)
         )
+
+    async def authorization(self, job: Job) -> str:
+        """Give what the callbacks of a job carry as `Authorization`, for another job like it."""
+        return next((each.authorization for each in await self.of_job(job)), "")
 
     async def of_job(self, job: Job) -> list[Subscription]:
         """Give the subscriptions of a job."""

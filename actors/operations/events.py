@@ -63,6 +63,10 @@ class Events:
         self._shards = shards
         self._data_bytes = data_bytes
 
+    def now(self) -> datetime:
+        """Tell the time that events are stamped with."""
+        return self._clock()
+
     def build(
         self,
         *,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import structs
 
-from actors.operations.births import Births, JobRequest
+from actors.operations.births import Births, JobRequest, comparable
 from actors.operations.deliveries import Deliveries
 from actors.operations.events import Events
 from actors.operations.files import Files
@@ -84,13 +84,22 @@ class Jobs:
         self._quota = quota
 
     async def create(
-        self, principal: Principal, request: JobRequest, idempotency_key: str | None
+        self,
+        principal: Principal,
+        request: JobRequest,
+        idempotency_key: str | None,
+        *,
+        dialect: str = "",
+        job: JobId | None = None,
+        authorization: str = "",
     ) -> NewJob:
         """
         Make a job; return when it is on disk.
 
         The same idempotency key of the same owner gives the same job; its event id makes it count
-        once.
+        once. Receivers are told of it in the form of the `dialect`. With `job` it gets that id, and
+        one that is there already stays as it is: it is given as a repetition. Its receivers are
+        told with that `authorization`, which is shown nowhere.
 
         Raises:
             Invalid: a field is wrong, or the key was used with another request.
@@ -98,8 +107,25 @@ class Jobs:
             TooManyRequests: the owner makes jobs too fast.
 
         """
-        birth = await self._births.of(principal, request)
-        return await self.make(principal, birth, request, idempotency_key)
+        birth = await self._births.of(principal, request, dialect=dialect)
+        return await self.make(
+            principal, birth, request, idempotency_key, job=job, authorization=authorization
+        )
+
+    def derived_id(self, principal: Principal, key: str) -> JobId:
+        """Give the one job id that belongs to a key of an owner; nobody else can compute it."""
+        return derived_job_id(self._identity, principal.name, key)
+
+    def token_of(self, job: Job) -> str:
+        """Give the token of a job that is good now."""
+        return mint_token(self._keyring, job.id, job.generation)
+
+    def admits(self, job: Job, token: str) -> bool:
+        """Say whether a token speaks for a job, also the one before it while that is good."""
+        generation = self._keyring.generation(job.id, token)
+        until = job.previous_token_until
+        in_overlap = until is not None and self._events.now() <= until
+        return generation == job.generation or (in_overlap and generation == job.generation - 1)
 
     async def make(
         self,
@@ -107,6 +133,9 @@ class Jobs:
         birth: Birth,
         request: JobRequest,
         idempotency_key: str | None,
+        *,
+        job: JobId | None = None,
+        authorization: str = "",
     ) -> NewJob:
         """Make a job of a birth that has been checked; see `create`."""
         if not self._quota.admit(principal.name):
@@ -115,13 +144,13 @@ class Jobs:
                 code="job_rate",
                 retry_after_s=self._quota.retry_after_s,
             )
-        if idempotency_key is None:
+        if job is not None:
+            event_id = f"{CREATE}:{secrets.token_hex(8)}"
+        elif idempotency_key is None:
             job, event_id = random_job_id(secrets.token_bytes(16)), CREATE
         else:
-            job, event_id = (
-                derived_job_id(self._identity, principal.name, idempotency_key),
-                f"{CREATE}:{idempotency_key}",
-            )
+            job = self.derived_id(principal, idempotency_key)
+            event_id = f"{CREATE}:{idempotency_key}"
         event = self._events.build(
             job=job,
             name=CREATE,
@@ -130,18 +159,15 @@ class Jobs:
             event_id=event_id,
             birth=birth,
         )
-        # The whole request is the payload: the same key with another one is an error, not a
-        # repetition.
-        asked = structs.replace(birth, lifecycle_version=0), request.callbacks
+        # The whole request is the payload: the same key with another one is an error.
+        asked = comparable(structs.replace(birth, lifecycle_version=0)), request.callbacks
         payload = msgspec.json.encode(asked, order="deterministic") + event.digest
         digest = payload_digest(CREATE, payload)
         subscriptions = await self._deliveries.subscribe(
-            principal.name, job, request.callbacks, digest
+            principal.name, job, request.callbacks, digest, authorization
         )
-        interests = tuple(each.interest for each in subscriptions)
-        event = structs.replace(
-            event, digest=digest, birth=structs.replace(birth, interests=interests)
-        )
+        birth = structs.replace(birth, interests=tuple(each.interest for each in subscriptions))
+        event = structs.replace(event, digest=digest, birth=birth)
         outcome = await self._events.post(event, _COMMIT_S)
         if outcome is None and idempotency_key is None:
             # Nobody else can have made a job of this id: its first token is the one it will have.
@@ -165,7 +191,8 @@ class Jobs:
         if outcome.verdict == "refused" or outcome.state is None:
             raise Conflict(f"the job could not be made: {outcome.reason}", code=str(outcome.reason))
         token = mint_token(self._keyring, job, outcome.generation)
-        return NewJob(job, token, outcome.state, outcome.duplicate, subscriptions)
+        is_repeat = outcome.duplicate or outcome.reason is Reason.EXISTS
+        return NewJob(job, token, outcome.state, is_repeat, subscriptions)
 
     async def get(self, principal: Principal, job_id: JobId) -> Job:
         """

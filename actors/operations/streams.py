@@ -53,10 +53,11 @@ Read = Callable[[Place], Awaitable[tuple[list[Positioned], Place]]]
 class Subscription:
     """What one subscriber has not yet taken."""
 
-    def __init__(self, owner: str, job: JobId | None) -> None:
+    def __init__(self, owner: str, job: JobId | None, *, counted: bool = True) -> None:
         """Hear an owner's entries, of one job or of all."""
         self.owner = owner
         self.job = job
+        self.counted = counted
         self.is_behind = False
         self._waiting: deque[Positioned] = deque()
         self._filled = asyncio.Event()
@@ -141,10 +142,12 @@ class Streams:
         return await self._store.newest(principal.name)
 
     async def of_job(
-        self, principal: Principal, job: Job, after: int
+        self, principal: Principal, job: Job, after: int, *, counted: bool = True
     ) -> AsyncGenerator[list[Item], None]:
         """
         Follow one job from after a seq; ends when the job is deleted.
+
+        Only a stream that a client holds open is `counted` as one of its owner's.
 
         An empty list is a sign of life; the first one says that the stream is registered.
         """
@@ -155,7 +158,7 @@ class Streams:
                 (page[-1].seq,) if page else place
             )
 
-        subscription = Subscription(principal.name, job.id)
+        subscription = Subscription(principal.name, job.id, counted=counted)
         start = (max(after, job.born - 1),)
         async with aclosing(self._follow(subscription, start, read, gapless=True)) as followed:
             async for items in followed:
@@ -218,7 +221,7 @@ class Streams:
 
     def _register(self, subscription: Subscription) -> None:
         mine = self._by_owner.setdefault(subscription.owner, set())
-        if len(mine) >= self._most:
+        if subscription.counted and sum(each.counted for each in mine) >= self._most:
             raise TooManyRequests(
                 f"this owner has {self._most} streams open already",
                 limit=self._most,

@@ -10,7 +10,7 @@ has no default, as `url` there, stays unset where it is given empty.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -74,6 +74,8 @@ def _read_files(values: dict[str, Any], record: type[Struct], prefix: str) -> No
         kind = kinds.get(key)
         if isinstance(value, dict) and isinstance(kind, type):
             _read_files(value, kind, f"{prefix}{key}.")
+        for index, (each, inner) in enumerate(_records(value, kind)):
+            _read_files(each, inner, f"{prefix}{key}[{index}].")
         stem = key.removesuffix(_IN_FILE)
         if key not in kinds and stem in kinds and stem != key:
             if stem in values:
@@ -130,6 +132,15 @@ def _check_keys(values: Mapping[str, Any], record: type[Struct], prefix: str) ->
         nested = known[key]
         if isinstance(value, dict) and isinstance(nested, type) and issubclass(nested, Struct):
             _check_keys(value, nested, f"{prefix}{key}.")
+        for index, (each, inner) in enumerate(_records(value, nested)):
+            _check_keys(each, inner, f"{prefix}{key}[{index}].")
+
+
+def _records(value: object, kind: object) -> Iterator[tuple[dict[str, Any], type[Struct]]]:
+    """Give the tables of a list of tables, each with what it is a record of."""
+    inner = get_args(kind)[0] if get_origin(kind) is tuple else None
+    if isinstance(value, list) and isinstance(inner, type) and issubclass(inner, Struct):
+        yield from ((each, inner) for each in value if isinstance(each, dict))
 
 
 def _split_lists(values: dict[str, Any], record: type[Struct]) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from actors.runtime.dialects import Dialects
+
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(ge=0)]
 
@@ -191,19 +193,20 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     local: LocalSite = field(default_factory=LocalSite)
     staging: Staging = field(default_factory=Staging)
     callbacks: Callbacks = field(default_factory=Callbacks)
+    dialects: Dialects = field(default_factory=Dialects)
 
     @property
     def is_private(self) -> bool:
         """Whether only this machine reaches the service, also not through a proxy."""
-        return self.is_on_loopback and self.public_url is None
+        mounted = [each for each in self.dialects.all().values() if each.enabled]
+        has_public_url = self.public_url or any(each.public_url for each in mounted)
+        return self.is_on_loopback and not has_public_url
 
     @property
     def is_on_loopback(self) -> bool:
-        """Whether the service listens on this machine only."""
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        """Whether the service listens on this machine only, with every port that it has."""
+        enabled = [each.address for each in self.dialects.all().values() if each.enabled]
+        return all(_is_loopback(host) for host in (self.host, *(at[0] for at in enabled if at)))
 
     @property
     def runs_jobs(self) -> bool:
@@ -217,3 +220,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.callbacks.allow is not None:
             return self.callbacks.allow
         return ("127.0.0.0/8",) if self.is_private else ()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -31,7 +31,7 @@ from actors.stager.plan import Bounds, Line
 from actors.stager.turns import Turns
 from actors.transports.base import Transport
 from schemas.commands import Command
-from schemas.errors import JobwireError
+from schemas.errors import Invalid, JobwireError, NotFound
 from schemas.identifiers import EventId, JobId
 from schemas.specs import Cause
 
@@ -147,6 +147,7 @@ class Stager:
             return
         haul = self._haul(assignment, files, ())
         try:
+            await self._check_directory(assignment)
             haul = self._haul(assignment, files, self._lines_in(assignment, files))
             await self._with_progress(command, haul, "in", haul.bring_in())
             problem = haul.said_problems()
@@ -207,6 +208,19 @@ class Stager:
                 running.cancel()
                 await asyncio.wait([running])
         running.result()
+
+    async def _check_directory(self, assignment: Assignment) -> None:
+        """Make sure that the directory is there which the job says it needs."""
+        spec = assignment.spec
+        if not spec.needs_directory or spec.directory is None:
+            return
+        place = self._roots.resolve(assignment.job.owner, spec.directory, None, "/spec/directory")
+        try:
+            found = await place.files.stat(place.path)
+        except NotFound:
+            found = None
+        if found is None or found.kind != "directory":
+            raise Invalid(f"there is no directory {place.address!r}", code="no_directory")
 
     def _lines_in(self, assignment: Assignment, files: FileSystem) -> list[Line]:
         """Find the places once more, at the moment of use: roots may have been taken away."""

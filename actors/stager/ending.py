@@ -33,6 +33,7 @@ def end_of(job: Job, report: dict[str, Any], problem: str) -> tuple[str, dict[st
         "exit_code": ending.exit_code,
         "signal": ending.signal,
         "detail": shortened(said) or None,
+        **({"stage_out_problem": shortened(problem)} if problem else {}),
         **report,
     }
 

@@ -73,6 +73,7 @@ class _Report(Struct, frozen=True):
     exit_code: int | None = None
     signal: str | None = None
     detail: Annotated[str, Meta(max_length=4096)] | None = None
+    stage_out_problem: Annotated[str, Meta(max_length=4096)] | None = None
 
 
 _NO_REPORT = _Report()
@@ -254,7 +255,9 @@ def _decide_transition(job: Job, event: Event, sender: Sender, lifecycle: Lifecy
     if target != job.state:
         changes |= _cause(job, event, report, reached)
     if ends and by_worker:
-        changes["ending"] = Ending(report.exit_code, report.signal, report.detail)
+        changes["ending"] = Ending(
+            report.exit_code, report.signal, report.detail, report.stage_out_problem
+        )
     return Keep(target, change=Change(**changes) if changes else NO_CHANGE)
 
 

@@ -258,6 +258,13 @@ class Store(Outbox, Leases, Protocol):
     async def put(self, kind: str, record: Record, *, fresh: bool = False) -> bool:
         """Write a record; with `fresh` only where none is, and say whether it was written."""
 
+    async def swap(self, kind: str, record: Record, expected: bytes) -> bool:
+        """
+        Write a record if its text is still the expected one, in one step; say whether.
+
+        Of several writers with the same expectation exactly one succeeds.
+        """
+
     async def fetch(self, kind: str, owner: str | None, key: str) -> Record | None:
         """Give one record; `owner` None is for the service's own look-ups, such as keys by id."""
 

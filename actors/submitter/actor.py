@@ -25,6 +25,7 @@ from actors.runtime.tasks import Loop
 from actors.sites import Site
 from actors.submitter.home import Home
 from actors.submitter.reporter import Reporter
+from actors.submitter.reports import never_starts
 from actors.submitter.runs import Runs
 from actors.submitter.slots import Slots
 from actors.submitter.watcher import Watcher
@@ -79,6 +80,7 @@ class Submitter:
             look_again=self._look_again,
         )
         self._cores = site.slots
+        self._clock = clock
         self._slots = Slots(site.slots)
         self._turns = Loop(f"{self.name}.turns", self._check_turns)
         self._in_hand: set[Command] = set()
@@ -161,25 +163,25 @@ class Submitter:
             self._slots.settle(command)
             self._fill()
             await self._submit(command, begun=True)
-        elif self._cores and command.cores > self._cores:
-            await self._refuse(command)
+        elif (never := never_starts(command, self._cores, self._clock())) is not None:
+            await self._refuse(command, never)
         else:
             self._slots.wait(command)
 
-    async def _refuse(self, command: Command) -> None:
-        """Fail a job that would wait for ever: the site has fewer cores than when it was made."""
+    async def _refuse(self, command: Command, why: RunStatus) -> None:
+        """Fail a job that would wait for ever, or has waited for too long."""
         async with self._lock(command):
             assignment = await self._work.take(command)
             if assignment is not None:
-                detail = f"its site has {self._cores} cores, fewer than {command.cores}"
-                status = RunStatus(state="ended", cause=Cause.COULD_NOT_START, detail=detail)
-                await self._reporter.ended(assignment, status)
+                await self._reporter.ended(assignment, why)
         self._in_hand.discard(command)
 
     async def _check_turns(self) -> None:
-        """Let nobody wait behind a job that was cancelled or held while it waited for cores."""
+        """Let nobody wait behind a job that was cancelled or held, and nobody for too long."""
         while True:
             await asyncio.sleep(_LOOK_S)
+            for late in self._slots.late(self._clock()):
+                self._spawn(self._arrive(late), late)
             while (head := self._slots.blocked()) and not await self._work.is_awaited(head):
                 self._slots.withdraw(head)
                 self._in_hand.discard(head)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from actors.batch_systems.base import RunStatus
+from schemas.commands import Command
 from schemas.specs import Cause, Spec
 
 #: Why an attempt could not start, by the step at which the shim gave up.
@@ -15,6 +17,10 @@ _STEPS = {
     "environment": "its environment cannot be set",
     "no_space": "there is no space left for its directory",
 }
+
+
+#: Causes by which there is nothing that could be brought out.
+_NOT_STARTED = (Cause.COULD_NOT_START, Cause.WAITED)
 
 
 class Report(NamedTuple):
@@ -40,9 +46,20 @@ def report_of(status: RunStatus, spec: Spec) -> Report:
     said = {name: value for name, value in data.items() if value is not None}
     if cause == Cause.CANCELLED:
         return Report("cancelled", said)
-    if cause != Cause.COULD_NOT_START and spec.brings_out(succeeded=cause is None):
+    if cause not in _NOT_STARTED and spec.brings_out(succeeded=cause is None):
         return Report("exit", said)
     return Report("fail" if cause else "finish", said)
+
+
+def never_starts(command: Command, cores: int | None, now: datetime) -> RunStatus | None:
+    """Say why a job that waits for cores of its site is not to wait on; None: it may."""
+    if cores and command.cores > cores:  # it had more when the job was made
+        detail = f"its site has {cores} cores, fewer than {command.cores}"
+        return RunStatus(state="ended", cause=Cause.COULD_NOT_START, detail=detail)
+    if command.start_by is not None and command.start_by < now:
+        detail = f"it had not started by {command.start_by:%Y-%m-%d %H:%M:%S}, as it was to"
+        return RunStatus(state="ended", cause=Cause.WAITED, detail=detail)
+    return None
 
 
 def _cause(status: RunStatus) -> str | None:
@@ -70,6 +87,8 @@ def _detail(  # noqa: PLR0911 - a table
             return f"it used more memory than {limits.memory_mb} MiB"
         case Cause.INTERRUPTED:
             return "its process is gone and left no exit code: was the machine restarted?"
+        case Cause.WAITED:
+            return status.detail
         case Cause.COULD_NOT_START:
             return _why_not_started(status, spec)
         case _:

@@ -317,7 +317,7 @@ read_cause() {
 # few seconds more.
 end_watcher() {
     [ -n "$watcher" ] || return
-    if [ ! -L "$control/cause" ]; then
+    if ! is_watch_at_work; then
         kill -STOP "$watcher"
         while look "$watcher"; do
             case $state in T | Z | X) break ;; esac
@@ -329,6 +329,12 @@ end_watcher() {
     fi
     # A signal to the group may interrupt the waiting.
     while kill -0 "$watcher"; do wait "$watcher"; done
+}
+
+# Says whether the watch is just ending the attempt: of what others wrote down it knows nothing.
+is_watch_at_work() {
+    [ -L "$control/cause" ] || return
+    case $(readlink "$control/cause") in walltime | memory) ;; *) return 1 ;; esac
 }
 
 # Ends what the job left behind; while somebody else is ending the attempt, only what that leaves.

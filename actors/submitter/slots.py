@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterator
+from datetime import datetime
 
 from schemas.commands import Command
 
@@ -64,6 +65,26 @@ class Slots:
         """Let the command whose turn it is go without: nobody awaits it any more."""
         if self.blocked() == command:
             self._pop()
+
+    def late(self, now: datetime) -> list[Command]:
+        """Take out the commands that should have started by now, and give them."""
+        late = [
+            item[2]
+            for waiting in self._waiting.values()
+            for item in waiting
+            if item[2].start_by is not None and item[2].start_by < now
+        ]
+        if late:
+            gone = set(late)
+            left = {
+                owner: [item for item in waiting if item[2] not in gone]
+                for owner, waiting in self._waiting.items()
+            }
+            self._waiting = {owner: waiting for owner, waiting in left.items() if waiting}
+            self._turns = deque(owner for owner in self._turns if owner in self._waiting)
+            for waiting in self._waiting.values():
+                heapq.heapify(waiting)
+        return late
 
     def ready(self) -> Iterator[Command]:
         """Give the commands whose turn has come, each with its cores taken."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import structlog
 
@@ -60,7 +60,7 @@ class System:
         self._folder = folder
         self._is_alone = settings.broker.url is None
         secrets = folder.secrets() if self._is_alone else shared_secrets(settings, folder)
-        self._parts = parts = Parts(settings, folder, secrets, process_name(names))
+        self._parts = parts = Parts(settings, folder, secrets, process_name(names), self.missing)
         cast = Cast(parts, names)
         self._front = cast.front(self.missing)
         self._actors = cast.actors(lambda: self.url)
@@ -80,6 +80,11 @@ class System:
     def front_url(self) -> str:
         """Where this very process answers."""
         return self._front.url
+
+    @property
+    def dialect_urls(self) -> Mapping[str, Sequence[str]]:
+        """The base URLs at which this process speaks each dialect of another system."""
+        return self._front.dialect_urls() if isinstance(self._front, Gateway) else {}
 
     async def start(self) -> None:
         """

@@ -9,9 +9,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Final, Literal, get_args
 
+from actors.dialects.base import Missing
+from actors.dialects.pipelinejobs.resending import Resender
 from actors.gateway.actor import Gateway
-from actors.gateway.health import HealthRoutes, HealthServer, Missing
+from actors.gateway.health import HealthRoutes, HealthServer
 from actors.gateway.inlet import Inlet
+from actors.gateway.waker import Waker
 from actors.notifier.actor import Notifier
 from actors.notifier.herald import Herald
 from actors.operations.standby import Standby
@@ -27,6 +30,7 @@ from actors.submitter.home import Home
 from actors.system.parts import Parts, now
 from schemas.events import Event
 from schemas.identifiers import shard_of
+from schemas.lifecycles.pipeline import PIPELINE
 
 ActorName = Literal["gateway", "state-manager", "submitter", "stager", "notifier"]
 
@@ -39,6 +43,9 @@ ACTORS: Final[tuple[ActorName, ...]] = (
     "gateway",
 )
 assert set(ACTORS) == set(get_args(ActorName))
+
+#: How often all parked events are looked at: so late may the end of their time be noticed.
+_LOOK_S: Final = 15.0
 
 
 class Cast:
@@ -61,6 +68,7 @@ class Cast:
             return HealthServer(health, parts.settings.health)
         return Gateway(
             native=parts.native,
+            foreign=parts.spoken,
             health=health,
             streams=parts.operations.streams,
             settings=parts.settings,
@@ -74,7 +82,7 @@ class Cast:
             "submitter": lambda: self._submitters(url),
             "stager": self._stager,
             "notifier": self._notifier,
-            "gateway": self._inlet,
+            "gateway": self._behind_gateway,
         }
         return [actor for name in ACTORS if name in self._names for actor in make[name]()]
 
@@ -150,6 +158,8 @@ class Cast:
                 store=parts.store,
                 transport=parts.transport,
                 deliveries=parts.deliveries,
+                dialects=parts.dialects,
+                signers=parts.signers,
                 egress=parts.egress,
                 settings=parts.settings.callbacks,
                 telemetry=parts.telemetry,
@@ -161,13 +171,26 @@ class Cast:
             return [notifier]
         return [notifier, self._alone("herald", lambda: Herald(parts.transport))]
 
-    def _inlet(self) -> Sequence[Actor]:
-        """Take events from the bus too, where there is one that others reach."""
-        if not self._is_shared:
-            return []
-        parts = self._parts
-        inlet = Inlet(parts.transport, parts.events, parts.settings.limits, parts.telemetry)
-        return [inlet]
+    def _behind_gateway(self) -> Sequence[Actor]:
+        """Wake parked events; take events from the bus too, where there is one others reach."""
+        parts, dialect = self._parts, self._parts.settings.dialects.pipelinejobs
+        actors: list[Actor] = []
+        if self._is_shared:
+            events, limits = parts.events, parts.settings.limits
+            actors.append(Inlet(parts.transport, events, limits, parts.telemetry))
+        if dialect.enabled and dialect.early == "park":
+            actors.append(self._alone("waker", self._waker))
+        return actors
+
+    def _waker(self) -> Actor:
+        parts, park_s = self._parts, self._parts.settings.dialects.pipelinejobs.park_s
+        return Waker(
+            parts.transport,
+            parts.operations.parking,
+            PIPELINE.name,
+            Resender(parts.operations, park_s).resend_all,
+            look_s=min(_LOOK_S, park_s),
+        )
 
     def _alone(self, role: str, make: Callable[[], Actor]) -> Actor:
         if not self._is_shared:

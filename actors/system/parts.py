@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
 from actors.batch_systems.local import LocalBatch
-from actors.dialects.base import Door
+from actors.dialects.base import Door, ForeignDialect, Missing, Signer
+from actors.dialects.joblauncher import JoblauncherDialect
+from actors.dialects.joblauncher.credentials import ReceiverKeys
 from actors.dialects.native import NativeDialect
+from actors.dialects.pipelinejobs import PipelineJobsDialect
 from actors.filesystems.file import FileTree
 from actors.hosts.local import LocalHost
 from actors.operations import Operations
@@ -20,15 +24,21 @@ from actors.operations.controls import Controls
 from actors.operations.deliveries import Deliveries
 from actors.operations.events import Events
 from actors.operations.files import Files
+from actors.operations.foreign_actors import ForeignActors
 from actors.operations.jobs import Jobs
 from actors.operations.keys import Keys
 from actors.operations.lifecycles import Lifecycles
+from actors.operations.nonces import Nonces
 from actors.operations.packets import Packets
+from actors.operations.parking import Parking
 from actors.operations.refusals import Refusals
 from actors.operations.replies import Replies
+from actors.operations.reports import Reports
 from actors.operations.roots import Roots
 from actors.operations.streams import Streams
 from actors.operations.tables import LifecycleTables
+from actors.operations.visibility import Visibility
+from actors.operations.waiting import Waiting
 from actors.operations.work import Work
 from actors.runtime.egress import Egress
 from actors.runtime.folder import DataFolder, ServiceSecrets
@@ -57,13 +67,19 @@ class Parts:
     """What the actors of one process share."""
 
     def __init__(
-        self, settings: Settings, folder: DataFolder, secrets: ServiceSecrets, name: str
+        self,
+        settings: Settings,
+        folder: DataFolder,
+        service_secrets: ServiceSecrets,
+        name: str,
+        missing: Missing,
     ) -> None:
-        """Make parts on demand; `name` is what a broker shows of this process."""
+        """Make parts on demand; `name` is what a broker shows of a process that lacks `missing`."""
+        self.missing = missing
         self.settings = settings
         self.folder = folder
-        self.secrets = secrets
-        self.keyring = secrets.keyring
+        self.secrets = service_secrets
+        self.keyring = service_secrets.keyring
         self.telemetry = Telemetry()
         self.store = self._make_store()
         self.transport = self._make_transport(name)
@@ -171,6 +187,7 @@ class Parts:
             identity=self.secrets.identity,
             quota=Quota(limits.jobs_per_minute, time.monotonic),
         )
+        streams = Streams(self.store, limits.streams_per_owner)
         return Operations(
             events=self.events,
             jobs=jobs,
@@ -185,17 +202,67 @@ class Parts:
             ),
             files=files,
             deliveries=self.deliveries,
-            streams=Streams(self.store, limits.streams_per_owner),
+            streams=streams,
+            waiting=Waiting(jobs, streams),
             lifecycles=lifecycles,
             refusals=Refusals(store=self.store, events=self.events, identity=self.secrets.identity),
             keys=self.keys,
+            nonces=Nonces(self.store, now),
+            foreign_actors=ForeignActors(
+                store=self.store,
+                identity=self.secrets.identity,
+                clock=now,
+                named=self.settings.dialects.pipelinejobs.actors,
+                token_s=self.settings.dialects.pipelinejobs.admin_token_s,
+            ),
+            reports=Reports(self.store),
+            parking=Parking(self.store, now),
+            visibility=Visibility(self.store),
         )
+
+    @cached_property
+    def door(self) -> Door:
+        """Lets requests in, of whatever dialect."""
+        limits = self.settings.limits
+        failures = Quota(limits.failed_logins_per_minute, time.monotonic)
+        return Door(self.operations, failures, limits.request_s)
 
     @cached_property
     def native(self) -> NativeDialect:
         """The native API."""
-        limits = self.settings.limits
-        failures = Quota(limits.failed_logins_per_minute, time.monotonic)
-        door = Door(self.operations, failures, limits.request_s)
         cursors = Cursors(self.secrets.identity)
-        return NativeDialect(self.operations, door, self.settings, cursors, self.telemetry)
+        return NativeDialect(self.operations, self.door, self.settings, cursors, self.telemetry)
+
+    @cached_property
+    def dialects(self) -> Mapping[str, ForeignDialect]:
+        """Every foreign dialect by its name, also those that are not enabled."""
+        settings, cursors = self.settings.dialects, Cursors(self.secrets.identity)
+        limits = self.settings.limits
+        make: Mapping[str, Callable[[], ForeignDialect]] = {
+            "joblauncher": lambda: JoblauncherDialect(
+                self.operations, self.door, self.settings, self.missing, self.telemetry
+            ),
+            "pipelinejobs": lambda: PipelineJobsDialect(
+                self.operations, self.door, settings.pipelinejobs, cursors, limits.body_bytes
+            ),
+        }
+        return {name: made() for name, made in make.items()}
+
+    @cached_property
+    def signers(self) -> Mapping[str, Signer]:
+        """Who authorizes callbacks, by the name of the dialect that they are told in."""
+        set_ = self.settings.dialects.joblauncher
+        signer = ReceiverKeys(
+            set_.macs,
+            set_.basic,
+            challenge_only=set_.challenge_only,
+            clock=now,
+            entropy=secrets.token_bytes,
+        )
+        return {"joblauncher": signer}
+
+    @property
+    def spoken(self) -> Sequence[ForeignDialect]:
+        """The foreign dialects that are enabled."""
+        mountings = self.settings.dialects.all()
+        return [each for name, each in self.dialects.items() if mountings[name].enabled]

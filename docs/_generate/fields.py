@@ -42,7 +42,10 @@ def fields(record: type[Struct]) -> tuple[Field, ...]:
 
 
 def meanings(record: type[Struct]) -> Iterator[tuple[str, str]]:
-    """Give each field that has a text below it, with that text."""
+    """Give each field that has a text below it, with that text; those of its bases first."""
+    for base in record.__bases__:
+        if base is not Struct:
+            yield from meanings(base)
     body = ast.parse(textwrap.dedent(inspect.getsource(record))).body[0]
     assert isinstance(body, ast.ClassDef)
     for field, text in zip(body.body, body.body[1:], strict=False):

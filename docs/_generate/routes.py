@@ -15,7 +15,9 @@ from actors.dialects.native.records import ListQuery, VersionQuery
 from actors.dialects.native.streams import StreamQuery
 from actors.operations.births import JobRequest
 from actors.operations.controls import Selection
+from actors.operations.foreign_actors import ActorRequest
 from actors.operations.keys import KeyRequest
+from schemas.foreign_actors import ActorView, AdminTokenView
 from schemas.lifecycle import Lifecycle
 from schemas.principals import Scope
 from schemas.views import (
@@ -359,6 +361,39 @@ ROUTES: tuple[Route, ...] = (
         "admin",
         {200: _json(KeyView)},
         errors=(401, 403, 404, 429, 503),
+    ),
+    Route(
+        "GET",
+        "/v1/actors",
+        "List actors of the PipelineJobs dialect",
+        "read",
+        {200: _json(Page(ActorView))},
+        errors=(400, 401, 403, 422, 429, 503),
+    ),
+    Route(
+        "POST",
+        "/v1/actors",
+        "Make an actor with its aliases",
+        "jobs",
+        {201: _json(ActorView)},
+        bodies=(_json(ActorRequest),),
+        errors=(400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
+    ),
+    Route(
+        "DELETE",
+        "/v1/actors/{id}",
+        "Remove an actor; its jobs stay",
+        "jobs",
+        {200: _json(ActorView)},
+        errors=(401, 403, 404, 409, 429, 503),
+    ),
+    Route(
+        "POST",
+        "/v1/actors/admin-token",
+        "Get the administrator's token of the PipelineJobs dialect",
+        "admin",
+        {200: _json(AdminTokenView)},
+        errors=(400, 401, 403, 422, 429, 503),
     ),
     Route(
         "GET",

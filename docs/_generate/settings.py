@@ -103,7 +103,15 @@ as the service.""",
         "Callbacks",
         "How [callbacks](../how-to/receive-callbacks.md) are sent, and where they may go.",
     ),
+    "dialects": (
+        "Languages of other systems",
+        """\
+The gateway also speaks what clients of other systems speak, below a path of its own and, for
+clients that cannot take a path before their own, at the root of a port of its own.""",
+    ),
 }
+
+_NAMES = {"pipelinejobs": "PipelineJobs", "joblauncher": "joblauncher"}
 
 
 def settings_page() -> str:
@@ -122,8 +130,19 @@ def settings_page() -> str:
 def _group(field: Field) -> str:
     assert isinstance(field.type, StructType)
     title, text = _GROUPS[field.name]
-    rows = _table(field.type.cls, f"{field.name}.")
-    return f"## {title} (table `[{field.name}]`)\n\n{text}\n\n{rows}"
+    tables = [
+        f"### {_named(inner.name)} (table `[{field.name}.{inner.name}]`)\n\n"
+        + _table(inner.type.cls, f"{field.name}.{inner.name}.")
+        for inner in fields(field.type.cls)
+        if isinstance(inner.type, StructType)
+    ] or [_table(field.type.cls, f"{field.name}.")]
+    head = f"## {title} (table `[{field.name}]`)\n\n{text}\n\n"
+    return head + "\n".join(tables)
+
+
+def _named(dialect: str) -> str:
+    """Give the name of a group inside of another as people write it."""
+    return _NAMES[dialect]
 
 
 def _table(record: type[Struct], prefix: str) -> str:

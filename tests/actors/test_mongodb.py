@@ -190,6 +190,7 @@ async def _ask_everything(store: Store) -> None:
     for owner in (None, OWNER):
         await store.fetch("kind", owner, "k01")
         await store.select("kind", owner, "k05", 5)
+    await store.swap("kind", Record(OWNER, "k01", b"2"), b"1")
     await store.drop("kind", OWNER, "k02")
     await store.claim("role", "me", 60)
     await store.holders("ro")

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import pytest
+from aiohttp import web
 from msgspec.structs import replace
 from standardwebhooks import WebhookVerificationError
+from yarl import URL
 
+from actors.dialects.base import Notice
 from actors.notifier.breaker import FAILING
 from actors.notifier.endpoints import ENDPOINTS
 from actors.notifier.message import write_body
 from actors.runtime import failpoints
 from actors.runtime.settings import Callbacks
-from schemas.deliveries import Delivery
-from schemas.errors import NotFound, Unavailable
-from schemas.jobs import Change, Ending
+from schemas.deliveries import Callback, Delivery, Subscription
+from schemas.errors import JobwireError, NotFound, Unavailable
+from schemas.jobs import Change, Ending, Entry, Job
 from tests.support.deadlines import turns, until
-from tests.support.factories import OWNER, STRANGER, job_id, make_entry, make_history, make_job
+from tests.support.factories import (
+    OWNER,
+    STRANGER,
+    job_id,
+    make_birth,
+    make_entry,
+    make_history,
+    make_job,
+)
 from tests.support.receiver import Answer, endless, hang, receiving, reset, with_headers
-from tests.support.teller import QUICK, Leading, now, principal, telling
+from tests.support.teller import QUICK, Leading, Teller, now, principal, telling
 
 
 async def test_a_receiver_is_told_what_happened_signed_and_needs_no_further_request(
@@ -771,3 +782,258 @@ async def test_what_is_due_later_is_told_then(tmp_path: Path) -> None:
     waited_s = (delivery.attempts[0].at - entry.received).total_seconds()
     assert 0.3 <= waited_s < 0.6
     assert replace(delivery, attempts=()).status == "delivered"
+
+
+class _Bare:
+    """A language whose receivers expect a PUT of the state alone, and nothing of `resource`."""
+
+    name = "bare"
+
+    def routes(self) -> Iterable[web.RouteDef]:
+        return []
+
+    def problem(self, error: JobwireError) -> web.Response:
+        return web.Response(status=error.status)
+
+    async def callback(self, job: Job, entry: Entry, subscription: Subscription) -> Notice | None:
+        if entry.data == b'"silent"':
+            return None
+        said = {"state": entry.state, "name": job.name, "to": subscription.id}
+        return Notice(msgspec.json.encode(said), "PUT", (("Content-Type", "text/x-bare"),))
+
+
+async def test_a_receiver_is_told_in_the_form_of_the_dialect_that_the_job_was_made_in(
+    tmp_path: Path,
+) -> None:
+    async with receiving() as receiver, telling(tmp_path, dialects={"bare": _Bare()}) as teller:
+        subscription = await teller.subscribe(receiver.url)
+        receiver.answers = [500]
+        await teller.tell([subscription], dialect="bare", state="RUNNING")
+
+        first, again = await receiver.wait(2)
+        (delivered,) = await teller.wait_for("delivered")
+
+    assert (first.method, again.method) == ("PUT", "PUT")
+    assert first.headers["content-type"] == "text/x-bare"
+    assert first.body == again.body == delivered.body
+    # Signed as all callbacks are: whoever wants to can verify it, and tell repetitions.
+    assert first.id == again.id == delivered.id
+    assert again.verified(subscription.secret) == {
+        "state": "RUNNING",
+        "name": "fit",
+        "to": subscription.id,
+    }
+
+
+async def test_a_dialect_may_tell_nothing_of_an_entry(tmp_path: Path) -> None:
+    async with receiving() as receiver, telling(tmp_path, dialects={"bare": _Bare()}) as teller:
+        subscription = await teller.subscribe(receiver.url)
+        await teller.tell([subscription], dialect="bare", data=b'"silent"')
+        await teller.tell([subscription], dialect="bare", number=2, state="RUNNING")
+
+        await receiver.wait(1)
+        told = await teller.wait_for("delivered")
+
+    assert [(each.job, each.state) for each in told] == [(job_id(2), "RUNNING")]
+
+
+class _Ordered(_Bare):
+    """One whose receivers want everything in its order, and answer whatever they like."""
+
+    name = "ordered"
+
+    async def callback(self, job: Job, entry: Entry, subscription: Subscription) -> Notice | None:
+        del job, subscription
+        body = str(entry.seq).encode()
+        return Notice(body, "PUT", signer="keys", in_order=True, lenient=True)
+
+
+class _Keys:
+    """Gives a number with each request, and another one where somebody asks for it."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, ...]] = []
+
+    def authorization(self, method: str, url: URL, challenges: Sequence[str]) -> str | None:
+        self.asked.append((method, url.path, *challenges))
+        if "Never" in challenges:
+            return None
+        return f"Number {len(self.asked)}"
+
+
+_ORDERED: Final = {"ordered": _Ordered()}
+
+
+async def test_what_is_told_in_order_waits_for_what_was_before_it(tmp_path: Path) -> None:
+    async with receiving() as receiver, telling(tmp_path, dialects=_ORDERED) as teller:
+        subscription = await teller.subscribe(receiver.url)
+        receiver.answers = [503, reset, 500]
+        await teller.tell([subscription], dialect="ordered", events=3)
+
+        await teller.wait_for("delivered", 3)
+
+    assert [each.body for each in receiver.received] == [b"2", b"2", b"2", b"2", b"3", b"4"]
+
+
+async def test_what_was_given_up_keeps_nobody_waiting(tmp_path: Path) -> None:
+    settings = Callbacks(schedule_s=(0.0, 0.01))
+    async with receiving() as receiver, telling(tmp_path, settings, dialects=_ORDERED) as teller:
+        subscription = await teller.subscribe(receiver.url)
+        receiver.answers = [500, 500]
+        await teller.tell([subscription], dialect="ordered", events=2)
+
+        (gave_up, delivered) = await teller.wait_for("delivered")
+
+    assert [each.body for each in receiver.received] == [b"2", b"2", b"3"]
+    assert (gave_up.status, gave_up.gave_up, delivered.seq) == ("gave_up", "tries_ended", 3)
+
+
+async def test_the_order_is_kept_over_a_restart(tmp_path: Path) -> None:
+    slow = Callbacks(schedule_s=(0.0, 0.3))
+    async with receiving() as receiver:
+        async with telling(tmp_path, slow, dialects=_ORDERED) as teller:
+            subscription = await teller.subscribe(receiver.url)
+            receiver.answers = [500]
+            await teller.tell([subscription], dialect="ordered", events=3)
+            await receiver.wait(1)
+        async with telling(tmp_path, slow, dialects=_ORDERED) as teller:
+            await teller.wait_for("delivered", 3)
+
+    assert [each.body for each in receiver.received] == [b"2", b"2", b"3", b"4"]
+
+
+async def test_what_is_refused_quickly_and_again_lets_the_later_ones_go_first(
+    tmp_path: Path,
+) -> None:
+    settings = Callbacks(schedule_s=(0.0, 0.01, 120.0))
+    async with receiving() as receiver:
+        async with telling(tmp_path, settings, dialects=_ORDERED) as teller:
+            subscription = await teller.subscribe(receiver.url)
+            receiver.answers = [500, 500, 500]
+            await teller.tell([subscription], dialect="ordered", events=3)
+            waiting, *_ = await teller.wait_for("delivered", 2)
+            # Two minutes later.
+            await teller.store.save_deliveries([replace(waiting, next_at=now())])
+        async with telling(tmp_path, settings, dialects=_ORDERED) as teller:
+            gave_up, *_ = await teller.wait_for("gave_up")
+            taken = [each.body for each in receiver.received]
+            await teller.deliveries.redeliver(principal(), gave_up.id)
+            await teller.wait_for("delivered", 3)
+
+    assert taken == [b"2", b"2", b"3", b"3", b"4"]
+    assert (gave_up.seq, gave_up.gave_up) == (2, "overtaken")
+    # By hand it is sent all the same.
+    assert receiver.received[-1].body == b"2"
+
+
+async def test_one_receiver_s_order_holds_up_no_other_job(tmp_path: Path) -> None:
+    slow = Callbacks(schedule_s=(0.0, 30.0))
+    async with receiving() as receiver, telling(tmp_path, slow, dialects=_ORDERED) as teller:
+        first = await teller.subscribe(receiver.url)
+        other = await teller.subscribe(receiver.url, number=2)
+        receiver.answers = [500]
+        await teller.tell([first], dialect="ordered", events=2)
+        await receiver.wait(1)
+        await teller.tell([other], number=2, dialect="ordered", events=2)
+
+        await teller.wait_for("delivered", 2)
+
+    assert [each.body for each in receiver.received] == [b"2", b"2", b"3"]
+
+
+@pytest.mark.parametrize("status", [302, 400, 404, 410, 499])
+async def test_receivers_that_never_learned_to_answer_are_taken_at_their_word(
+    tmp_path: Path, status: int
+) -> None:
+    async with receiving() as receiver, telling(tmp_path, dialects=_ORDERED) as teller:
+        subscription = await teller.subscribe(receiver.url)
+        receiver.always = status
+        await teller.tell([subscription], dialect="ordered", events=2)
+
+        await teller.wait_for("delivered", 2)
+
+    assert [each.body for each in receiver.received] == [b"2", b"3"]
+
+
+@pytest.mark.parametrize("status", [401, 408, 425, 429, 500, 503])
+async def test_an_answer_that_asks_for_another_try_gets_one(tmp_path: Path, status: int) -> None:
+    async with receiving() as receiver, telling(tmp_path, dialects=_ORDERED) as teller:
+        subscription = await teller.subscribe(receiver.url)
+        receiver.answers = [status]
+        await teller.tell([subscription], dialect="ordered")
+
+        (delivered,) = await teller.wait_for("delivered")
+
+    assert [each.status for each in delivered.attempts] == [status, 200]
+
+
+async def test_a_login_of_the_subscription_is_sent_first_and_a_challenge_is_answered_still(
+    tmp_path: Path,
+) -> None:
+    keys = _Keys()
+    telling_ = telling(tmp_path, dialects=_ORDERED, signers={"keys": keys})
+    async with receiving() as receiver, telling_ as teller:
+        (subscription,) = await teller.deliveries.subscribe(
+            OWNER, job_id(1), [Callback(url=receiver.url)], b"", "Basic dTpw"
+        )
+        receiver.answers = [with_headers(401, WWW_Authenticate="Number")]
+        await teller.tell([subscription], dialect="ordered")
+
+        await teller.wait_for("delivered")
+
+    said = [each.headers["authorization"] for each in receiver.received]
+    assert said == ["Basic dTpw", "Number 1"]
+
+
+async def test_every_try_is_authorized_and_a_challenge_is_answered_within_it(
+    tmp_path: Path,
+) -> None:
+    keys = _Keys()
+    telling_ = telling(tmp_path, dialects=_ORDERED, signers={"keys": keys})
+    async with receiving() as receiver, telling_ as teller:
+        subscription = await teller.subscribe(receiver.url)
+        receiver.answers = [with_headers(401, WWW_Authenticate="Number")]
+        await teller.tell([subscription], dialect="ordered")
+
+        (delivered,) = await teller.wait_for("delivered")
+
+    assert [each.headers["authorization"] for each in receiver.received] == ["Number 1", "Number 2"]
+    assert keys.asked == [("PUT", "/hook"), ("PUT", "/hook", "Number")]
+    assert len(delivered.attempts) == 1
+
+
+@pytest.mark.parametrize("refusal", [401, with_headers(401, WWW_Authenticate="Never")])
+async def test_a_refusal_without_a_challenge_to_answer_is_a_failed_try(
+    tmp_path: Path, refusal: int | Answer
+) -> None:
+    telling_ = telling(tmp_path, dialects=_ORDERED, signers={"keys": _Keys()})
+    async with receiving() as receiver, telling_ as teller:
+        subscription = await teller.subscribe(receiver.url)
+        receiver.answers = [refusal]
+        await teller.tell([subscription], dialect="ordered")
+
+        (delivered,) = await teller.wait_for("delivered")
+
+    assert [each.status for each in delivered.attempts] == [401, 200]
+    assert "Number" not in str(delivered.attempts)
+
+
+async def test_what_was_heard_too_late_for_its_order_is_not_told(tmp_path: Path) -> None:
+    async with receiving() as receiver, telling(tmp_path, dialects=_ORDERED) as teller:
+        subscription = await teller.subscribe(receiver.url)
+        await teller.tell([subscription], dialect="ordered", number=2)
+        await receiver.wait(1)
+        missed = await teller.tell([subscription], dialect="ordered", quietly=True)
+        birth = make_birth(owner=OWNER, dialect="ordered", interests=(subscription.interest,))
+        (born,) = make_history(birth=birth)
+        heard = make_entry(seq=3, name="update", due=(subscription.id,), received=now())
+        await teller.add([born, *missed], heard)
+
+        await receiver.wait(2)
+        await until(lambda: _nothing_is_due(teller))
+
+    assert [each.body for each in receiver.received] == [b"2", b"3"]
+
+
+async def _nothing_is_due(teller: Teller) -> bool:
+    return not await teller.store.due(1)

@@ -235,3 +235,49 @@ def test_a_file_that_cannot_be_used_is_named(environment: dict[str, str], words:
         load_settings(None, environment)
 
     assert words in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_private"),
+    [
+        ({"LISTEN": "127.0.0.1:9998"}, True),
+        ({"LISTEN": "[::1]:9998"}, True),
+        ({"LISTEN": "0.0.0.0:9998"}, False),
+        ({"PUBLIC_URL": "https://jobs.example.org"}, False),
+        ({"LISTEN": "0.0.0.0:9998", "ENABLED": "false"}, True),
+    ],
+)
+def test_a_port_of_a_dialect_counts_when_it_is_judged_who_reaches_the_service(
+    variables: dict[str, str], is_private: bool
+) -> None:
+    head = "JOBWIRE_DIALECTS__PIPELINEJOBS__"
+    given = {head + name: value for name, value in {"ENABLED": "true", **variables}.items()}
+
+    assert load_settings(None, given).is_private is is_private
+
+
+@pytest.mark.parametrize("listen", ["9998", "127.0.0.1", "::1:9998", "here:99999", "here:port"])
+def test_an_address_of_a_dialect_that_is_none_is_refused(listen: str) -> None:
+    mounting = load_settings(None, {"JOBWIRE_DIALECTS__PIPELINEJOBS__LISTEN": listen})
+
+    with pytest.raises(Misconfigured, match="host:port"):
+        _ = mounting.dialects.pipelinejobs.address
+
+
+def test_secrets_of_credentials_stand_in_files_and_mistakes_in_them_are_named(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "key").write_text("489dks293j39\n")
+    file = tmp_path / "jobwire.toml"
+    table = '[[dialects.joblauncher.macs]]\nid = "a"\nscope = "http://h:1/"\n'
+    file.write_text(f'{table}key_file = "{tmp_path}/key"\n')
+
+    (mac,) = load_settings(file, {}).dialects.joblauncher.macs
+
+    assert (mac.id, mac.key, mac.algorithm) == ("a", "489dks293j39", "hmac-sha-1")
+    file.write_text(f'{table}kye = "489dks293j39"\n')
+    with pytest.raises(Misconfigured, match=r"macs\[0\]\.kye; did you mean .*key"):
+        load_settings(file, {})
+    file.write_text(f'{table}key = "k"\nalgorithm = "md5"\n')
+    with pytest.raises(Misconfigured, match="md5"):
+        load_settings(file, {})

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -404,6 +405,20 @@ async def test_cancel_ends_daemons_deaf_ones_and_stopped_ones(yard: Yard) -> Non
 
 def _count(file: Path) -> int:
     return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+@pytest.mark.parametrize("limits", [{"walltime_s": 1000}, {"memory_mb": 1000}])
+async def test_cancel_does_not_wait_for_the_watch_of_a_limit(
+    yard: Yard, limits: dict[str, int]
+) -> None:
+    launch = yard.launch("sleep", "1000", resources=msgspec.convert(limits, Resources))
+    await yard.start(launch)
+
+    async with asyncio.timeout(4):
+        found = await yard.cancel(launch)
+
+    assert (found.state, found.signal, found.cause) == ("ended", "SIGTERM", "cancelled")
+    assert yard.alive(launch) == []
 
 
 async def test_processes_of_a_shim_that_was_killed_are_ended_by_cancel(yard: Yard) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from actors.submitter.slots import Slots
 from schemas.commands import Command
@@ -153,3 +155,27 @@ def test_every_command_gets_its_turn_once(wanted: list[tuple[str, int, int]], co
         slots.give_back(running.pop(0).cores)
 
     assert sorted(command.job for command in started) == [command.job for command in commands]
+
+
+def test_who_has_waited_too_long_is_taken_out_and_the_others_keep_their_order() -> None:
+    slots, moment = Slots(1), datetime(2026, 1, 1, tzinfo=UTC)
+    commands = [
+        replace(_command(number, owner), start_by=start_by)
+        for number, (owner, start_by) in enumerate(
+            [
+                ("alice", None),
+                ("bob", moment - timedelta(seconds=1)),
+                ("alice", moment - timedelta(seconds=1)),
+                ("alice", moment + timedelta(seconds=1)),
+                ("carol", None),
+            ]
+        )
+    ]
+    for command in commands:
+        slots.wait(command)
+
+    late = slots.late(moment)
+
+    assert set(late) == {commands[1], commands[2]}
+    assert _order(slots) == [commands[0], commands[4], commands[3]]
+    assert slots.late(moment) == []

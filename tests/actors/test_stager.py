@@ -107,7 +107,7 @@ class Ring:
         """Make a job; its first command is published."""
         wanted = msgspec.convert({"argv": ["true"], **spec}, Spec)
         plan = Plan(
-            stage_in=bool(wanted.stage_in),
+            stage_in=wanted.brings_in(),
             stage_out=bool(wanted.stage_out),
             tries=tries,
             retry_on=("staging", "exit_code"),
@@ -287,6 +287,32 @@ async def test_what_cannot_be_brought_in_fails_the_job_and_is_named(
     assert not ring.sandbox(job).exists() or _tree(ring.sandbox(job)) == {}
 
 
+@pytest.mark.parametrize("there", [False, True])
+async def test_a_directory_that_a_job_needs_must_be_there(ring: Ring, there: bool) -> None:
+    await ring.stager()
+    directory = ring.folder / "data"
+    if there:
+        directory.mkdir()
+
+    job = await ring.make(directory=f"file://{directory}", needs_directory=True)
+    reached = await ring.reaches(job, "STAGED" if there else "FAILED")
+
+    said = reached.ending.detail if reached.ending else ""
+    assert (reached.cause, f"no directory '{directory}'" in str(said)) == (
+        (None, False) if there else ("staging", True)
+    )
+
+
+async def test_a_directory_that_a_job_needs_is_no_file(ring: Ring) -> None:
+    await ring.stager()
+    (ring.folder / "data").write_text("a file")
+
+    job = await ring.make(directory=f"file://{ring.folder}/data", needs_directory=True)
+    failed = await ring.reaches(job, "FAILED")
+
+    assert failed.cause == "staging"
+
+
 async def test_files_go_out_and_the_job_ends_with_its_exit_code(ring: Ring) -> None:
     await ring.stager()
     ring.put("in", "i")
@@ -348,6 +374,8 @@ async def test_a_failed_job_whose_files_are_missing_too_tells_of_both(ring: Ring
     assert (failed.ending.exit_code, failed.ending.signal) == (137, "SIGKILL")
     assert "killed" in str(failed.ending.detail)
     assert "'log'" in str(failed.ending.detail)
+    assert "'log'" in str(failed.ending.stage_out_problem)
+    assert "killed" not in str(failed.ending.stage_out_problem)
 
 
 async def test_a_job_that_succeeded_but_left_no_output_fails_in_staging_with_its_exit_code(
@@ -367,6 +395,7 @@ async def test_a_job_that_succeeded_but_left_no_output_fails_in_staging_with_its
     assert failed.ending is not None
     assert failed.ending.exit_code == 0
     assert "missing" in str(failed.ending.detail)
+    assert "'missing'" in str(failed.ending.stage_out_problem)
     assert (ring.own / "r/there").read_text() == "x"
 
 

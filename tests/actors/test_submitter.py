@@ -32,6 +32,10 @@ from tests.support.service import Service, running
 _ENDS = {"FINISHED", "FAILED", "CANCELLED", "LOST"}
 
 
+#: Fields of a request beside its spec.
+_OF_JOB = ("priority", "hold", "tags", "start_within_s")
+
+
 class Yard:
     """A service that runs jobs."""
 
@@ -42,7 +46,7 @@ class Yard:
 
     async def submit(self, *argv: str, **rest: Any) -> str:
         """Make a job of a command; give its id."""
-        fields = {name: rest.pop(name) for name in ("priority", "hold", "tags") if name in rest}
+        fields = {name: rest.pop(name) for name in _OF_JOB if name in rest}
         made = await self.service.admin.make_job(spec={"argv": argv, **rest}, **fields)
         return str(made["id"])
 
@@ -608,6 +612,25 @@ async def test_a_job_that_is_wider_than_its_site_has_become_fails_and_blocks_nob
 
     assert (ended["cause"], other["state"]) == ("could_not_start", "FINISHED")
     assert "4" in ended["detail"]
+
+
+async def test_a_job_that_has_waited_too_long_for_its_start_fails_and_the_others_go_on(
+    tmp_path: Path,
+) -> None:
+    async with _yard(tmp_path, slots=1) as yard:
+        long = await yard.script("until [ -e go ]; do sleep 0.05; done")
+        await yard.wait(long, "RUNNING")
+        late = await yard.submit("true", start_within_s=0.3)
+        patient = await yard.submit("true")
+
+        ended = await yard.wait(late)
+        waiting = (await yard.job(patient))["state"]
+        yard.go()
+        other = await yard.wait(patient)
+
+    assert (ended["state"], ended["cause"]) == ("FAILED", "waited")
+    assert "it had not started by" in ended["detail"]
+    assert (waiting, other["state"]) == ("CREATED", "FINISHED")
 
 
 def _submitter(yard: Yard) -> Submitter:

@@ -85,7 +85,7 @@ async def test_events_are_refused_while_it_is_not_known_that_the_number_is_right
 async def test_a_life_ends_with_the_reason_when_its_system_fails(
     broker_url: str, made_with_four: str, folder: DataFolder
 ) -> None:
-    announced: list[str] = []
+    announced: list[System] = []
     settings = _settings(broker_url, made_with_four, 3)
     life = Life(settings, folder, announced.append, ["gateway"])
 

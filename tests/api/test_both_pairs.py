@@ -7,12 +7,7 @@ each actor. Whoever speaks HTTP sees no difference.
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -21,22 +16,15 @@ import pytest
 import pytest_asyncio
 
 from tests.support.deadlines import until
-from tests.support.fleet import Fleet
-from tests.support.given import empty, given_broker, given_database, with_database
-from tests.support.leftovers import end_jobs
-from tests.support.mongodb import drop_database, new_database
+from tests.support.pairs import PAIRS, serving_pair
 from tests.support.receiver import receiving
-from tests.support.servers import free_port
 from tests.support.service import Caller
 
 # A fleet takes seconds to start, so the walks share one.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-_ROOT: Final = Path(__file__).parents[2]
-_EMBEDDED: Final = "embedded bus and SQLite"
-_SERVERS: Final = "RabbitMQ and MongoDB"
-#: Longest time for a start, and for a step of a walk, on a machine that is busy.
-_START_S, _STEP_S = 30.0, 15.0
+#: Longest time for a step of a walk, on a machine that is busy.
+_STEP_S: Final = 15.0
 
 
 class Service(NamedTuple):
@@ -49,7 +37,7 @@ class Service(NamedTuple):
 @pytest_asyncio.fixture(
     scope="module",
     loop_scope="module",
-    params=[_EMBEDDED, pytest.param(_SERVERS, marks=pytest.mark.servers)],
+    params=PAIRS,
 )
 async def service(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -59,66 +47,11 @@ async def service(
     data, project = folder / "data", folder / "project"
     project.mkdir()
     settings = {"JOBWIRE_STAGING__ROOTS": str(project)}
-    if request.param == _EMBEDDED:
-        running = _one_process(data, settings)
-    else:
-        running = _fleet(data, settings, *_servers(request))
-    async with running as (url, key), aiohttp.ClientSession() as session:
+    async with (
+        serving_pair(request, data, settings) as (url, key),
+        aiohttp.ClientSession() as session,
+    ):
         yield Service(Caller(session, url, key), project)
-
-
-@asynccontextmanager
-async def _one_process(data: Path, settings: dict[str, str]) -> AsyncIterator[tuple[str, str]]:
-    """Run everything in one process, as `jobwire up` does."""
-    port = free_port()
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), **settings}
-    command = (sys.executable, "-m", "actors.cli.main", "up", "--data", str(data))
-    process = await asyncio.create_subprocess_exec(
-        *command, "--port", str(port), env=environment, stdout=asyncio.subprocess.DEVNULL
-    )
-    try:
-        await until(lambda: process.returncode is not None or _is_up(data), _START_S)
-        yield f"http://127.0.0.1:{port}", (data / "api-key").read_text().strip()
-        process.send_signal(signal.SIGTERM)
-        assert await process.wait() == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        end_jobs(data)
-
-
-def _is_up(data: Path) -> bool:
-    return (data / "service.json").exists()
-
-
-@asynccontextmanager
-async def _fleet(
-    data: Path, settings: dict[str, str], broker: str, database: str
-) -> AsyncIterator[tuple[str, str]]:
-    """Run each actor in a process of its own, as `jobwire serve` does."""
-    fleet = Fleet(data, broker, database, settings)
-    try:
-        await fleet.start()
-        yield fleet.url, fleet.api_key
-        codes = await asyncio.gather(*(member.stop() for member in fleet.members.values()))
-        assert set(codes) == {0}
-    finally:
-        await fleet.close()
-
-
-def _servers(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """Give the URLs of an empty virtual host and of an empty database."""
-    if broker := given_broker():
-        empty(broker)
-    else:
-        broker = request.getfixturevalue("rabbit").vhost()
-    if given := given_database():
-        database = with_database(given, new_database())
-    else:
-        database = request.getfixturevalue("mongo").database()
-    request.addfinalizer(lambda: drop_database(database))
-    return broker, database
 
 
 async def _ended(service: Service, job: Any) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import pytest
 
 from actors.operations import jobs
 from actors.runtime.settings import Limits, Settings
+from actors.system.beginnings import FIRST_PRINCIPAL
+from schemas.events import payload_digest
 from tests.support.service import Service, running
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -36,6 +40,7 @@ _JOB_KEYS = {
     "exit_code",
     "signal",
     "detail",
+    "stage_out_problem",
     "retry_of",
 }
 
@@ -112,6 +117,7 @@ async def test_a_job_is_shown_with_everything_it_was_made_with(service: Service)
         "exit_code": None,
         "signal": None,
         "detail": None,
+        "stage_out_problem": None,
         "retry_of": None,
         "spec": None,
         "callbacks": [],
@@ -249,6 +255,44 @@ async def test_a_key_of_a_deleted_job_makes_no_second_one(service: Service) -> N
     answer = await service.admin.post("/v1/jobs", json={}, headers=headers)
 
     assert (answer.status, answer.json["code"]) == (409, "job_deleted")
+
+
+@pytest.mark.parametrize(
+    ("body", "asked"),
+    [
+        (
+            {"name": "a", "tags": ["t"], "deadline_s": 3},
+            b'[["%b","pipeline",0,"a",["t"],null,3.0,null,null,[],null,null],[]]',
+        ),
+        (
+            {"spec": {"argv": ["/bin/true"]}, "hold": True},
+            (
+                b'[["%b","execution",0,null,[],null,null,null,[false,false,1,["exit_code","signal",'
+                b'"could_not_start","staging"],10.0,2.0,"local",0,null,true,"always",604800.0,1],'
+                b'[],null,{"argv":["/bin/true"]}],[]]'
+            ),
+        ),
+    ],
+)
+async def test_a_key_outlives_a_release_whose_jobs_have_more_fields(
+    tmp_path: Path, body: dict[str, Any], asked: bytes
+) -> None:
+    headers = {"Idempotency-Key": "k-1"}
+    async with running(tmp_path / "data") as service:
+        first = await service.admin.post("/v1/jobs", json=body, headers=headers)
+    written = asked % FIRST_PRINCIPAL.encode() + payload_digest("create", b"")
+    with closing(sqlite3.connect(tmp_path / "data" / "jobwire.db")) as database, database:
+        changed = database.execute(
+            "UPDATE entries SET digest = ? WHERE seq = 1", (payload_digest("create", written),)
+        )
+
+    async with running(tmp_path / "data") as service:
+        again = await service.admin.post("/v1/jobs", json=body, headers=headers)
+
+    assert changed.rowcount == 1
+    assert again.status == 201, again.body
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert again.json["id"] == first.json["id"]
 
 
 async def test_a_key_outlives_a_restart(tmp_path: Path) -> None:

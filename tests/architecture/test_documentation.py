@@ -30,7 +30,7 @@ def _settings(record: type[Struct], prefix: str = "") -> list[str]:
         name
         for field in structs.fields(record)
         for name in (
-            _settings(field.type, f"{field.name}.")
+            _settings(field.type, f"{prefix}{field.name}.")
             if isinstance(field.type, type) and issubclass(field.type, Struct)
             else [f"{prefix}{field.name}"]
         )

@@ -43,6 +43,7 @@ def ended_job(
         exit_code=code,
         signal="SIGSEGV" if cause == "signal" else None,
         detail=detail,
+        stage_out_problem=None,
         retry_of=None,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -799,6 +800,33 @@ async def test_a_record_is_replaced_unless_it_has_to_be_fresh(store: Store) -> N
     assert (refused, replaced, fresh) == (False, True, True)
     assert kept == Record(OWNER, "k", b"1")
     assert await store.fetch("kind", OWNER, "k") == Record(OWNER, "k", b"3")
+
+
+async def test_a_record_is_swapped_only_while_it_is_as_expected(store: Store) -> None:
+    await store.put("kind", Record(OWNER, "k", b"1"))
+    await store.put("kind", Record(STRANGER, "k", b"1"))
+
+    swapped = await store.swap("kind", Record(OWNER, "k", b"2"), b"1")
+    late = await store.swap("kind", Record(OWNER, "k", b"3"), b"1")
+    same = await store.swap("kind", Record(OWNER, "k", b"2"), b"2")
+    nowhere = await store.swap("kind", Record(OWNER, "other", b"2"), b"")
+
+    assert (swapped, late, same, nowhere) == (True, False, True, False)
+    assert await store.fetch("kind", OWNER, "k") == Record(OWNER, "k", b"2")
+    assert await store.fetch("kind", STRANGER, "k") == Record(STRANGER, "k", b"1")
+    assert await store.fetch("kind", OWNER, "other") is None
+
+
+async def test_of_many_who_swap_at_once_exactly_one_succeeds(store: Store) -> None:
+    await store.put("kind", Record(OWNER, "k", b"start"))
+    texts = [str(number).encode() for number in range(20)]
+
+    swapped = await asyncio.gather(
+        *(store.swap("kind", Record(OWNER, "k", text), b"start") for text in texts)
+    )
+
+    assert swapped.count(True) == 1
+    assert await store.fetch("kind", OWNER, "k") == Record(OWNER, "k", texts[swapped.index(True)])
 
 
 async def test_records_come_in_the_order_of_their_keys(store: Store) -> None:

@@ -18,9 +18,9 @@ from selectors import EVENT_READ, DefaultSelector
 
 from .page import ROOT, Page
 
-#: The ports that the pages name: of the service, of its processes' health, and of a receiver of
-#: callbacks.
-_SHOWN_PORTS = ("8640", "8641", "8642", "8643", "8644", "8650")
+#: The ports that the pages name: of the service, of its processes' health, of a receiver of
+#: callbacks, and of a dialect alone.
+_SHOWN_PORTS = ("8640", "8641", "8642", "8643", "8644", "8650", "9998")
 _PORT = re.compile(rf"(?<!\d)({'|'.join(_SHOWN_PORTS)})(?!\d)")
 _PATIENCE_S = 30.0
 #: How a page starts the service itself, or some of its actors.

@@ -35,7 +35,7 @@ def _routes() -> frozenset[tuple[str, str]]:
         folder.claim()
         gateway = System(Settings(port=0), folder)._front
         assert isinstance(gateway, Gateway)
-        routes = gateway._runner.app.router.routes()
+        routes = gateway._main._runner.app.router.routes()
         folder.release()
     return frozenset(
         (route.method.lower(), route.resource.canonical)

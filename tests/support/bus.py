@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import aiohttp
 from aiohttp import web
 
-from actors.dialects.native.jobs import PUBLIC_URL
+from actors.dialects.base import MOUNT, Mount
 from actors.gateway.inlet import Inlet
 from actors.gateway.problems import problems
 from actors.notifier.herald import Herald
@@ -49,13 +49,17 @@ class BusService(NamedTuple):
         return self.parts.telemetry.registry.get_sample_value(f"{name}_total", labels) or 0.0
 
 
+async def _nothing() -> list[str]:
+    return []
+
+
 @asynccontextmanager
 async def serving_bus(url: str, folder: Path) -> AsyncIterator[BusService]:
     """Run a gateway, an inlet, a state manager and a herald on the broker at a URL."""
     settings = Settings(broker=Broker(url=url), shards=2)
     data = DataFolder(folder)
     data.claim()
-    parts = Parts(settings, data, data.secrets(), "tests")
+    parts = Parts(settings, data, data.secrets(), "tests", _nothing)
     settler = Settler(parts.store, parts.keyring, parts.tables, settings.limits.events_per_job)
     manager = StateManager(
         transport=parts.transport,
@@ -88,7 +92,7 @@ async def serving_bus(url: str, folder: Path) -> AsyncIterator[BusService]:
 @asynccontextmanager
 async def _serving_http(parts: Parts) -> AsyncIterator[str]:
     app = web.Application(middlewares=[problems(parts.native, parts.telemetry)])
-    app[PUBLIC_URL] = ""
+    app[MOUNT] = Mount()
     app.add_routes(parts.native.routes())
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

@@ -22,6 +22,7 @@ class Received(NamedTuple):
     path: str
     headers: dict[str, str]
     body: bytes
+    method: str = "POST"
 
     @property
     def id(self) -> str:
@@ -74,7 +75,7 @@ class Receiver:
         """Answer one request."""
         body = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.received.append(Received(request.path, headers, body))
+        self.received.append(Received(request.path, headers, body, request.method))
         answer = self.answers.pop(0) if self.answers else self.always
         self.in_hand += 1
         self.most_in_hand = max(self.most_in_hand, self.in_hand)

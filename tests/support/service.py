@@ -71,6 +71,10 @@ class Caller:
         ):
             return Answer(response.status, response.headers.copy(), await response.read())
 
+    def as_nobody(self) -> Caller:
+        """Give a caller of the same service without a key."""
+        return Caller(self._session, self.url, None)
+
     async def get(self, path: str, **rest: Any) -> Answer:
         """Send a GET."""
         return await self("GET", path, **rest)
@@ -202,8 +206,10 @@ async def _start(system: System) -> None:
 
 
 @asynccontextmanager
-async def running(path: Path, settings: Settings | None = None) -> AsyncIterator[Service]:
-    """Run a service on a free port over a data folder."""
+async def running(
+    path: Path, settings: Settings | None = None, *, leaves_jobs: bool = False
+) -> AsyncIterator[Service]:
+    """Run a service on a free port over a data folder; what still runs at its end may run on."""
     folder = DataFolder(path)
     folder.claim()
     system = System(settings or Settings(port=0), folder)
@@ -216,4 +222,5 @@ async def running(path: Path, settings: Settings | None = None) -> AsyncIterator
             await system.stop()
     finally:
         folder.release()
-        end_jobs(path)
+        if not leaves_jobs:
+            end_jobs(path)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from actors.dialects.base import ForeignDialect, Signer
 from actors.notifier.actor import Notifier
 from actors.operations.deliveries import Deliveries
 from actors.operations.streams import ENTRIES_TOPIC
@@ -71,6 +73,8 @@ class Teller:
         settings: Callbacks,
         allow: Sequence[str] = LOOPBACK,
         resolver: AbstractResolver | None = None,
+        dialects: Mapping[str, ForeignDialect] = MappingProxyType({}),
+        signers: Mapping[str, Signer] = MappingProxyType({}),
     ) -> None:
         """Make everything anew over the data in a folder, as a start of the service does."""
         self.store = SqliteStore(folder / "jobwire.db")
@@ -83,6 +87,8 @@ class Teller:
             store=self.store,
             transport=self.transport,
             deliveries=self.deliveries,
+            dialects=dialects,
+            signers=signers,
             egress=self.egress,
             settings=settings,
             telemetry=self.telemetry,
@@ -106,6 +112,7 @@ class Teller:
         number: int = 1,
         events: int = 1,
         quietly: bool = False,
+        dialect: str = "",
         **fields: object,
     ) -> list[Entry]:
         """
@@ -116,13 +123,16 @@ class Teller:
             number: of the job.
             events: how many events it has.
             quietly: whether the bus loses the news.
+            dialect: the one that the job is made in.
             fields: of each entry.
 
         """
         due = tuple(each.id for each in subscriptions)
         interests = tuple(each.interest for each in subscriptions)
         owner = subscriptions[0].owner
-        birth = make_birth(owner=owner, interests=interests, name="fit", tags=("nightly",))
+        birth = make_birth(
+            owner=owner, interests=interests, name="fit", tags=("nightly",), dialect=dialect
+        )
         (first,) = make_history(job=job_id(number), birth=birth)
         rest = [
             make_entry(
@@ -175,9 +185,12 @@ async def telling(
     settings: Callbacks | None = None,
     allow: Sequence[str] = LOOPBACK,
     resolver: AbstractResolver | None = None,
+    dialects: Mapping[str, ForeignDialect] = MappingProxyType({}),
+    signers: Mapping[str, Signer] = MappingProxyType({}),
 ) -> AsyncIterator[Teller]:
     """Run a notifier over the data in a folder."""
-    teller = Teller(folder, settings or Callbacks(schedule_s=QUICK), allow, resolver)
+    settings = settings or Callbacks(schedule_s=QUICK)
+    teller = Teller(folder, settings, allow, resolver, dialects, signers)
     await teller.store.open()
     await teller.transport.open()
     await teller.notifier.start()

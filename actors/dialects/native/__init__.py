@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from actors.dialects.base import Door
+from actors.dialects.native.actors import ActorRoutes
 from actors.dialects.native.answers import problem
 from actors.dialects.native.controls import ControlRoutes
 from actors.dialects.native.deliveries import DeliveryRoutes
@@ -46,6 +47,7 @@ class NativeDialect:
             StreamRoutes(operations, door, cursors, telemetry),
             LifecycleRoutes(operations, door, limits),
             KeyRoutes(operations, door, limits),
+            ActorRoutes(operations, door, limits),
             RefusedRoutes(operations, door),
         )
 

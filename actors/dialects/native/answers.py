@@ -1,18 +1,16 @@
-"""Answers of the native API: the JSON that clients see, and problem documents (RFC 9457)."""
+"""Answers of the native API: the JSON that clients see."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from aiohttp import web
 from msgspec import Raw
 
+from actors.dialects.problems import encode, problem, problem_document
 from actors.operations.jobs import Origin
 from schemas.deliveries import Subscription
-from schemas.errors import JobwireError, Unauthorized
 from schemas.jobs import Ending, Entry, Job, Refusal
 from schemas.views import (
     CallbackView,
@@ -20,11 +18,22 @@ from schemas.views import (
     FullJobView,
     JobView,
     NewCallbackView,
-    Problem,
     RefusalView,
 )
 
-encode = msgspec.json.Encoder().encode
+__all__ = [
+    "answer",
+    "encode",
+    "entry_view",
+    "full_job_view",
+    "job_view",
+    "new_callback_view",
+    "page",
+    "problem",
+    "problem_document",
+    "raw",
+    "refusal_view",
+]
 
 _JSON = {"Content-Type": "application/json"}
 _NULL = Raw(b"null")
@@ -124,27 +133,3 @@ def answer(
 def page(items: Sequence[object], cursor: str | None) -> web.Response:
     """Answer a page of a list."""
     return answer({"items": items, "next": cursor})
-
-
-def problem(error: JobwireError) -> web.Response:
-    """Answer a problem document."""
-    headers = {"Content-Type": "application/problem+json"}
-    if error.retry_after_s is not None:
-        headers["Retry-After"] = str(error.retry_after_s)
-    if isinstance(error, Unauthorized):
-        headers["WWW-Authenticate"] = 'Bearer realm="jobwire"'
-    return web.Response(body=encode(problem_document(error)), status=error.status, headers=headers)
-
-
-def problem_document(error: JobwireError) -> Problem:
-    """Write a problem document."""
-    return Problem(
-        type=f"urn:jobwire:problem:{error.code}",
-        title=str(type(error).__doc__).strip().splitlines()[0].rstrip("."),
-        status=error.status,
-        detail=error.detail,
-        code=error.code,
-        request_id=secrets.token_hex(8),
-        pointer=error.pointer,
-        limit=error.limit,
-    )

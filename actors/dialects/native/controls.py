@@ -8,9 +8,9 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from actors.dialects.base import Door
+from actors.dialects.base import Door, base_url, idempotency_key_of
 from actors.dialects.native.answers import answer
-from actors.dialects.native.jobs import NoQuery, base_url, created, idempotency_key_of, job_id_of
+from actors.dialects.native.jobs import NoQuery, created, job_id_of
 from actors.dialects.native.queries import read_query
 from actors.operations import Operations
 from actors.operations.controls import Control, Selection

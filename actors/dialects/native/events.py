@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Raw, Struct
 
-from actors.dialects.base import Door, credentials
+from actors.dialects.base import Door, credentials, idempotency_key_of
 from actors.dialects.native.answers import answer, encode, problem, problem_document
 from actors.dialects.native.outcomes import refusal_of
 from actors.dialects.native.queries import read_query
@@ -33,8 +33,6 @@ from schemas.views import Accepted, LineResult, Settled
 _NDJSON = "application/x-ndjson"
 #: Longest time that a client may ask to wait.
 _MOST_WAIT_S = 60.0
-#: Room is left in an event id (255) for what is put before the key.
-_MOST_KEY_CHARACTERS = 200
 _PREFER_WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*(\d{1,6})\s*(?:,|$)")
 
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -102,7 +100,7 @@ class EventRoutes:
             request,
             decode(_decoder, body),
             await self._principal(request),
-            _idempotency_key(request),
+            idempotency_key_of(request),
         )
         return await self._answer(event, _wait_of(request))
 
@@ -122,7 +120,7 @@ class EventRoutes:
             source=parameters.source,
         )
         event = self._event(
-            request, fields, await self._principal(request), _idempotency_key(request)
+            request, fields, await self._principal(request), idempotency_key_of(request)
         )
         wait = parameters.wait
         return await self._answer(event, _wait_of(request) if wait is None else wait)
@@ -276,20 +274,3 @@ def _wait_of(request: web.Request) -> float | None:
 
 class _WaitOnly(Struct, frozen=True):
     wait: Wait
-
-
-def _idempotency_key(request: web.Request) -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    return None if key is None else read_idempotency_key(key)
-
-
-def read_idempotency_key(text: str) -> str:
-    """Read an Idempotency-Key header; quotes around it (a structured field) do not belong to it."""
-    key = text[1:-1] if len(text) > 1 and text.startswith('"') and text.endswith('"') else text
-    if not 1 <= len(key) <= _MOST_KEY_CHARACTERS or not key.isprintable():
-        raise Invalid(
-            "an Idempotency-Key has 1 to 200 printable characters",
-            pointer="Idempotency-Key",
-            limit=_MOST_KEY_CHARACTERS,
-        )
-    return key

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -10,7 +9,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from actors.dialects.base import Door
+from actors.dialects.base import Door, base_url, idempotency_key_of
 from actors.dialects.native.answers import (
     answer,
     entry_view,
@@ -19,7 +18,7 @@ from actors.dialects.native.answers import (
     new_callback_view,
     page,
 )
-from actors.dialects.native.events import Moment, read_idempotency_key
+from actors.dialects.native.events import Moment
 from actors.dialects.native.queries import read_query
 from actors.operations import Operations
 from actors.operations.births import JobRequest
@@ -27,7 +26,7 @@ from actors.operations.jobs import NewJob
 from actors.runtime.settings import Limits
 from actors.stores.base import JobFilter
 from schemas.codec import decode
-from schemas.errors import Invalid, Malformed, NotFound
+from schemas.errors import Invalid, NotFound
 from schemas.identifiers import JobId, Name, Tag, parse_job_id
 from schemas.lifecycle import JobOutcome
 from schemas.views import CreatedView, RotatedView
@@ -73,12 +72,6 @@ class RotateBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class NoQuery(Struct, frozen=True):
     """A route that takes no parameters."""
 
-
-#: A host and perhaps a port, as a URL has them.
-_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
-
-#: Base of the URLs that are handed out; empty: the address that the client used.
-PUBLIC_URL: web.AppKey[str] = web.AppKey("public_url", str)
 
 _request_decoder = msgspec.json.Decoder(JobRequest)
 _rotate_decoder = msgspec.json.Decoder(RotateBody)
@@ -194,12 +187,6 @@ class JobRoutes:
         return answer({**total, "by_state": counts})
 
 
-def idempotency_key_of(request: web.Request) -> str | None:
-    """Read the Idempotency-Key; None: there is none."""
-    key = request.headers.get("Idempotency-Key")
-    return None if key is None else read_idempotency_key(key)
-
-
 def created(base: str, made: NewJob) -> web.Response:
     """Answer a job that was made: all that its platform needs to report on it."""
     url = f"{base}/v1/jobs/{made.id}"
@@ -219,21 +206,6 @@ def created(base: str, made: NewJob) -> web.Response:
     if made.is_repeat:
         headers["Idempotent-Replayed"] = "true"
     return answer(view, 202 if made.state is None else 201, headers)
-
-
-def base_url(request: web.Request) -> str:
-    """
-    Give the base of the URLs that are handed out.
-
-    Raises:
-        Malformed: no public URL is set, and the Host header names no host.
-
-    """
-    if public := request.app[PUBLIC_URL]:
-        return public
-    if _HOST.fullmatch(request.host) is None:
-        raise Malformed("the Host header does not name a host", code="bad_request", pointer="Host")
-    return f"{request.scheme}://{request.host}"
 
 
 def webhook_url(base: str, job_id: JobId, token: str) -> str:

@@ -165,6 +165,10 @@ class MongoStore:
         """Write a record."""
         return await self._call(records.put, kind, record, fresh=fresh)
 
+    async def swap(self, kind: str, record: Record, expected: bytes) -> bool:
+        """Write a record if its text is still the expected one."""
+        return await self._call(records.swap, kind, record, expected)
+
     async def fetch(self, kind: str, owner: str | None, key: str) -> Record | None:
         """Give one record."""
         return await self._call(records.fetch, kind, owner, key)

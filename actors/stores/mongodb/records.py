@@ -26,6 +26,13 @@ async def put(database: Database, kind: str, record: Record, *, fresh: bool) -> 
     return True
 
 
+async def swap(database: Database, kind: str, record: Record, expected: bytes) -> bool:
+    """Write a record if its text is still the expected one; say whether."""
+    which = {"kind": kind, "owner": record.owner, "key": record.key, "body": expected}
+    written = await database.records.update_one(which, {"$set": {"body": record.body}})
+    return bool(written.matched_count)
+
+
 async def fetch(database: Database, kind: str, owner: str | None, key: str) -> Record | None:
     """Give one record, of an owner or of whoever has that key."""
     which = {"kind": kind, "key": key} | ({} if owner is None else {"owner": owner})

@@ -167,6 +167,10 @@ class SqliteStore:
         """Write a record."""
         return await self._writer.write(records.put, kind, record, fresh)
 
+    async def swap(self, kind: str, record: Record, expected: bytes) -> bool:
+        """Write a record if its text is still the expected one."""
+        return await self._writer.write(records.swap, kind, record, expected)
+
     async def fetch(self, kind: str, owner: str | None, key: str) -> Record | None:
         """Give one record."""
         return await self._writer.read(records.fetch, kind, owner, key)

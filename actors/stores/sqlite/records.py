@@ -44,6 +44,13 @@ def put(connection: sqlite3.Connection, kind: str, record: Record, fresh: bool) 
     return bool(connection.execute(f"{verb} INTO records VALUES (?, ?, ?, ?)", values).rowcount)
 
 
+def swap(connection: sqlite3.Connection, kind: str, record: Record, expected: bytes) -> bool:
+    """Write a record if its text is still the expected one; say whether."""
+    values = (record.body, kind, record.owner, record.key, expected)
+    sql = "UPDATE records SET body = ? WHERE kind = ? AND owner = ? AND key = ? AND body = ?"
+    return bool(connection.execute(sql, values).rowcount)
+
+
 def drop(connection: sqlite3.Connection, kind: str, owner: str, key: str) -> bool:
     """Remove a record; say whether it was there."""
     values = (kind, owner, key)

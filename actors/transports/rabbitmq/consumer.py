@@ -39,6 +39,8 @@ _DOWN_S = 30.0
 #: How long nothing may come before the queue is asked whether there is something, and how long the
 #: answer may be overtaken by what is on its way.
 _IDLE_S, _OVERTAKEN_S = 2.0, 1.0
+#: Longest time that it may take to answer: a queue without a leader may take for ever.
+_ASKED_S = 3.0
 #: How long a close waits for the batch in hand.
 _CLOSE_S = 15.0
 
@@ -189,7 +191,7 @@ class Consumer:
         """
         if self._closing:
             return False
-        async with within(DEADLINE_S):
+        async with within(_ASKED_S):
             declared = await bare.queue_declare(self.queue, passive=True)
         return bool(declared.message_count)
 

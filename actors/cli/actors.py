@@ -1,0 +1,96 @@
+"""`jobwire actors create`, `ls`, `rm` and `admin-token`."""
+
+from __future__ import annotations
+
+import click
+from rich.text import Text
+
+from actors.cli.connection import talks
+from actors.cli.output import Output, ago, clean, clock, fields, table
+from actors.client import Client
+from schemas.foreign_actors import ActorView
+
+
+@click.group()
+def actors() -> None:
+    """Make, list and remove what PipelineJobs clients send messages to."""
+
+
+@actors.command()
+@click.option("--id", "actor_id", help="The id that clients have in their URLs already.")
+@click.option("--alias", "aliases", multiple=True, help="A name for it; may be repeated.")
+@click.option("--description", help="What it is for.")
+@talks()
+async def create(
+    jobwire: Client,
+    output: Output,
+    *,
+    actor_id: str | None,
+    aliases: tuple[str, ...],
+    description: str | None,
+) -> None:
+    """
+    Make an actor: a name in URLs for your jobs.
+
+    Without --id one is made. Clients send messages to /actors/v2/ID/messages or, by an alias, to
+    /actors/v2/ALIAS/messages, below the base URL of the dialect.
+    """
+    made = await jobwire.create_actor(actor_id, aliases=aliases, description=description)
+    if output.is_json:
+        output.record(made)
+        return
+    aliases_shown = clean(" ".join(made.aliases)) or "none"
+    output.show(fields((("id", Text(made.id, "bold")), ("aliases", aliases_shown))))
+
+
+@actors.command()
+@talks()
+async def ls(jobwire: Client, output: Output) -> None:
+    """List your actors; those of the settings have no date."""
+    found = [actor async for actor in jobwire.actors()]
+    if output.is_json:
+        for actor in found:
+            output.record(actor)
+        return
+    heads = ("id", "aliases", "description", "made")
+    rows = [_row(actor) for actor in found]
+    output.show(table(heads, rows, output.width, flexible=("aliases", "description")))
+
+
+def _row(actor: ActorView) -> list[Text]:
+    return [
+        Text(actor.id),
+        Text(clean(" ".join(actor.aliases))),
+        Text(clean(actor.description), "dim"),
+        Text(ago(actor.created) if actor.created else "by the settings", "dim"),
+    ]
+
+
+@actors.command()
+@click.argument("actor_id", metavar="ID")
+@talks()
+async def rm(jobwire: Client, output: Output, *, actor_id: str) -> None:
+    """Remove an actor with its aliases; the jobs stay."""
+    removed = await jobwire.remove_actor(actor_id)
+    if output.is_json:
+        output.record(removed)
+    else:
+        output.say(Text.assemble(("✔ ", "green"), f"removed {removed.id}"))
+
+
+@actors.command("admin-token")
+@talks()
+async def admin_token(jobwire: Client, output: Output) -> None:
+    """
+    Give the administrator's token: it speaks for every job of yours.
+
+    It is for `reset`, `ready` and `delete` messages, and is good for an hour or two. It needs an
+    API key with the scope admin.
+    """
+    token = await jobwire.admin_token()
+    if output.is_json:
+        output.record(token)
+        return
+    output.show(
+        fields((("token", Text(token.token, "bold")), ("good until", clock(token.good_until))))
+    )

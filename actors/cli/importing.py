@@ -1,0 +1,64 @@
+"""`jobwire import-config`: settings of this service from the configuration of another system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from actors.cli.output import clean
+from actors.dialects.joblauncher.importing import Imported, settings_of
+from schemas.errors import Invalid
+
+#: Largest file that is read: a configuration has a few hundred bytes.
+_MOST_BYTES: Final = 1_048_576
+_MARKS: Final = {"taken": "✔", "changed": "●", "refused": "✘"}
+
+
+@click.command("import-config")
+@click.argument("system", type=click.Choice(["joblauncher"]))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def import_config(system: str, file: Path) -> None:
+    """
+    Make settings of the configuration of another system.
+
+    The settings go to standard output, and a line on each key to standard error: what was taken,
+    what means something else here, what was refused, and why. They may hold secrets: keep them in a
+    file that only the service can read.
+    """
+    del system  # there is one so far
+    imported = _imported(file)
+    click.echo(imported.toml, nl=False)
+    width = max(len(each.key) for each in imported.remarks)
+    for each in imported.remarks:
+        mark = f"{_MARKS[each.verdict]} {each.verdict:<8}"
+        click.echo(clean(f"{mark} {each.key:<{width}}  {each.why}"), err=True)
+
+
+def _imported(file: Path) -> Imported:
+    try:
+        imported = settings_of(_read(file))
+        imported.toml.encode()
+    except UnicodeEncodeError as error:
+        raise Invalid(f"{file}: a text in it holds half of a character") from error
+    except ValueError as error:
+        raise Invalid(f"{file}: {error}") from error
+    return imported
+
+
+def _read(file: Path) -> Any:
+    """Read YAML without anything that it could make of its own."""
+    with file.open("rb") as stream:
+        data = stream.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        message = f"it has more than {_MOST_BYTES} bytes, so it is no configuration"
+        raise ValueError(message)
+    try:
+        return YAML(typ="safe", pure=True).load(data)
+    except (YAMLError, UnicodeDecodeError, RecursionError) as error:
+        said = str(error).strip().splitlines()[0] if str(error).strip() else "nested too deep"
+        message = f"it is not YAML: {said}"
+        raise ValueError(message) from error

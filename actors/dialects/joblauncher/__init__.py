@@ -1,0 +1,60 @@
+"""The dialect of joblauncher, later osmium: `/job` with staged files and PUT callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aiohttp import web
+
+from actors.dialects.base import Door, Missing, Notice
+from actors.dialects.joblauncher.access import Access
+from actors.dialects.joblauncher.admin import AdminRoutes
+from actors.dialects.joblauncher.callbacks import Callbacks
+from actors.dialects.joblauncher.jobs import NAME, JobRoutes
+from actors.dialects.problems import problem
+from actors.operations import Operations
+from actors.runtime.settings import Settings
+from actors.runtime.telemetry import Telemetry
+from schemas.deliveries import Subscription
+from schemas.errors import JobwireError, Unauthorized
+from schemas.jobs import Entry, Job
+
+
+class JoblauncherDialect:
+    """The union of what the original's generations of 2013 to 2015 spoke."""
+
+    name = NAME
+
+    def __init__(
+        self,
+        operations: Operations,
+        door: Door,
+        settings: Settings,
+        missing: Missing,
+        telemetry: Telemetry,
+    ) -> None:
+        """Make the routes over the operations; `missing` says how the service is."""
+        mine = settings.dialects.joblauncher
+        # Only where nobody else reaches the service a request needs no key.
+        access = Access(door, mine.owner if settings.is_private else None)
+        self._groups = (
+            JobRoutes(operations, door, access, settings),
+            AdminRoutes(access, missing, telemetry),
+        )
+        self._callbacks = Callbacks(operations, NAME, spelt=mine.correct_spelling)
+
+    def routes(self) -> Iterable[web.RouteDef]:
+        """Give all routes."""
+        return [route for group in self._groups for route in group.routes()]
+
+    def problem(self, error: JobwireError) -> web.Response:
+        """Answer a problem document; the original had pages for people, or nothing."""
+        response = problem(error)
+        if isinstance(error, Unauthorized):
+            response.headers["WWW-Authenticate"] = 'Bearer realm="jobwire", Basic realm="jobwire"'
+        return response
+
+    async def callback(self, job: Job, entry: Entry, subscription: Subscription) -> Notice | None:
+        """Say what a receiver is told of an entry."""
+        del subscription  # all are told the same
+        return await self._callbacks.notice(job, entry)

@@ -1,0 +1,62 @@
+"""What receivers are told: a PUT of the bare status document, whenever the state changes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import UNSET
+
+from actors.dialects.base import Notice
+from actors.dialects.joblauncher.statuses import is_unstarted, status_of
+from actors.dialects.problems import encode
+from actors.operations import Operations
+from schemas.jobs import Entry, Job
+from schemas.principals import Principal
+
+_TYPE: Final = ("Content-Type", "application/json; charset=UTF-8")
+#: Entries of a history that are looked at for an earlier run.
+_MOST_ENTRIES: Final = 1_000
+
+
+class Callbacks:
+    """Writes what receivers of this dialect's jobs are told."""
+
+    def __init__(self, operations: Operations, signer: str, *, spelt: bool) -> None:
+        """Read histories; `spelt` adds the correct spelling of a misspelt field."""
+        self._jobs = operations.jobs
+        self._signer = signer
+        self._spelt = spelt
+
+    async def notice(self, job: Job, entry: Entry) -> Notice | None:
+        """
+        Say what is told of an entry; None: nothing.
+
+        Nothing of a job whose inputs failed, which its submitter was told; and of each state once.
+        """
+        change = entry.change
+        cause = job.cause if change.cause is UNSET else change.cause
+        ending = job.ending if change.ending is UNSET else change.ending
+        if is_unstarted(entry.outcome, cause, ending) or await self._ran_before(job, entry):
+            return None
+        status = status_of(entry.state, entry.outcome, cause, ending)
+        return Notice(
+            encode(status.document(spelt=self._spelt)),
+            method="PUT",
+            headers=(
+                _TYPE,
+                ("Jobwire-Job", entry.job),
+                ("Jobwire-Sequence", str(entry.seq)),
+                ("Jobwire-Timestamp", entry.received.isoformat()),
+            ),
+            signer=self._signer,
+            in_order=True,
+            lenient=True,
+        )
+
+    async def _ran_before(self, job: Job, entry: Entry) -> bool:
+        """Say whether a job is found to run that was told to run before it was doubted."""
+        if entry.state != "RUNNING" or not job.suspected:
+            return False
+        reader = Principal(job.owner, frozenset({"read"}))
+        history, _ = await self._jobs.history(reader, job.id, None, _MOST_ENTRIES)
+        return any(each.state == "RUNNING" and each.seq < entry.seq for each in history)

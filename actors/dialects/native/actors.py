@@ -1,0 +1,71 @@
+"""`/v1/actors`: what clients of the PipelineJobs dialect send their messages to."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from actors.dialects.base import Door
+from actors.dialects.native.answers import answer, page
+from actors.dialects.native.jobs import NoQuery
+from actors.dialects.native.queries import read_query
+from actors.operations import Operations
+from actors.operations.foreign_actors import ActorRequest
+from actors.runtime.settings import Limits
+from schemas.codec import decode
+from schemas.foreign_actors import ActorView, AdminTokenView, ForeignActor
+
+_decoder = msgspec.json.Decoder(ActorRequest)
+
+
+class ActorRoutes:
+    """Makes, lists and removes actors; gives administrators their token."""
+
+    def __init__(self, operations: Operations, door: Door, limits: Limits) -> None:
+        """Call the operations."""
+        self._actors = operations.foreign_actors
+        self._door = door
+        self._limits = limits
+
+    def routes(self) -> list[web.RouteDef]:
+        """Give the routes."""
+        return [
+            web.get("/v1/actors", self.all),
+            web.post("/v1/actors", self.create),
+            web.delete("/v1/actors/{id}", self.remove),
+            web.post("/v1/actors/admin-token", self.admin_token),
+        ]
+
+    async def all(self, request: web.Request) -> web.Response:
+        """List the owner's actors, those of the settings first."""
+        read_query(request, NoQuery)
+        principal = await self._door.caller(request, "read")
+        return page([_view(each) for each in await self._actors.all(principal)], None)
+
+    async def create(self, request: web.Request) -> web.Response:
+        """Make an actor with its aliases."""
+        read_query(request, NoQuery)
+        principal = await self._door.caller(request, "jobs")
+        wanted = decode(_decoder, await self._door.json(request, self._limits.body_bytes))
+        return answer(_view(await self._actors.create(principal, wanted)), 201)
+
+    async def remove(self, request: web.Request) -> web.Response:
+        """Remove an actor; its jobs stay."""
+        principal = await self._door.caller(request, "jobs")
+        return answer(_view(await self._actors.remove(principal, request.match_info["id"])))
+
+    async def admin_token(self, request: web.Request) -> web.Response:
+        """Give the token that speaks for every job of the owner for a while."""
+        read_query(request, NoQuery)
+        principal = await self._door.caller(request, "admin")
+        token = self._actors.admin_token(principal)
+        return answer(AdminTokenView(token=token.text, good_until=token.good_until))
+
+
+def _view(actor: ForeignActor) -> ActorView:
+    return ActorView(
+        id=actor.id,
+        aliases=actor.aliases,
+        description=actor.description,
+        created=actor.created,
+    )

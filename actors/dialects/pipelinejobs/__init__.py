@@ -1,0 +1,89 @@
+"""
+The language of the SD2E PipelineJobs manager, behind the actor API of Abaco.
+
+A message is an event, a platform's callback, or the order to make or delete a job; each is answered
+with its outcome and has an execution that can be looked up later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from aiohttp import web
+
+from actors.dialects.base import Door, Notice
+from actors.dialects.pipelinejobs.access import Entrance
+from actors.dialects.pipelinejobs.answers import problem
+from actors.dialects.pipelinejobs.authority import Authority
+from actors.dialects.pipelinejobs.births import INDEXING, JobMaker
+from actors.dialects.pipelinejobs.executions import ExecutionRoutes
+from actors.dialects.pipelinejobs.inbox import MessageRoutes
+from actors.dialects.pipelinejobs.jobs import JobRoutes
+from actors.dialects.pipelinejobs.nonces import NonceRoutes
+from actors.dialects.pipelinejobs.reporting import Reporter
+from actors.dialects.pipelinejobs.resending import Resender
+from actors.operations import Operations
+from actors.runtime.dialects import PipelineJobs
+from schemas.cursors import Cursors
+from schemas.deliveries import Subscription
+from schemas.errors import JobwireError
+from schemas.jobs import Entry, Job
+
+
+class PipelineJobsDialect:
+    """The language of the PipelineJobs manager."""
+
+    name = "pipelinejobs"
+
+    def __init__(
+        self,
+        operations: Operations,
+        door: Door,
+        settings: PipelineJobs,
+        cursors: Cursors,
+        body_bytes: int,
+    ) -> None:
+        """Make the groups of routes over the operations."""
+        entrance = Entrance(operations, door)
+        executions = ExecutionRoutes(operations, entrance, cursors)
+        authority = Authority(operations, door)
+        resender = Resender(operations, settings.park_s)
+        reporter = Reporter(operations, authority, resender, settings.early)
+        maker = JobMaker(operations, authority, settings)
+        messages = MessageRoutes(
+            operations,
+            door,
+            entrance,
+            executions,
+            reporter,
+            maker,
+            limit=body_bytes,
+            strict_upstream=settings.strict_upstream,
+        )
+        self._groups = (
+            messages,
+            executions,
+            NonceRoutes(operations, door, entrance, settings.tenant),
+            JobRoutes(operations, entrance, reporter, settings.tenant),
+        )
+
+    def routes(self) -> Iterable[web.RouteDef]:
+        """Give all routes."""
+        return [route for group in self._groups for route in group.routes()]
+
+    def problem(self, error: JobwireError) -> web.Response:
+        """Answer what went wrong in the envelope."""
+        return problem(error)
+
+    async def callback(self, job: Job, entry: Entry, subscription: Subscription) -> Notice | None:
+        """Tell an indexer what it is to do, and the events hub of every event."""
+        if subscription.interest.events == INDEXING:
+            return Notice(msgspec.json.encode({"uuid": job.id, "name": entry.name}))
+        news = {
+            "job_uuid": job.id,
+            "event_name": entry.name,
+            "job_state": entry.state,
+            "data": {"last_event": entry.name},
+        }
+        return Notice(msgspec.json.encode(news))

@@ -1,0 +1,97 @@
+"""Who speaks: by an API key as bearer, or by a nonce, which acts for whoever made it."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final, NamedTuple
+
+from aiohttp import web
+
+from actors.dialects.base import Door, credentials
+from actors.operations import Operations
+from actors.operations.keys import require
+from actors.operations.nonces import Place
+from schemas.errors import Unauthorized
+from schemas.foreign_actors import ForeignActor
+from schemas.nonces import Level
+from schemas.principals import Principal, Scope
+
+#: The scope that whoever asks for something of a level must have.
+SCOPE_OF: Final[dict[Level, Scope]] = {"READ": "read", "EXECUTE": "events", "UPDATE": "jobs"}
+
+
+class Access(NamedTuple):
+    """An authenticated request at an actor."""
+
+    actor: ForeignActor
+    name: str
+    """The actor as the path names it: by its id or by an alias."""
+    principal: Principal
+    """Always the actor's owner."""
+    is_administrator: bool
+
+    @property
+    def place(self) -> Place:
+        """What nonces that are made or used here are for."""
+        return Place(self.actor.id, self.actor.alias(self.name))
+
+
+class Entrance:
+    """Lets requests in."""
+
+    def __init__(self, operations: Operations, door: Door) -> None:
+        """Authenticate at the common door, or by a nonce."""
+        self._actors = operations.foreign_actors
+        self._nonces = operations.nonces
+        self._door = door
+
+    async def admit(self, request: web.Request, level: Level, use: str | None = None) -> Access:
+        """
+        Authenticate a request; a nonce loses one of its uses.
+
+        A nonce is looked at where no key is sent; the header `X-Nonce` keeps it out of URLs.
+
+        Args:
+            request: what is to be let in.
+            level: what it needs.
+            use: what the use of a nonce is known by, so that a repetition spends no other one.
+
+        Raises:
+            Unauthorized: neither a key nor a nonce that is good here.
+            Forbidden: the key or the nonce does not open this.
+            NotFound: the owner has no such actor.
+            TooManyRequests: too many failed tries from this address.
+
+        """
+        name = request.match_info["actor"]
+        if "Authorization" in request.headers:
+            return await self._by_key(request, name, level)
+        text = request.query.get("x-nonce") or request.headers.get("X-Nonce")
+        if not text:
+            return await self._by_key(request, name, level)
+        self._door.slow_down(request)
+        try:
+            return await self._by_nonce(name, level, text, use or secrets.token_hex(12))
+        except Unauthorized as error:
+            raise self._door.failed(request, error) from error
+
+    async def _by_key(self, request: web.Request, name: str, level: Level) -> Access:
+        api_key = credentials(request).api_key
+        if api_key is None:
+            detail = "send an API key as Authorization: Bearer jwk_..., or a nonce as x-nonce"
+            raise self._door.failed(request, Unauthorized(detail, code="key_missing"))
+        principal = await self._door.principal(request, api_key)
+        require(principal, SCOPE_OF[level])
+        actor = await self._actors.find(principal.name, name)
+        return Access(actor, name, principal, "admin" in principal.scopes)
+
+    async def _by_nonce(self, name: str, level: Level, text: str, use: str) -> Access:
+        nonce = await self._nonces.find(text)
+        actor = await self._actors.find(nonce.owner, name)
+        if (nonce.actor, nonce.alias) != (actor.id, actor.alias(name)):
+            raise Unauthorized("the nonce is for another actor or alias", code="wrong_nonce")
+        principal = Principal(nonce.owner, nonce.scopes)
+        if nonce.grants(level):  # else it is refused for its level
+            require(principal, SCOPE_OF[level])
+        await self._nonces.redeem(nonce, level, use)
+        return Access(actor, name, principal, is_administrator=False)

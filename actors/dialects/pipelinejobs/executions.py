@@ -1,0 +1,207 @@
+"""
+Executions: what has become of each message.
+
+Nothing is stored for them. The id of an execution names the event, which stands in a history with
+all that came of it; of a message that became no event the id itself holds the outcome, sealed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final, NamedTuple, assert_never
+from uuid import UUID
+
+from aiohttp import web
+from msgspec import Struct
+
+from actors.dialects.base import base_url
+from actors.dialects.pipelinejobs.access import Access, Entrance
+from actors.dialects.pipelinejobs.answers import answer
+from actors.dialects.pipelinejobs.early import is_repetition
+from actors.operations import Operations
+from actors.operations.parking import again
+from schemas.cursors import Cursors
+from schemas.errors import Invalid, NotFound
+from schemas.identifiers import EventId, JobId
+from schemas.jobs import Entry
+from schemas.principals import Principal
+
+#: Executions of one list.
+_LISTED: Final = 100
+#: Characters of the log that an id holds.
+_MOST_LOG: Final = 500
+
+
+class Said(Struct, frozen=True, array_like=True, tag=1):
+    """The outcome of a message that became no event."""
+
+    at: datetime
+    exit_code: int
+    log: str
+
+
+class Handle(Struct, frozen=True, array_like=True, tag=0):
+    """The event that a message became."""
+
+    job: bytes
+    event: EventId
+
+
+class Shown(NamedTuple):
+    """What has become of a message."""
+
+    exit_code: int | None
+    """None: it is not known yet."""
+    log: str
+    at: datetime | None = None
+    state: str | None = None
+
+
+def source_of(access: Access) -> str:
+    """Name an actor as the source of what is reported through it."""
+    return f"pipelinejobs:{access.actor.id}"
+
+
+_KINDS: Final[type[Handle | Said]] = Handle | Said  # type: ignore[assignment]
+
+
+class ExecutionRoutes:
+    """Shows executions."""
+
+    def __init__(self, operations: Operations, entrance: Entrance, cursors: Cursors) -> None:
+        """Look events up; seal ids."""
+        self._reports = operations.reports
+        self._parking = operations.parking
+        self._entrance = entrance
+        self._cursors = cursors
+
+    def routes(self) -> list[web.RouteDef]:
+        """Give the routes."""
+        one = "/actors/v2/{actor}/executions/{eid}"
+        return [
+            web.get("/actors/v2/{actor}/executions", self.all),
+            web.get(one, self.get),
+            web.get(f"{one}/logs", self.logs),
+        ]
+
+    def of_event(self, access: Access, job: JobId, event: EventId) -> str:
+        """Give the id of the execution of a message that became an event."""
+        return self._cursors.write(
+            Handle(bytes.fromhex(job.replace("-", "")), event), _listed(access)
+        )
+
+    def of_saying(self, access: Access, at: datetime, exit_code: int, log: str) -> str:
+        """Give the id of the execution of a message that became none."""
+        return self._cursors.write(Said(at, exit_code, log[:_MOST_LOG]), _listed(access))
+
+    async def all(self, request: web.Request) -> web.Response:
+        """List the newest executions of events; totals are of those."""
+        access = await self._entrance.admit(request, "READ")
+        found = await self._reports.newest(access.principal, source_of(access), _LISTED)
+        documents = []
+        for entry in found:
+            shown = await self._of_entry(access.principal, entry)
+            eid = self.of_event(access, entry.job, entry.id)
+            documents.append(_document(request, access, eid, shown))
+        totals = {"totalExecutions": len(found), "totalRuntime": 0, "totalCpu": 0, "totalIo": 0}
+        links = links_of(request, access, "")
+        shown_links = {"self": links["self"].rstrip("/"), "owner": links["owner"]}
+        return answer(
+            {**totals, "actorId": access.actor.id, "executions": documents, "_links": shown_links}
+        )
+
+    async def get(self, request: web.Request) -> web.Response:
+        """Give one execution."""
+        access, eid, shown = await self._found(request)
+        return answer(_document(request, access, eid, shown))
+
+    async def logs(self, request: web.Request) -> web.Response:
+        """Give what an execution has to say."""
+        access, eid, shown = await self._found(request)
+        return answer({"logs": shown.log, "_links": links_of(request, access, eid)})
+
+    async def _found(self, request: web.Request) -> tuple[Access, str, Shown]:
+        access = await self._entrance.admit(request, "READ")
+        eid = request.match_info["eid"]
+        try:
+            found = self._cursors.read(eid, _listed(access), _KINDS)
+        except Invalid as error:
+            detail = "there is no execution with this id"
+            raise NotFound(detail, code="unknown_execution") from error
+        match found:
+            case Said(at, exit_code, log):
+                return access, eid, Shown(exit_code, f"{log}\n", at)
+            case Handle(job, event):
+                job_id = JobId(str(UUID(bytes=job)))
+                return access, eid, await self._of_event(access.principal, job_id, event)
+            case never:
+                assert_never(never)
+
+    async def _of_event(self, principal: Principal, job: JobId, event: EventId) -> Shown:
+        fate = await self._reports.fate(principal, job, event)
+        if fate.entry is not None:
+            return await self._of_entry(principal, fate.entry)
+        if fate.refusal is not None:
+            refusal = fate.refusal
+            return Shown(1, f"{refusal.name}: refused: {refusal.reason}\n", refusal.received)
+        if fate.is_known:
+            return Shown(0, "applied; the job has been deleted since\n")
+        return Shown(None, "")
+
+    async def _of_entry(self, principal: Principal, entry: Entry) -> Shown:
+        """Tell of an event that is in a history, or waits to be in one once more."""
+        log = _log(entry)
+        if entry.applied or is_repetition(entry.state, entry.name):
+            return Shown(0, log, entry.received, entry.state)
+        later = (await self._reports.fate(principal, entry.job, again(entry.id))).entry
+        if later is not None:
+            code = 0 if later.applied else 1
+            waited = "" if later.applied else f"{entry.name}: its time to wait is over\n"
+            return Shown(code, log + waited + _log(later), entry.received, later.state)
+        waiting = await self._parking.of_job(principal, entry.job)
+        if any(each.event == entry.id for each in waiting):
+            return Shown(None, f"{log}{entry.name}: waits until it fits\n", entry.received)
+        return Shown(1, log, entry.received, entry.state)
+
+
+def _document(request: web.Request, access: Access, eid: str, shown: Shown) -> dict[str, Any]:
+    """Write an execution; an event is handled in no time, so all its times are one."""
+    is_over = shown.exit_code is not None
+    return {
+        "id": eid,
+        "actorId": access.actor.id,
+        "executor": access.principal.name,
+        "workerId": "jobwire",
+        "messageReceivedTime": shown.at,
+        "startTime": shown.at,
+        "finishTime": shown.at if is_over else None,
+        "runtime": 0,
+        "cpu": 0,
+        "io": 0,
+        "status": "COMPLETE" if is_over else "SUBMITTED",
+        "exitCode": shown.exit_code,
+        "finalState": {"jobState": shown.state} if is_over and shown.state else {},
+        "_links": links_of(request, access, eid),
+    }
+
+
+def _listed(access: Access) -> str:
+    return f"execution {access.principal.name} {access.actor.id}"
+
+
+def _log(entry: Entry) -> str:
+    what = f"applied; the job is {entry.state}"
+    if not entry.applied:
+        what = f"not applied ({entry.reason}); the job is {entry.state}"
+    return f"{entry.received.isoformat()} {entry.name}: {what}\n"
+
+
+def links_of(request: web.Request, access: Access, eid: str) -> dict[str, str]:
+    """Give the links of an execution."""
+    actor = f"{base_url(request)}/actors/v2/{access.name}"
+    return {
+        "self": f"{actor}/executions/{eid}",
+        "owner": actor,
+        "messages": f"{actor}/messages",
+        "logs": f"{actor}/executions/{eid}/logs",
+    }

@@ -1,0 +1,148 @@
+"""`/actors/v2/{actor}/messages`: where messages arrive, and those that wait."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any, Final
+
+from aiohttp import web
+
+from actors.dialects.base import Door, idempotency_key_of
+from actors.dialects.pipelinejobs.access import Access, Entrance
+from actors.dialects.pipelinejobs.answers import answer, problem
+from actors.dialects.pipelinejobs.births import JobMaker
+from actors.dialects.pipelinejobs.content import read_content
+from actors.dialects.pipelinejobs.executions import (
+    ExecutionRoutes,
+    links_of,
+    source_of,
+)
+from actors.dialects.pipelinejobs.messages import (
+    CreateMessage,
+    DeleteMessage,
+    EventMessage,
+    read_message,
+)
+from actors.dialects.pipelinejobs.reporting import Reporter
+from actors.operations import Operations
+from schemas.errors import Conflict, Forbidden, Invalid, JobwireError, NotFound
+
+#: What the original answers 200 to, and lets its execution fail.
+_PROVABLE: Final = (Invalid, Forbidden, NotFound, Conflict)
+
+
+class MessageRoutes:
+    """Takes messages in."""
+
+    def __init__(
+        self,
+        operations: Operations,
+        door: Door,
+        entrance: Entrance,
+        executions: ExecutionRoutes,
+        reporter: Reporter,
+        maker: JobMaker,
+        *,
+        limit: int,
+        strict_upstream: bool,
+    ) -> None:
+        """Report events, make and delete jobs; bodies have at most `limit` bytes."""
+        self._parking = operations.parking
+        self._events = operations.events
+        self._door = door
+        self._entrance = entrance
+        self._executions = executions
+        self._reporter = reporter
+        self._maker = maker
+        self._limit = limit
+        self._is_strict = strict_upstream
+
+    def routes(self) -> list[web.RouteDef]:
+        """Give the routes."""
+        path = "/actors/v2/{actor}/messages"
+        return [
+            web.post(path, self.post),
+            web.get(path, self.count),
+            web.delete(path, self.purge),
+        ]
+
+    async def post(self, request: web.Request) -> web.Response:
+        """Take a message; the answer is its outcome."""
+        access = await self._entrance.admit(request, "EXECUTE", await self._use(request))
+        content = await read_content(request, self._door, self._limit)
+        given = request.query if request.query_string else {}
+        query = {name: given[name] for name in given}  # of a repeated key the first one
+        try:
+            message = read_message(content, query)
+            match message:
+                case EventMessage():
+                    return await self._report(request, access, message)
+                case DeleteMessage():
+                    more: dict[str, Any] = {}
+                    said = await self._maker.delete(request, access, message)
+                case CreateMessage():
+                    said, more = await self._maker.create(request, access, message)
+        except _PROVABLE as error:
+            if not self._is_strict:
+                raise
+            return self._failed(request, access, error)
+        eid = self._executions.of_saying(access, self._events.now(), 0, said)
+        return self._done(request, access, eid, said, more)
+
+    async def _use(self, request: web.Request) -> str | None:
+        """
+        Give what a nonce knows a request by that may be repeated: its key with all that it says.
+
+        The key alone would let one use stand for any number of different messages.
+        """
+        key = idempotency_key_of(request)
+        if key is None:
+            return None
+        body = await self._door.body(request, self._limit)
+        said = f"{key}\0{request.path_qs}\0".encode() + body
+        return blake2b(said, digest_size=12).hexdigest()
+
+    async def _report(
+        self, request: web.Request, access: Access, message: EventMessage
+    ) -> web.Response:
+        told = await self._reporter.report(
+            request, access, message, idempotency_key_of(request), source_of(access)
+        )
+        eid = self._executions.of_event(access, message.job, told.event)
+        if told.error is None:
+            return self._done(request, access, eid, told.message, told.details or {})
+        if self._is_strict:
+            return self._done(request, access, eid, "the message was queued", {})
+        ids = {"executionId": eid, "execution_id": eid}
+        return problem(told.error, {"code": told.error.code, **(told.details or {}), **ids})
+
+    async def count(self, request: web.Request) -> web.Response:
+        """Count the messages that wait: events that came too early."""
+        access = await self._entrance.admit(request, "READ")
+        waiting = await self._parking.all(access.principal)
+        return answer({"messages": len(waiting), "_links": _links(request, access)})
+
+    async def purge(self, request: web.Request) -> web.Response:
+        """Let no event wait any more; those that wait count as refused."""
+        access = await self._entrance.admit(request, "UPDATE")
+        for parked in await self._parking.all(access.principal):
+            await self._parking.drop(access.principal, parked)
+        return answer({"msg": "Actor mailbox purged.", "_links": _links(request, access)})
+
+    def _done(
+        self, request: web.Request, access: Access, eid: str, said: str, more: dict[str, Any]
+    ) -> web.Response:
+        ids = {"executionId": eid, "execution_id": eid}
+        links = links_of(request, access, eid)
+        return answer({**ids, "msg": said, **more, "_links": links}, said)
+
+    def _failed(self, request: web.Request, access: Access, error: JobwireError) -> web.Response:
+        eid = self._executions.of_saying(
+            access, self._events.now(), 1, f"{error.code}: {error.detail}"
+        )
+        return self._done(request, access, eid, "the message was queued", {})
+
+
+def _links(request: web.Request, access: Access) -> dict[str, str]:
+    links = links_of(request, access, "")
+    return {"self": links["messages"], "owner": links["owner"]}

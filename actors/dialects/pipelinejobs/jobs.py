@@ -1,0 +1,155 @@
+"""Reading jobs: what the original left to its database and its logs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta, Struct
+
+from actors.dialects.base import base_url
+from actors.dialects.pipelinejobs.access import Access, Entrance
+from actors.dialects.pipelinejobs.answers import answer
+from actors.dialects.pipelinejobs.messages import uuid_of
+from actors.dialects.pipelinejobs.record import (
+    history_entry,
+    is_shown,
+    job_document,
+    short_document,
+    stored_record,
+)
+from actors.dialects.pipelinejobs.reporting import Reporter
+from actors.operations import Operations
+from actors.stores.base import JobFilter
+from schemas.codec import invalid
+from schemas.errors import Invalid, NotFound
+from schemas.identifiers import JobId, Name
+from schemas.jobs import Entry, Job
+
+#: Events that a job is shown with; there are more at its history.
+_MOST_SHOWN = 1_000
+_PAGE = 500
+
+
+class ListQuery(Struct, frozen=True, kw_only=True):
+    """Which jobs, and which page of them."""
+
+    state: Name | None = None
+    pipeline_uuid: Name | None = None
+    session: Name | None = None
+    cursor: str | None = None
+    limit: Annotated[int, Meta(ge=1, le=500)] = 50
+
+
+class JobRoutes:
+    """Shows jobs."""
+
+    def __init__(
+        self, operations: Operations, entrance: Entrance, reporter: Reporter, tenant: str
+    ) -> None:
+        """Read through the operations."""
+        self._jobs = operations.jobs
+        self._visibility = operations.visibility
+        self._entrance = entrance
+        self._reporter = reporter
+        self._tenant = tenant
+
+    def routes(self) -> list[web.RouteDef]:
+        """Give the routes."""
+        return [
+            web.get("/actors/v2/{actor}", self.actor),
+            web.get("/actors/v2/{actor}/jobs", self.all),
+            web.get("/actors/v2/{actor}/jobs/{uuid}", self.get),
+            web.get("/actors/v2/{actor}/jobs/{uuid}/history", self.history),
+        ]
+
+    async def actor(self, request: web.Request) -> web.Response:
+        """Give the actor itself."""
+        access = await self._entrance.admit(request, "READ")
+        actor = access.actor
+        url = f"{base_url(request)}/actors/v2/{access.name}"
+        return answer(
+            {
+                "id": actor.id,
+                "owner": actor.owner,
+                "description": actor.description,
+                "aliases": actor.aliases,
+                "createTime": actor.created,
+                "status": "READY",
+                "_links": {"self": url, "messages": f"{url}/messages", "jobs": f"{url}/jobs"},
+            }
+        )
+
+    async def all(self, request: web.Request) -> web.Response:
+        """List jobs, newest first; hidden ones are left out."""
+        access = await self._entrance.admit(request, "READ")
+        query = _read(request, ListQuery)
+        which = JobFilter(
+            state=query.state,
+            lifecycle="pipeline",
+            tag=f"pipeline:{query.pipeline_uuid}" if query.pipeline_uuid else None,
+            words=(query.session,) if query.session else (),
+        )
+        page = await self._jobs.find(access.principal, which, query.cursor, query.limit)
+        shown = [
+            short_document(job)
+            for job in page.jobs
+            if not await self._visibility.is_hidden(access.principal, job.id)
+        ]
+        return answer({"jobs": shown, "next": page.cursor})
+
+    async def get(self, request: web.Request) -> web.Response:
+        """Give one job, with the events that were applied to it."""
+        access, job = await self._job(request)
+        origin = await self._jobs.origin(access.principal, job)
+        history, cursor = await self._applied(access, job.id, None, _MOST_SHOWN)
+        document = job_document(
+            job,
+            stored_record(origin.data),
+            history,
+            tenant=self._tenant,
+            is_visible=not await self._visibility.is_hidden(access.principal, job.id),
+        )
+        url = f"{base_url(request)}/actors/v2/{access.name}/jobs/{job.id}"
+        links = {"self": url, "history": f"{url}/history"}
+        return answer({**document, "history_complete": cursor is None, "_links": links})
+
+    async def history(self, request: web.Request) -> web.Response:
+        """Give a page of a job's history, oldest first."""
+        access, job = await self._job(request)
+        query = _read(request, ListQuery)
+        entries, cursor = await self._applied(access, job.id, query.cursor, query.limit)
+        return answer({"history": [history_entry(each) for each in entries], "next": cursor})
+
+    async def _job(self, request: web.Request) -> tuple[Access, Job]:
+        access = await self._entrance.admit(request, "READ")
+        try:
+            uuid = uuid_of(request.match_info["uuid"])
+        except Invalid as error:
+            raise NotFound("there is no job with this uuid", code="unknown_job") from error
+        await self._jobs.get(access.principal, uuid)
+        await self._reporter.catch_up(access.principal, uuid)
+        return access, await self._jobs.get(access.principal, uuid)
+
+    async def _applied(
+        self, access: Access, job: JobId, cursor: str | None, limit: int
+    ) -> tuple[list[Entry], str | None]:
+        """Give so many applied entries at the least, unless there are no more."""
+        found: list[Entry] = []
+        while True:
+            page, cursor = await self._jobs.history(
+                access.principal, job, cursor, min(_PAGE, limit)
+            )
+            found += [entry for entry in page if is_shown(entry)]
+            if cursor is None or len(found) >= limit:
+                return found, cursor
+
+
+def _read(request: web.Request, shape: type[ListQuery]) -> ListQuery:
+    """Read the query; what is not known is left unread, as everywhere in this language."""
+    values = {name: request.query.getone(name) for name in request.query}
+    try:
+        return msgspec.convert(values, shape, strict=False)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from error

@@ -1,0 +1,83 @@
+"""
+Deliveries of one subscription that are told in the order of their entries, one at a time.
+
+What a receiver does not take holds the later ones up through its quick tries only. Then they go
+before it, and it is never told after them: whoever asks for order wants to know what is so now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from actors.stores.base import DeliveryFilter, Store
+from schemas.deliveries import Delivery, DeliveryStatus
+from schemas.errors import Unavailable
+
+#: Most deliveries of one subscription that are looked at.
+_MOST = 1_000
+#: Pause before a delivery asks again whether the one before it has been told.
+_PAUSE_S = 0.05
+#: A try that is further away holds nobody up. Longer than a try may take, so that one that has let
+#: others go first finds in the store that they were tried.
+_FAR = timedelta(seconds=60)
+
+
+class Order:
+    """Says who is before and who is next; what was told or given up keeps nobody waiting."""
+
+    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
+        """Ask a store."""
+        self._store = store
+        self._clock = clock
+
+    async def behind(self, delivery: Delivery) -> Delivery | None:
+        """Give a delivery as it waits for one before it; None: its turn has come."""
+        if not delivery.in_order:
+            return None
+        before = [
+            each
+            for each in await self._of_subscription(delivery, "pending")
+            if each.seq < delivery.seq and not self._is_far(each)
+        ]
+        if not before:
+            return None
+        first = min(before, key=lambda each: each.seq)
+        soon = self._clock() + timedelta(seconds=_PAUSE_S)
+        return replace(delivery, next_at=max(first.next_at or soon, soon))
+
+    async def is_overtaken(self, delivery: Delivery) -> bool:
+        """Say whether a later one was tried already; what was asked for by hand is sent still."""
+        if not delivery.in_order or delivery.by_hand or not delivery.tries:
+            return False
+        others = await self._of_subscription(delivery, None)
+        return any(each.seq > delivery.seq and each.tries for each in others)
+
+    async def next(self, delivery: Delivery) -> Delivery | None:
+        """
+        Give the one whose turn has come with what became of another, due now.
+
+        Where the store cannot say, it comes by itself a moment later.
+        """
+        if not delivery.in_order or not (delivery.next_at is None or self._is_far(delivery)):
+            return None
+        try:
+            pending = await self._of_subscription(delivery, "pending")
+        except Unavailable:
+            return None
+        # One that was tried waits for its own next try.
+        after = [each for each in pending if each.seq > delivery.seq and not each.tries]
+        if not after:
+            return None
+        return replace(min(after, key=lambda each: each.seq), next_at=self._clock())
+
+    def _is_far(self, delivery: Delivery) -> bool:
+        return delivery.next_at is not None and delivery.next_at > self._clock() + _FAR
+
+    async def _of_subscription(
+        self, delivery: Delivery, status: DeliveryStatus | None
+    ) -> list[Delivery]:
+        which = DeliveryFilter(job=delivery.job, subscription=delivery.subscription, status=status)
+        return await self._store.deliveries(delivery.owner, which, None, _MOST)

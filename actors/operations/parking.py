@@ -1,0 +1,99 @@
+"""Events that came too early and wait until their job is ready for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from actors.stores.base import Record, Store
+from schemas.errors import TooManyRequests
+from schemas.identifiers import EventId, JobId
+from schemas.principals import Principal
+
+_KIND = "parked_event"
+#: Most that wait of one job, and of one owner.
+_MOST_OF_JOB, _MOST = 16, 1_000
+_PAGE = 500
+
+
+class Parked(Struct, frozen=True, kw_only=True):
+    """One event that waits; its first copy is in the history, not applied."""
+
+    job: JobId
+    event: EventId
+    name: str
+    data: bytes | None
+    since: datetime
+
+
+def again(event: EventId) -> EventId:
+    """Give the id under which an event is sent again, every time: so it is applied once."""
+    return EventId(f"{event}.again"[-255:])
+
+
+_decoder = msgspec.msgpack.Decoder(Parked)
+
+
+class Parking:
+    """Keeps events that wait; every call is one owner's."""
+
+    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
+        """Keep them in a store."""
+        self._store = store
+        self._clock = clock
+
+    async def park(
+        self, principal: Principal, job: JobId, event: EventId, name: str, data: bytes | None
+    ) -> Parked:
+        """
+        Let an event wait.
+
+        Raises:
+            TooManyRequests: too many wait already.
+
+        """
+        if len(await self.of_job(principal, job)) >= _MOST_OF_JOB:
+            detail = f"{_MOST_OF_JOB} events of this job wait already"
+            raise TooManyRequests(detail, code="too_many_parked", limit=_MOST_OF_JOB)
+        if len(await self.all(principal)) >= _MOST:
+            detail = f"{_MOST} events of this owner wait already"
+            raise TooManyRequests(detail, code="too_many_parked", limit=_MOST)
+        parked = Parked(job=job, event=event, name=name, data=data, since=self._clock())
+        record = Record(principal.name, _key(parked), msgspec.msgpack.encode(parked))
+        # One that waits already goes on waiting since its first time.
+        await self._store.put(_KIND, record, fresh=True)
+        return parked
+
+    async def everywhere(self) -> list[tuple[str, JobId]]:
+        """Give the jobs of which something waits, each with its owner: for the service itself."""
+        after, found = "", dict[tuple[str, JobId], None]()
+        while records := await self._store.select(_KIND, None, after, _PAGE):
+            for record in records:
+                found[record.owner, _decoder.decode(record.body).job] = None
+            after = records[-1].key
+        return list(found)
+
+    async def of_job(self, principal: Principal, job: JobId) -> list[Parked]:
+        """Give what waits of a job, in the order in which it came."""
+        after, found = f"{job}/", list[Parked]()
+        for record in await self._store.select(_KIND, principal.name, after, _MOST_OF_JOB):
+            parked = _decoder.decode(record.body)
+            if parked.job == job:
+                found.append(parked)
+        return sorted(found, key=lambda each: each.since)
+
+    async def all(self, principal: Principal) -> list[Parked]:
+        """Give all that waits of an owner."""
+        found = await self._store.select(_KIND, principal.name, "", _MOST)
+        return [_decoder.decode(record.body) for record in found]
+
+    async def drop(self, principal: Principal, parked: Parked) -> None:
+        """Let an event wait no more."""
+        await self._store.drop(_KIND, principal.name, _key(parked))
+
+
+def _key(parked: Parked) -> str:
+    return f"{parked.job}/{parked.event}"

@@ -1,0 +1,76 @@
+"""The recordings of the PipelineJobs manager over both pairs of bus and store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from tests.dialects.replay import read, recordings, replay
+from tests.support.deadlines import until
+from tests.support.pairs import PAIRS, serving_pair
+from tests.support.service import Caller
+
+# A fleet takes seconds to start, so the recordings share one.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+_ENABLED: Final = {"JOBWIRE_DIALECTS__PIPELINEJOBS__ENABLED": "true"}
+_PARKING: Final = {**_ENABLED, "JOBWIRE_DIALECTS__PIPELINEJOBS__EARLY": "park"}
+#: Those that need no other settings.
+_RECORDINGS: Final = [
+    name for name in recordings("pipelinejobs") if not read("pipelinejobs", name).settings
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=PAIRS)
+async def admin(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Caller]:
+    """Give an administrator of a service on each pair, in processes of its own."""
+    folder = tmp_path_factory.mktemp("pair")
+    async with (
+        serving_pair(request, folder / "data", _ENABLED) as (url, key),
+        aiohttp.ClientSession() as session,
+    ):
+        yield Caller(session, url, key)
+
+
+@pytest.mark.parametrize("name", _RECORDINGS)
+async def test_a_recording_is_answered_alike(admin: Caller, name: str) -> None:
+    token = (await admin.post("/v1/actors/admin-token")).json["token"]
+    base = f"{admin.url}/compat/pipelinejobs"
+
+    await replay(read("pipelinejobs", name), admin, base, admin_token=token)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=PAIRS)
+async def parking(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Caller]:
+    """Give an administrator of a service that parks events which come too early."""
+    folder = tmp_path_factory.mktemp("parking")
+    async with (
+        serving_pair(request, folder / "data", _PARKING) as (url, key),
+        aiohttp.ClientSession() as session,
+    ):
+        yield Caller(session, url, key)
+
+
+async def test_a_native_event_wakes_what_is_parked(parking: Caller) -> None:
+    messages = "/compat/pipelinejobs/actors/v2/jobs-manager/messages"
+    job = await parking.make_job()
+    end = {"uuid": job["id"], "name": "finish", "token": job["token"]}
+    parked = await parking.post(messages, json=end)
+
+    ran = await parking.report(job, "run")
+
+    async def has_finished() -> bool:
+        shown = await parking.get(f"/v1/jobs/{job['id']}")
+        return bool(shown.json["state"] == "FINISHED")
+
+    await until(has_finished, 10)
+    assert parked.json["result"]["parked"] is True
+    assert ran["state"] == "RUNNING"
