@@ -26,7 +26,6 @@ async def _lab() -> AsyncIterator[Lab]:
 
 @pytest.mark.xfail(
     reason="in some runs a shard is held back for longer than 15 s; nothing is lost",
-    raises=AssertionError,
     strict=False,
 )
 async def test_nothing_confirmed_later_is_lost_when_queues_are_deleted(lab: Lab) -> None:
