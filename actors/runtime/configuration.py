@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from actors.runtime.settings import Settings
+from schemas.codec import in_words
 from schemas.errors import Misconfigured
 
 _PREFIX = "JOBWIRE_"
@@ -54,7 +55,7 @@ def load_settings(file: Path | None, environment: Mapping[str, str]) -> Settings
     try:
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise Misconfigured(f"setting: {error}") from error
+        raise Misconfigured(f"setting: {in_words(error)}") from error
 
 
 def _drop_empty(values: dict[str, Any], record: type[Struct]) -> None:

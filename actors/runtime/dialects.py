@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from schemas.errors import Misconfigured
+from schemas.foreign_actors import ActorName
 
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]]+)):([0-9]{1,5})")
 _MOST_PORT = 65_535
@@ -52,7 +53,7 @@ class PipelineJobs(Mounting, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Names at which every owner finds an actor for the jobs that are theirs; others are made with
     `jobwire actors create`.
     """
-    tenant: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = "JOBWIRE"
+    tenant: ActorName = "JOBWIRE"
     """What nonces begin with."""
     early: Literal["refuse", "park", "imply"] = "refuse"
     """
@@ -76,8 +77,16 @@ class PipelineJobs(Mounting, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 #: Text that can stand between quotes in a header.
-_Quotable = Annotated[str, Meta(min_length=1, pattern=r"^[\x20-\x21\x23-\x5b\x5d-\x7e]*(?!\n)$")]
-_PlainText = Annotated[str, Meta(min_length=1, pattern=r"^[\x21-\x7e]*(?!\n)$")]
+_Quotable = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        pattern=r"(?#ASCII without quotes and backslashes)^[\x20-\x21\x23-\x5b\x5d-\x7e]*(?!\n)$",
+    ),
+]
+_PlainText = Annotated[
+    str, Meta(min_length=1, pattern=r"(?#ASCII without blanks)^[\x21-\x7e]*(?!\n)$")
+]
 
 
 class MacCredential(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,8 +103,10 @@ class MacCredential(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class BasicCredential(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A user and a password that callbacks are sent with at once."""
 
-    username: Annotated[str, Meta(min_length=1, pattern=r"^[^:\x00-\x1f\x7f]*(?!\n)$")]
-    password: Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]*(?!\n)$")]
+    username: Annotated[
+        str, Meta(min_length=1, pattern=r"(?#one line without a colon)^[^:\x00-\x1f\x7f]*(?!\n)$")
+    ]
+    password: Annotated[str, Meta(pattern=r"(?#one line)^[^\x00-\x1f\x7f]*(?!\n)$")]
     scope: str
     """URL: callbacks to its scheme, host and port, below its path, carry it."""
 
