@@ -153,9 +153,11 @@ class Nonces:
 
         """
         presented = split_nonce(text)
+        if presented and presented.secret is None:
+            detail = "this is a nonce's name, as lists show it; its text was shown when it was made"
+            raise Unauthorized(detail, code="wrong_nonce")
         nonce = await self._named(None, presented)
-        secret = presented.secret if presented else None
-        if nonce is None or secret is None or not nonce.opens(secret):
+        if nonce is None or not presented or not nonce.opens(presented.secret or ""):
             raise Unauthorized("the nonce is not valid", code="wrong_nonce")
         return nonce
 
