@@ -89,6 +89,9 @@ class Mount(NamedTuple):
     """Base of the URLs that are handed out there; empty: the address that the client used."""
 
 
+#: What stands before the name of a dialect in the paths of its routes.
+COMPAT = "/compat/"
+
 #: Where the application that a request has reached is mounted.
 MOUNT: web.AppKey[Mount] = web.AppKey("mount", Mount)
 

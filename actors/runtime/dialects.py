@@ -45,10 +45,15 @@ class Mounting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return found[1] or found[2], int(found[3])
 
 
+_HttpUrl = Annotated[
+    str, Meta(max_length=2048, pattern=r"(?#an http or https URL)^https?://[^\s/?#][^\s]*(?!\n)$")
+]
+
+
 class PipelineJobs(Mounting, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The SD2E PipelineJobs manager behind the actor API of Abaco."""
 
-    actors: tuple[str, ...] = ("jobs-manager",)
+    actors: tuple[ActorName, ...] = ("jobs-manager",)
     """
     Names at which every owner finds an actor for the jobs that are theirs; others are made with
     `jobwire actors create`.
@@ -70,9 +75,9 @@ class PipelineJobs(Mounting, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
     admin_token_s: Annotated[float, Meta(ge=30, le=86_400)] = 3_600
     """How long an administrator's token is good at least; twice as long at the most."""
-    events_hub: str | None = None
+    events_hub: _HttpUrl | None = None
     """URL that is told of each event that is applied to a job that was made in this dialect."""
-    indexer: str | None = None
+    indexer: _HttpUrl | None = None
     """URL that is told of each `index` and `indexed` of such a job."""
 
 

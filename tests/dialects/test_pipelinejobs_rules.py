@@ -18,9 +18,10 @@ from actors.dialects.pipelinejobs.messages import (
     EventMessage,
     read_message,
 )
+from actors.runtime.configuration import load_settings
 from actors.runtime.dialects import Dialects, PipelineJobs
 from actors.runtime.settings import Settings
-from schemas.errors import Invalid
+from schemas.errors import Invalid, Misconfigured
 from tests.support.service import Answer, Caller, Service, running
 
 _BASE = "/compat/pipelinejobs/actors/v2"
@@ -325,3 +326,33 @@ async def test_asking_to_wait_changes_nothing_for_every_message_is_waited_for(
     answer = await service.admin.post(url)
 
     assert answer.json["result"]["msg"] == "run applied: the job is RUNNING"
+
+
+# Section: what an operator gets wrong.
+
+
+async def test_a_client_of_a_dialect_that_is_off_is_told_so(tmp_path: Path) -> None:
+    async with running(tmp_path, Settings(port=0)) as service:
+        answer = await service.admin.get(_MESSAGES)
+
+    assert answer.status == 404
+    assert "is not enabled" in answer.json["detail"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("EVENTS_HUB", "nonsense", "an http or https URL"),
+        ("INDEXER", "ftp://there/x", "an http or https URL"),
+        ("TENANT", "two words", "letters, digits, dots"),
+        ("ACTORS", "good,not good", "letters, digits, dots"),
+    ],
+)
+def test_a_setting_that_no_client_could_be_served_with_is_refused(
+    name: str, value: str, said: str
+) -> None:
+    with pytest.raises(Misconfigured, match=said) as refused:
+        load_settings(None, {f"JOBWIRE_DIALECTS__PIPELINEJOBS__{name}": value})
+
+    assert load_settings(None, {"JOBWIRE_DIALECTS__PIPELINEJOBS__EVENTS_HUB": ""}) == Settings()
+    assert f"dialects.pipelinejobs.{name.lower()}" in str(refused.value)
