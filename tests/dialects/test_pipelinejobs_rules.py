@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -22,6 +23,7 @@ from actors.runtime.configuration import load_settings
 from actors.runtime.dialects import Dialects, PipelineJobs
 from actors.runtime.settings import Settings
 from schemas.errors import Invalid, Misconfigured
+from tests.support.deadlines import until
 from tests.support.service import Answer, Caller, Service, running
 
 _BASE = "/compat/pipelinejobs/actors/v2"
@@ -287,6 +289,56 @@ async def test_a_page_of_jobs_is_full_though_some_are_hidden(service: Service) -
 async def _listed(caller: Caller, query: str) -> list[str]:
     found = (await caller.get(f"{_ACTOR}/jobs{query}")).json["result"]["jobs"]
     return [each["uuid"] for each in found]
+
+
+@pytest.mark.parametrize(
+    ("other", "is_same"),
+    [
+        ({"data": {"b": 2, "a": 1}}, True),
+        ({"archive_path": "/elsewhere", "session": "s", "agent": "g"}, True),
+        ({"child_of": ["x", "y"]}, False),
+        ({"data": {"a": 1}}, False),
+        ({"pipeline_uuid": _PIPELINE[:-1] + "0"}, False),
+    ],
+)
+async def test_a_job_is_its_pipeline_its_parents_and_its_data(
+    service: Service, other: dict[str, Any], is_same: bool
+) -> None:
+    work = {"pipeline_uuid": _PIPELINE, "archive_path": "/a", "data": {"a": 1, "b": 2}}
+    first = (await service.admin.post(_MESSAGES, json=work)).json["result"]
+
+    second = (await service.admin.post(_MESSAGES, json={**work, **other})).json["result"]
+
+    assert (second["uuid"] == first["uuid"], not second["created"]) == (is_same, is_same)
+    shown = (await service.admin.get(f"{_ACTOR}/jobs/{first['uuid']}")).json["result"]
+    assert shown["archive_path"] == "/a"
+
+
+async def test_a_job_whose_callbacks_stop_fails(service: Service) -> None:
+    options = {"heartbeat_s": 0.2, "unknown": [1]}
+    work = {"pipeline_uuid": _PIPELINE, "archive_path": "/a", "data": {}, "__options": options}
+    job = (await service.admin.post(_MESSAGES, json=work)).json["result"]
+    await _send(service.admin, job, "run", b"")
+
+    async def has_failed() -> bool:
+        return "fail" in [each["name"] for each in await _history(service.admin, job)]
+
+    await until(has_failed, 9)
+
+
+async def test_events_of_one_job_that_come_together_are_all_kept(service: Service) -> None:
+    job = await _make(service.admin)
+    await _send(service.admin, job, "run", b"")
+
+    answers = await asyncio.gather(
+        *(_send(service.admin, job, "Update", b"%d" % number) for number in range(40))
+    )
+
+    kept = (await _history(service.admin, job))[2:]
+    assert {answer.status for answer in answers} == {200}
+    assert {each["name"] for each in kept} == {"update"}
+    assert sorted(each["data"] for each in kept) == list(range(40))
+    assert len({each["uuid"] for each in kept}) == 40
 
 
 async def test_fail_on_a_new_job_is_kept_as_failed(service: Service) -> None:
