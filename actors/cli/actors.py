@@ -74,7 +74,7 @@ def _row(actor: ActorView) -> list[Text]:
 @click.argument("actor_id", metavar="ID")
 @talks()
 async def rm(jobwire: Client, output: Output, *, actor_id: str) -> None:
-    """Remove an actor with its aliases; the jobs stay."""
+    """Remove an actor with its aliases and nonces; the jobs stay."""
     removed = await jobwire.remove_actor(actor_id)
     if output.is_json:
         output.record(removed)

@@ -144,6 +144,13 @@ class Nonces:
         nonce = await self.get(owner, place, text)
         await self._store.drop(_KIND, owner, nonce.handle)
 
+    async def drop_all(self, owner: str, actor: str) -> None:
+        """Drop an owner's nonces of an actor and of its aliases: another of its name has none."""
+        for record in await self._store.select(_KIND, owner, "", _MOST_NONCES):
+            nonce = _decoder.decode(record.body)
+            if nonce.actor == actor:
+                await self._store.drop(_KIND, owner, nonce.handle)
+
     async def find(self, text: str) -> Nonce:
         """
         Give the nonce that somebody presents; no use is spent yet.

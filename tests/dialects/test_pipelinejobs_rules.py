@@ -112,6 +112,24 @@ async def test_the_name_of_a_nonce_opens_nothing_and_that_is_said(service: Servi
     assert (await service.admin.get(f"{_ACTOR}/nonces/{name}")).status == 200
 
 
+async def test_the_nonces_of_an_actor_go_with_it(service: Service) -> None:
+    wanted = {"id": "G1p783PxpalBB", "aliases": ["short.lived"]}
+    await service.admin.post("/v1/actors", json=wanted)
+    made = [
+        (await service.admin.post(f"{_BASE}/{name}/nonces")).json["result"]["id"]
+        for name in ("G1p783PxpalBB", "short.lived", "jobs-manager")
+    ]
+    await service.admin.delete("/v1/actors/G1p783PxpalBB")
+    await service.admin.post("/v1/actors", json=wanted)
+
+    statuses = [
+        (await service.nobody.get(f"{_BASE}/{name}?x-nonce={nonce}")).status
+        for name, nonce in zip(("G1p783PxpalBB", "short.lived", "jobs-manager"), made, strict=True)
+    ]
+
+    assert statuses == [401, 401, 200]
+
+
 # Section: which message a body is.
 
 
@@ -339,6 +357,40 @@ async def test_events_of_one_job_that_come_together_are_all_kept(service: Servic
     assert {each["name"] for each in kept} == {"update"}
     assert sorted(each["data"] for each in kept) == list(range(40))
     assert len({each["uuid"] for each in kept}) == 40
+
+
+async def test_a_page_of_a_history_has_what_was_asked_for_though_some_was_refused(
+    service: Service,
+) -> None:
+    job = await _make(service.admin)
+    for name in ("run", "validate", "update", "validate", "update", "update", "update"):
+        await _send(service.admin, job, name, b"")
+
+    url = f"{_ACTOR}/jobs/{job['uuid']}/history?limit=3"
+    pages: list[list[str]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = (await service.admin.get(f"{url}&cursor={cursor}" if cursor else url)).json["result"]
+        pages.append([each["name"] for each in page["history"]])
+        cursor = page["next"]
+
+    assert pages == [["create", "run", "update"], ["update"] * 3]
+
+
+async def test_a_job_with_a_long_history_shows_its_newest_moment(service: Service) -> None:
+    job = await _make(service.admin)
+    await _send(service.admin, job, "run", b"")
+    event = {"uuid": job["uuid"], "name": "update", "token": job["token"]}
+    lines = b"\n".join(msgspec.json.encode({**event, "id": f"e{n}"}) for n in range(1_100))
+    await service.admin.post(
+        "/v1/events?wait=5", body=lines, headers={"Content-Type": "application/x-ndjson"}
+    )
+    native = (await service.admin.get(f"/v1/jobs/{job['uuid']}")).json
+
+    shown = (await service.admin.get(f"{_ACTOR}/jobs/{job['uuid']}")).json["result"]
+
+    assert (len(shown["history"]), shown["history_complete"]) == (1_000, False)
+    assert (shown["updated"], shown["_properties"]["revision"]) == (native["updated"], 1_102)
 
 
 async def test_fail_on_a_new_job_is_kept_as_failed(service: Service) -> None:

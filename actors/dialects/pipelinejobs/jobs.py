@@ -116,6 +116,7 @@ class JobRoutes:
             history,
             tenant=self._tenant,
             is_visible=not await self._visibility.is_hidden(access.principal, job.id),
+            is_complete=cursor is None,
         )
         url = f"{base_url(request)}/actors/v2/{access.name}/jobs/{job.id}"
         links = {"self": url, "history": f"{url}/history"}
@@ -141,11 +142,11 @@ class JobRoutes:
     async def _applied(
         self, access: Access, job: JobId, cursor: str | None, limit: int
     ) -> tuple[list[Entry], str | None]:
-        """Give so many applied entries at the least, unless there are no more."""
+        """Give so many applied entries, unless there are no more."""
         found: list[Entry] = []
         while True:
             page, cursor = await self._jobs.history(
-                access.principal, job, cursor, min(_PAGE, limit)
+                access.principal, job, cursor, min(_PAGE, limit - len(found))
             )
             found += [entry for entry in page if is_shown(entry)]
             if cursor is None or len(found) >= limit:
