@@ -44,8 +44,7 @@ def unpacked(body: bytes, coding: str, limit: int) -> bytes:
         return body
     window = _GZIP
     if name == "deflate":  # some senders leave the head away
-        window = _ZLIB if body[:1] and body[0] & _METHOD == _DEFLATE else _BARE
-    found, rest = b"", body
+        window = _ZLIB if body[0] & _METHOD == _DEFLATE else _BARE
     found, rest = b"", body
     for _ in range(_MOST_MEMBERS):  # of gzip there may be several, one behind the other
         more, rest = _member(rest, window, limit + 1 - len(found))
