@@ -28,6 +28,9 @@ _DIGITS_TO_ZERO = bytes.maketrans(b"0123456789", b"0000000000")
 
 Record = TypeVar("Record")
 
+#: What the decoder says of a text that does not match a pattern which begins with a comment.
+_PATTERN = re.compile(r"Expected `str` matching regex '\(\?#([^)]*)\).*'")
+
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _packet_decoder = msgspec.msgpack.Decoder(Packet)
@@ -105,13 +108,18 @@ def decode(decoder: msgspec.json.Decoder[Record], body: bytes) -> Record:
 
 def invalid(error: msgspec.ValidationError, prefix: str = "") -> Invalid:
     """Turn a shape error into one that names the field as a JSON pointer (RFC 6901)."""
-    text, _, path = str(error).partition(" - at `")
+    text, _, path = in_words(error).partition(" - at `")
     keys = re.findall(r"\.([^.\[\]`]+)|\[(\d+|\.\.\.)\]", path.removesuffix("`"))
     pointer = prefix + "".join("/" + (name or index) for name, index in keys)
     field = re.search(r"field `([^`]+)`", text)
     if field is not None:
         pointer += "/" + field[1]
     return Invalid(f"{text} at {pointer}" if pointer else text, pointer=pointer or None)
+
+
+def in_words(error: msgspec.ValidationError) -> str:
+    """Say what is wrong; a pattern that begins with a comment is put as that says."""
+    return _PATTERN.sub(r"Expected \1", str(error))
 
 
 def encode_packet(packet: Packet) -> bytes:

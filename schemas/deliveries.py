@@ -7,6 +7,7 @@ time stamp of the try, and a signature over both and the body.
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode
 from datetime import datetime
 from typing import Annotated, Literal
@@ -33,6 +34,12 @@ SUBSCRIPTION_HEAD = "sub_"
 SECRET_HEAD = "whsec_"  # noqa: S105 - not a secret, the head of all
 #: Most tries that a delivery remembers, the newest.
 MOST_ATTEMPTS = 50
+
+#: Parameters of an address that open something at the receiver's.
+_OPENING = re.compile(
+    r"([?&](?:x-nonce|nonce|token|access_token|key|api_key|apikey|secret|signature|sig)=)[^&#]+",
+    re.IGNORECASE,
+)
 
 #: Bytes that a secret may have.
 _LEAST_SECRET, _MOST_SECRET = 24, 64
@@ -144,6 +151,11 @@ class Delivery(Struct, frozen=True, kw_only=True, array_like=True):
     lenient: bool = False
     """Whether every answer counts as taken that does not ask for another try."""
 
+    @property
+    def is_worth_another_try(self) -> bool:
+        """Whether its receiver would learn something: not if it was told of something later."""
+        return self.gave_up != "overtaken"
+
     def asked_again(self, now: datetime) -> Delivery:
         """Give it as it is when somebody asks for it again: due now, with its schedule anew."""
         return replace(
@@ -209,6 +221,11 @@ class Message(Struct, frozen=True, kw_only=True):
     timestamp: datetime
     """When the service received the event."""
     data: News
+
+
+def shown_url(url: str) -> str:
+    """Give an address as it may be read by whoever reads the job: without what opens anything."""
+    return _OPENING.sub(r"\1[redacted]", url)
 
 
 def check_secret(secret: str, pointer: str) -> str:

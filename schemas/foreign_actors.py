@@ -13,9 +13,15 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 ActorName = Annotated[
-    str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(?!\n)$")
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=r"(?#letters, digits, dots, dashes and underscores, a letter or digit first)"
+        r"^[A-Za-z0-9][A-Za-z0-9._-]*(?!\n)$",
+    ),
 ]
-"""An id or an alias: letters, digits, dots, dashes and underscores, a letter or digit first."""
+"""An id, an alias, a tenant: letters, digits, dots, dashes, underscores; no sign first."""
 
 #: Not an actor's: the routes of aliases begin with it.
 RESERVED_NAME = "aliases"

@@ -19,7 +19,7 @@ EventId = NewType("EventId", str)
 """Id of an event, unique within its job; chosen by the sender or made by the gateway."""
 
 #: No control characters anywhere: these texts become log fields, headers and terminal output.
-_NO_CONTROL = r"^(?![\s\S]*[\x00-\x1f\x7f])"
+_NO_CONTROL = r"(?#one line without control characters)^(?![\s\S]*[\x00-\x1f\x7f])"
 
 Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=_NO_CONTROL)]
 """One line of 1 to 255 characters: names of jobs and events, event ids, sources."""

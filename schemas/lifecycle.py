@@ -21,7 +21,15 @@ Category = Literal["initial", "waiting", "active", "ended"]
 JobOutcome = Literal["success", "failure", "cancelled", "lost"]
 Condition = Literal["always", "may_retry", "cancel_applied"]
 
-Word = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_.-]*(?!\n)$")]
+Word = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=r"(?#a letter, then letters, digits, dots, dashes and underscores)"
+        r"^[A-Za-z][A-Za-z0-9_.-]*(?!\n)$",
+    ),
+]
 """A name of a lifecycle, state or event: a letter, then letters, digits, `_`, `.` or `-`."""
 
 Meaning = Annotated[str, Meta(max_length=500)]

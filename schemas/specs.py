@@ -19,7 +19,14 @@ from schemas.paths import RelativePath, check_address, check_path, is_pattern
 Argument = Annotated[str, Meta(max_length=131_000)]
 """One argument, at most what Linux passes as one; NUL cannot be part of it."""
 
-SiteName = Annotated[str, Meta(max_length=64, pattern=r"^[a-z][a-z0-9_-]*(?!\n)$")]
+SiteName = Annotated[
+    str,
+    Meta(
+        max_length=64,
+        pattern=r"(?#a lower-case letter, then such letters, digits, dashes and underscores)"
+        r"^[a-z][a-z0-9_-]*(?!\n)$",
+    ),
+]
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _SECRET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -65,7 +72,9 @@ class StageIn(
     """A `file:` URI, or a path relative to the job's `directory`; may be a pattern."""
     target: RelativePath | None = None
     """Where it goes in the job's directory; default: its own name."""
-    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}(?!\n)$")] | None = None
+    sha256: (
+        Annotated[str, Meta(pattern=r"(?#64 lower-case hex digits)^[0-9a-f]{64}(?!\n)$")] | None
+    ) = None
     """The digest that the file must have."""
 
 

@@ -17,7 +17,11 @@ def actors() -> None:
 
 
 @actors.command()
-@click.option("--id", "actor_id", help="The id that clients have in their URLs already.")
+@click.option(
+    "--id",
+    "actor_id",
+    help="The id that clients have in their URLs already: letters, digits, dots, dashes.",
+)
 @click.option("--alias", "aliases", multiple=True, help="A name for it; may be repeated.")
 @click.option("--description", help="What it is for.")
 @talks()
@@ -70,7 +74,7 @@ def _row(actor: ActorView) -> list[Text]:
 @click.argument("actor_id", metavar="ID")
 @talks()
 async def rm(jobwire: Client, output: Output, *, actor_id: str) -> None:
-    """Remove an actor with its aliases; the jobs stay."""
+    """Remove an actor with its aliases and nonces; the jobs stay."""
     removed = await jobwire.remove_actor(actor_id)
     if output.is_json:
         output.record(removed)
@@ -82,10 +86,10 @@ async def rm(jobwire: Client, output: Output, *, actor_id: str) -> None:
 @talks()
 async def admin_token(jobwire: Client, output: Output) -> None:
     """
-    Give the administrator's token: it speaks for every job of yours.
+    Give the administrator's token.
 
-    It is for `reset`, `ready` and `delete` messages, and is good for an hour or two. It needs an
-    API key with the scope admin.
+    It speaks for every job of yours, for `reset`, `ready` and `delete` messages, and is good for
+    an hour or two. It needs an API key with the scope admin.
     """
     token = await jobwire.admin_token()
     if output.is_json:

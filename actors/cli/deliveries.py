@@ -101,7 +101,8 @@ async def redeliver(
     """
     Tell callbacks again.
 
-    A delivery keeps its id, so a receiver that was told before can tell the repetition. Examples:
+    A delivery keeps its id, so a receiver that was told before can tell the repetition. --since
+    leaves out those that were overtaken: an old state would come after a newer one. Examples:
 
     \b
     jobwire redeliver msg_c4k2m7q3x5v8n1b6

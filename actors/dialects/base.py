@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, Protocol
 from aiohttp import web
 from yarl import URL
 
+from actors.dialects.packing import check_coding, too_large, unpacked
 from actors.operations import Operations
 from actors.operations.keys import require
 from actors.runtime.quota import Quota
@@ -24,7 +25,6 @@ from schemas.errors import (
     JobwireError,
     Malformed,
     Timeout,
-    TooLarge,
     TooManyRequests,
     Unauthorized,
     UnsupportedMedia,
@@ -32,11 +32,11 @@ from schemas.errors import (
 from schemas.jobs import Entry, Job
 from schemas.principals import Principal, Scope
 
-_BEARER = "Bearer "
+#: In lower case: the scheme has no case (RFC 9110, 11.1).
+_BEARER = "bearer "
 _KEY_PREFIX = "jwk_"
 #: Room is left in an event id (255) for what is put before the key.
 _MOST_KEY_CHARACTERS = 200
-_ENCODINGS = {"", "identity", "gzip", "deflate"}
 #: A host and perhaps a port, as a URL has them.
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 
@@ -88,6 +88,9 @@ class Mount(NamedTuple):
     public_url: str = ""
     """Base of the URLs that are handed out there; empty: the address that the client used."""
 
+
+#: What stands before the name of a dialect in the paths of its routes.
+COMPAT = "/compat/"
 
 #: Where the application that a request has reached is mounted.
 MOUNT: web.AppKey[Mount] = web.AppKey("mount", Mount)
@@ -198,12 +201,10 @@ class Door:
             UnsupportedMedia: its content encoding is none that can be read here.
 
         """
-        if request.headers.get("Content-Encoding", "") not in _ENCODINGS:
-            raise UnsupportedMedia(
-                "the content encoding is not gzip, deflate or identity", code="unknown_encoding"
-            )
+        coding = request.headers.get("Content-Encoding", "")
+        check_coding(coding)
         if (request.content_length or 0) > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         try:
             if request.content.is_eof():
                 body = await request.read()
@@ -213,13 +214,13 @@ class Door:
         except TimeoutError as error:
             raise Timeout(f"the body did not arrive within {self._request_s:g} s") from error
         except web.HTTPRequestEntityTooLarge as error:
-            raise _too_large(limit) from error
+            raise too_large(limit) from error
         except web.RequestPayloadError as error:
-            detail = "the body is not what its content encoding or its chunks say"
+            detail = "the body is not what its chunks say"
             raise Malformed(detail, code="bad_request") from error
         if len(body) > limit:
-            raise _too_large(limit)
-        return body
+            raise too_large(limit)
+        return unpacked(body, coding, limit)
 
     async def json(self, request: web.Request, limit: int) -> bytes:
         """Read a JSON body: right content type, right size, within the structural limits."""
@@ -237,7 +238,7 @@ class Door:
 def credentials(request: web.Request) -> Credentials:
     """Read the Authorization header; an API key is told from a job token by its head."""
     header = request.headers.get("Authorization", "")
-    if not header.startswith(_BEARER):
+    if header[: len(_BEARER)].lower() != _BEARER:
         return Credentials(None, None)
     presented = header[len(_BEARER) :].strip()
     return (
@@ -251,10 +252,6 @@ def is_json(request: web.Request) -> bool:
     """Say whether a body is declared as JSON."""
     kind = request.content_type if "Content-Type" in request.headers else ""
     return kind == "application/json" or kind.endswith("+json")
-
-
-def _too_large(limit: int) -> TooLarge:
-    return TooLarge(f"the body has more than {limit} bytes", limit=limit)
 
 
 def base_url(request: web.Request) -> str:

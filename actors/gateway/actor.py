@@ -6,16 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
-from actors.dialects.base import MOUNT, Dialect, ForeignDialect, Mount
+from actors.dialects.base import COMPAT, MOUNT, Dialect, ForeignDialect, Mount
 from actors.gateway.health import HealthRoutes
 from actors.gateway.ports import Port
 from actors.gateway.problems import problems
 from actors.operations.streams import Streams
 from actors.runtime.settings import Settings
 from actors.runtime.telemetry import Telemetry
-
-#: What stands before the name of a dialect in the paths of its routes.
-COMPAT = "/compat/"
 
 
 class Gateway:

@@ -34,6 +34,7 @@ class Port:
             shutdown_timeout=_DRAIN_S,
             max_line_size=8190,
             max_field_size=8190,
+            auto_decompress=False,  # the door unpacks: all of a body within its limit, or nothing
         )
         self._server: asyncio.Server | None = None
         self._bound: socket.socket | None = None

@@ -6,7 +6,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from actors.dialects.base import Dialect
+from actors.dialects.base import COMPAT, MOUNT, Dialect
 from actors.runtime.telemetry import Telemetry
 from schemas.errors import JobwireError, Malformed, NotAllowed, NotFound, TooLarge
 
@@ -48,6 +48,11 @@ def _of_http(request: web.Request, error: web.HTTPException) -> JobwireError:
         case web.HTTPRequestEntityTooLarge():
             return TooLarge()
         case web.HTTPNotFound():
-            return NotFound(f"there is nothing at {request.path}", code="unknown_route")
+            detail = f"there is nothing at {request.path}"
+            if request.path.startswith(COMPAT) and not request.app[MOUNT].prefix:
+                detail += (
+                    "; the dialect of this name is not enabled in the settings, or there is none"
+                )
+            return NotFound(detail, code="unknown_route")
         case _:
             return Malformed(error.reason or "the request cannot be read", code="bad_request")

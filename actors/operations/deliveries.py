@@ -222,7 +222,11 @@ class Deliveries:
         return found
 
     async def recover(self, principal: Principal, since: datetime) -> Recovered:
-        """Send those again that gave up, of all that were made since a moment."""
+        """
+        Send those again that gave up, of all that were made since a moment.
+
+        Not those that were overtaken: an old state would come after a newer one.
+        """
         now, done = self._clock(), 0
         while done < _MOST_RECOVERED:
             some = await self._store.recover(principal.name, since, now, _RECOVERED_AT_ONCE)

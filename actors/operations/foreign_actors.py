@@ -11,6 +11,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
+from actors.operations.nonces import Nonces
 from actors.stores.base import Record, Store
 from schemas.errors import Conflict, Invalid, NotFound, TooManyRequests
 from schemas.foreign_actors import RESERVED_NAME, ActorName, ForeignActor
@@ -54,6 +55,7 @@ class ForeignActors:
         self,
         *,
         store: Store,
+        nonces: Nonces,
         identity: bytes,
         clock: Callable[[], datetime],
         named: Collection[str],
@@ -64,6 +66,7 @@ class ForeignActors:
 
         Args:
             store: where they are.
+            nonces: those of an actor go with it.
             identity: the installation's: ids and tokens are made of it.
             clock: tells the time.
             named: names at which every owner finds an actor, beside those that were made.
@@ -71,6 +74,7 @@ class ForeignActors:
 
         """
         self._store = store
+        self._nonces = nonces
         self._identity = identity
         self._clock = clock
         self._named = tuple(named)
@@ -143,7 +147,7 @@ class ForeignActors:
 
     async def remove(self, principal: Principal, name: str) -> ForeignActor:
         """
-        Remove an actor by its id, with its aliases; jobs stay.
+        Remove an actor by its id, with its aliases and its nonces; jobs stay.
 
         Raises:
             NotFound: unknown, or someone else's.
@@ -163,6 +167,7 @@ class ForeignActors:
         actor = _decoder.decode(record.body)
         for alias in actor.aliases:
             await self._store.drop(_ALIASES, actor.owner, alias)
+        await self._nonces.drop_all(actor.owner, actor.id)
         await self._store.drop(_ACTORS, actor.owner, actor.id)
         self._cache.clear()
         return actor

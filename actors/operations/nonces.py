@@ -144,6 +144,13 @@ class Nonces:
         nonce = await self.get(owner, place, text)
         await self._store.drop(_KIND, owner, nonce.handle)
 
+    async def drop_all(self, owner: str, actor: str) -> None:
+        """Drop an owner's nonces of an actor and of its aliases: another of its name has none."""
+        for record in await self._store.select(_KIND, owner, "", _MOST_NONCES):
+            nonce = _decoder.decode(record.body)
+            if nonce.actor == actor:
+                await self._store.drop(_KIND, owner, nonce.handle)
+
     async def find(self, text: str) -> Nonce:
         """
         Give the nonce that somebody presents; no use is spent yet.
@@ -153,9 +160,11 @@ class Nonces:
 
         """
         presented = split_nonce(text)
+        if presented and presented.secret is None:
+            detail = "this is a nonce's name, as lists show it; its text was shown when it was made"
+            raise Unauthorized(detail, code="wrong_nonce")
         nonce = await self._named(None, presented)
-        secret = presented.secret if presented else None
-        if nonce is None or secret is None or not nonce.opens(secret):
+        if nonce is None or not presented or not nonce.opens(presented.secret or ""):
             raise Unauthorized("the nonce is not valid", code="wrong_nonce")
         return nonce
 

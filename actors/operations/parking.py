@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from actors.stores.base import Record, Store
 from schemas.errors import TooManyRequests
+from schemas.events import Event
 from schemas.identifiers import EventId, JobId
 from schemas.principals import Principal
 
@@ -27,6 +28,8 @@ class Parked(Struct, frozen=True, kw_only=True):
     name: str
     data: bytes | None
     since: datetime
+    source: str | None = None
+    """Through what it came, as its entry in the history says."""
 
 
 def again(event: EventId) -> EventId:
@@ -45,9 +48,7 @@ class Parking:
         self._store = store
         self._clock = clock
 
-    async def park(
-        self, principal: Principal, job: JobId, event: EventId, name: str, data: bytes | None
-    ) -> Parked:
+    async def park(self, principal: Principal, event: Event) -> Parked:
         """
         Let an event wait.
 
@@ -55,13 +56,20 @@ class Parking:
             TooManyRequests: too many wait already.
 
         """
-        if len(await self.of_job(principal, job)) >= _MOST_OF_JOB:
+        if len(await self.of_job(principal, event.job)) >= _MOST_OF_JOB:
             detail = f"{_MOST_OF_JOB} events of this job wait already"
             raise TooManyRequests(detail, code="too_many_parked", limit=_MOST_OF_JOB)
-        if len(await self.all(principal)) >= _MOST:
+        if len(await self._all(principal)) >= _MOST:
             detail = f"{_MOST} events of this owner wait already"
             raise TooManyRequests(detail, code="too_many_parked", limit=_MOST)
-        parked = Parked(job=job, event=event, name=name, data=data, since=self._clock())
+        parked = Parked(
+            job=event.job,
+            event=event.id,
+            name=event.name,
+            data=event.data,
+            source=event.source,
+            since=self._clock(),
+        )
         record = Record(principal.name, _key(parked), msgspec.msgpack.encode(parked))
         # One that waits already goes on waiting since its first time.
         await self._store.put(_KIND, record, fresh=True)
@@ -85,8 +93,11 @@ class Parking:
                 found.append(parked)
         return sorted(found, key=lambda each: each.since)
 
-    async def all(self, principal: Principal) -> list[Parked]:
-        """Give all that waits of an owner."""
+    async def of_source(self, principal: Principal, source: str) -> list[Parked]:
+        """Give all that waits of an owner and came from a source."""
+        return [each for each in await self._all(principal) if each.source == source]
+
+    async def _all(self, principal: Principal) -> list[Parked]:
         found = await self._store.select(_KIND, principal.name, "", _MOST)
         return [_decoder.decode(record.body) for record in found]
 

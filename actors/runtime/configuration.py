@@ -12,12 +12,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
 
 from actors.runtime.settings import Settings
+from schemas.codec import in_words
 from schemas.errors import Misconfigured
 
 _PREFIX = "JOBWIRE_"
@@ -54,7 +55,7 @@ def load_settings(file: Path | None, environment: Mapping[str, str]) -> Settings
     try:
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise Misconfigured(f"setting: {error}") from error
+        raise Misconfigured(f"setting: {in_words(error)}") from error
 
 
 def _drop_empty(values: dict[str, Any], record: type[Struct]) -> None:
@@ -63,8 +64,14 @@ def _drop_empty(values: dict[str, Any], record: type[Struct]) -> None:
         value = values.get(each.name)
         if isinstance(value, dict) and isinstance(each.type, type):
             _drop_empty(value, each.type)
-        elif value == "" and get_args(each.type) == (str, type(None)):
+        elif value == "" and _is_text_or_nothing(each.type):
             del values[each.name]
+
+
+def _is_text_or_nothing(kind: object) -> bool:
+    text, *nothing = get_args(kind) or (None,)
+    plain = get_args(text)[0] if get_origin(text) is Annotated else text
+    return plain is str and nothing == [type(None)]
 
 
 def _read_files(values: dict[str, Any], record: type[Struct], prefix: str) -> None:

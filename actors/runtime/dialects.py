@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from schemas.errors import Misconfigured
+from schemas.foreign_actors import ActorName
 
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]]+)):([0-9]{1,5})")
 _MOST_PORT = 65_535
@@ -44,15 +45,20 @@ class Mounting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return found[1] or found[2], int(found[3])
 
 
+_HttpUrl = Annotated[
+    str, Meta(max_length=2048, pattern=r"(?#an http or https URL)^https?://[^\s/?#][^\s]*(?!\n)$")
+]
+
+
 class PipelineJobs(Mounting, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The SD2E PipelineJobs manager behind the actor API of Abaco."""
 
-    actors: tuple[str, ...] = ("jobs-manager",)
+    actors: tuple[ActorName, ...] = ("jobs-manager",)
     """
     Names at which every owner finds an actor for the jobs that are theirs; others are made with
     `jobwire actors create`.
     """
-    tenant: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = "JOBWIRE"
+    tenant: ActorName = "JOBWIRE"
     """What nonces begin with."""
     early: Literal["refuse", "park", "imply"] = "refuse"
     """
@@ -69,15 +75,23 @@ class PipelineJobs(Mounting, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
     admin_token_s: Annotated[float, Meta(ge=30, le=86_400)] = 3_600
     """How long an administrator's token is good at least; twice as long at the most."""
-    events_hub: str | None = None
+    events_hub: _HttpUrl | None = None
     """URL that is told of each event that is applied to a job that was made in this dialect."""
-    indexer: str | None = None
+    indexer: _HttpUrl | None = None
     """URL that is told of each `index` and `indexed` of such a job."""
 
 
 #: Text that can stand between quotes in a header.
-_Quotable = Annotated[str, Meta(min_length=1, pattern=r"^[\x20-\x21\x23-\x5b\x5d-\x7e]*(?!\n)$")]
-_PlainText = Annotated[str, Meta(min_length=1, pattern=r"^[\x21-\x7e]*(?!\n)$")]
+_Quotable = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        pattern=r"(?#ASCII without quotes and backslashes)^[\x20-\x21\x23-\x5b\x5d-\x7e]*(?!\n)$",
+    ),
+]
+_PlainText = Annotated[
+    str, Meta(min_length=1, pattern=r"(?#ASCII without blanks)^[\x21-\x7e]*(?!\n)$")
+]
 
 
 class MacCredential(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,8 +108,10 @@ class MacCredential(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class BasicCredential(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A user and a password that callbacks are sent with at once."""
 
-    username: Annotated[str, Meta(min_length=1, pattern=r"^[^:\x00-\x1f\x7f]*(?!\n)$")]
-    password: Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]*(?!\n)$")]
+    username: Annotated[
+        str, Meta(min_length=1, pattern=r"(?#one line without a colon)^[^:\x00-\x1f\x7f]*(?!\n)$")
+    ]
+    password: Annotated[str, Meta(pattern=r"(?#one line)^[^\x00-\x1f\x7f]*(?!\n)$")]
     scope: str
     """URL: callbacks to its scheme, host and port, below its path, carry it."""
 

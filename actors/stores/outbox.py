@@ -93,6 +93,8 @@ class Outbox(Protocol):
         """
         Make an owner's deliveries due again that gave up, the oldest first; give their number.
 
+        Those of which the receiver was told something later meanwhile stay as they are.
+
         Args:
             owner: whose they are.
             since: only those made since then.

@@ -189,6 +189,7 @@ class Parts:
             quota=Quota(limits.jobs_per_minute, time.monotonic),
         )
         streams = Streams(self.store, limits.streams_per_owner)
+        nonces = Nonces(self.store, now)
         return Operations(
             events=self.events,
             jobs=jobs,
@@ -208,9 +209,10 @@ class Parts:
             lifecycles=lifecycles,
             refusals=Refusals(store=self.store, events=self.events, identity=self.secrets.identity),
             keys=self.keys,
-            nonces=Nonces(self.store, now),
+            nonces=nonces,
             foreign_actors=ForeignActors(
                 store=self.store,
+                nonces=nonces,
                 identity=self.secrets.identity,
                 clock=now,
                 named=self.settings.dialects.pipelinejobs.actors,

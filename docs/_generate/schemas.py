@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -15,9 +16,20 @@ def described(
     shapes: list[type[Struct]],
 ) -> tuple[tuple[dict[str, Any], ...], dict[str, dict[str, Any]]]:
     """Describe records; give a reference to each, and the schemas of all that they are made of."""
-    return msgspec.json.schema_components(
+    references, components = msgspec.json.schema_components(
         [_without_raw_defaults(shape) for shape in shapes], ref_template=REFERENCE
     )
+    return references, _without_comments(components)
+
+
+def _without_comments(value: Any) -> Any:  # any JSON
+    """Give schemas whose patterns have no comments: JSON Schema knows none."""
+    if isinstance(value, dict):
+        plain = {name: _without_comments(each) for name, each in value.items()}
+        if isinstance(plain.get("pattern"), str):
+            plain["pattern"] = re.sub(r"\(\?#[^)]*\)", "", plain["pattern"])
+        return plain
+    return [_without_comments(each) for each in value] if isinstance(value, list) else value
 
 
 def _without_raw_defaults(shape: type[Struct]) -> type[Struct]:

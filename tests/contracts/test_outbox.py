@@ -264,9 +264,13 @@ async def test_a_try_begun_before_somebody_asked_again_does_not_end_the_delivery
 
 async def test_what_gave_up_since_a_moment_is_recovered_in_portions(store: Store) -> None:
     given_up = [_ended(_delivery(n), after(n), "gave_up") for n in range(1, 7)]
+    overtaken = [
+        replace(_ended(_delivery(n, created=after(4)), after(n), "gave_up"), gave_up="overtaken")
+        for n in range(9, 13)
+    ]
     foreign = _ended(_delivery(7, owner=STRANGER), after(7), "gave_up")
     delivered = _ended(_delivery(8), after(8))
-    await _plan(store, *given_up, foreign, delivered)
+    await _plan(store, *given_up, foreign, delivered, *overtaken)
 
     first = await store.recover(OWNER, after(3), after(60), 3)
     second = await store.recover(OWNER, after(3), after(60), 3)
@@ -276,6 +280,7 @@ async def test_what_gave_up_since_a_moment_is_recovered_in_portions(store: Store
     assert sorted(each.id for each in due) == [f"msg_{n:04}" for n in range(3, 7)]
     assert await store.delivery(STRANGER, "msg_0007") == foreign
     assert await store.delivery(OWNER, "msg_0008") == delivered
+    assert [await store.delivery(OWNER, each.id) for each in overtaken] == overtaken
 
 
 # --- lists ----------------------------------------------------------------------------------------

@@ -322,6 +322,25 @@ async def test_the_hub_is_told_of_every_event_that_is_applied(tmp_path: Path) ->
     assert {each["job_uuid"] for each in news} == {job["uuid"]}
 
 
+async def test_nonces_of_the_operator_are_used_and_not_shown(tmp_path: Path) -> None:
+    async with (
+        receiving() as hub,
+        running(tmp_path, _settings(events_hub=f"{hub.url}?a=1&x-nonce=SITE_nonce")) as service,
+    ):
+        stranger = await service.principal("stranger")
+        job = await _make(stranger)
+        told = await hub.wait(1)
+        shown = [
+            await stranger.get(f"/v1/jobs/{job['uuid']}"),
+            await stranger.get(f"/v1/jobs/{job['uuid']}/deliveries"),
+        ]
+
+    assert len(told) == 1
+    for answer in shown:
+        assert b"?a=1&x-nonce=[redacted]" in answer.body
+        assert b"SITE_nonce" not in answer.body
+
+
 async def test_an_indexer_is_told_what_is_to_be_indexed(tmp_path: Path) -> None:
     async with receiving() as indexer, running(tmp_path, _settings(indexer=indexer.url)) as service:
         job = await _make(service.admin)

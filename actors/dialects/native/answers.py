@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from actors.dialects.problems import encode, problem, problem_document
 from actors.operations.jobs import Origin
-from schemas.deliveries import Subscription
+from schemas.deliveries import Subscription, shown_url
 from schemas.jobs import Ending, Entry, Job, Refusal
 from schemas.views import (
     CallbackView,
@@ -94,7 +94,7 @@ def _callback(subscription: Subscription) -> dict[str, Any]:
     interest = subscription.interest
     return {
         "id": subscription.id,
-        "url": subscription.url,
+        "url": shown_url(subscription.url),
         "states": interest.states,
         "outcomes": interest.outcomes,
         "events": interest.events,

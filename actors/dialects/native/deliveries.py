@@ -16,7 +16,7 @@ from actors.operations.deliveries import DeliveryPage
 from actors.runtime.settings import Limits
 from actors.stores.base import DeliveryFilter
 from schemas.codec import decode
-from schemas.deliveries import Delivery, DeliveryStatus
+from schemas.deliveries import Delivery, DeliveryStatus, shown_url
 from schemas.identifiers import Name, parse_job_id
 from schemas.views import AttemptView, DeliveryView, RecoveredView
 
@@ -124,7 +124,7 @@ def _view(delivery: Delivery) -> DeliveryView:
         event=delivery.event,
         state=delivery.state,
         subscription=delivery.subscription,
-        url=delivery.url,
+        url=shown_url(delivery.url),
         status=delivery.status,
         gave_up=delivery.gave_up,
         created=delivery.created,

@@ -49,7 +49,7 @@ class Entrance:
         """
         Authenticate a request; a nonce loses one of its uses.
 
-        A nonce is looked at where no key is sent; the header `X-Nonce` keeps it out of URLs.
+        A nonce is looked at where no bearer is sent; the header `X-Nonce` keeps it out of URLs.
 
         Args:
             request: what is to be let in.
@@ -64,19 +64,21 @@ class Entrance:
 
         """
         name = request.match_info["actor"]
-        if "Authorization" in request.headers:
-            return await self._by_key(request, name, level)
-        text = request.query.get("x-nonce") or request.headers.get("X-Nonce")
+        api_key, bearer = credentials(request)
+        text = None
+        if api_key is None and bearer is None:
+            text = request.query.get("x-nonce") or request.headers.get("X-Nonce")
         if not text:
-            return await self._by_key(request, name, level)
+            return await self._by_key(request, name, level, api_key)
         self._door.slow_down(request)
         try:
             return await self._by_nonce(name, level, text, use or secrets.token_hex(12))
         except Unauthorized as error:
             raise self._door.failed(request, error) from error
 
-    async def _by_key(self, request: web.Request, name: str, level: Level) -> Access:
-        api_key = credentials(request).api_key
+    async def _by_key(
+        self, request: web.Request, name: str, level: Level, api_key: str | None
+    ) -> Access:
         if api_key is None:
             detail = "send an API key as Authorization: Bearer jwk_..., or a nonce as x-nonce"
             raise self._door.failed(request, Unauthorized(detail, code="key_missing"))

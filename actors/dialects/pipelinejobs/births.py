@@ -42,7 +42,7 @@ class JobMaker:
         self, request: web.Request, access: Access, message: CreateMessage
     ) -> tuple[str, dict[str, Any]]:
         """
-        Make a job, or find the one of the same work.
+        Make a job, or find the one of the same work; it is hidden no more.
 
         Returns:
             What to say, and the job's uuid, its token and the URL to report to.
@@ -67,6 +67,8 @@ class JobMaker:
         made = await self._jobs.create(
             access.principal, wanted, None, dialect="pipelinejobs", job=job
         )
+        if await self._operations.visibility.is_hidden(access.principal, job):
+            await self._operations.visibility.show(access.principal, job)
         parameters = {"token": made.token, "uuid": job, "session": message.session or ""}
         url = f"{base_url(request)}/actors/v2/{access.name}/messages?{urlencode(parameters)}"
         said = f"the job {job} was {'there already' if made.is_repeat else 'created'}"

@@ -8,16 +8,17 @@ all that came of it; of a message that became no event the id itself holds the o
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final, NamedTuple, assert_never
+from typing import Annotated, Any, Final, NamedTuple, assert_never
 from uuid import UUID
 
 from aiohttp import web
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from actors.dialects.base import base_url
 from actors.dialects.pipelinejobs.access import Access, Entrance
 from actors.dialects.pipelinejobs.answers import answer
 from actors.dialects.pipelinejobs.early import is_repetition
+from actors.dialects.pipelinejobs.queries import read_query
 from actors.operations import Operations
 from actors.operations.parking import again
 from schemas.cursors import Cursors
@@ -26,8 +27,6 @@ from schemas.identifiers import EventId, JobId
 from schemas.jobs import Entry
 from schemas.principals import Principal
 
-#: Executions of one list.
-_LISTED: Final = 100
 #: Characters of the log that an id holds.
 _MOST_LOG: Final = 500
 
@@ -45,6 +44,13 @@ class Handle(Struct, frozen=True, array_like=True, tag=0):
 
     job: bytes
     event: EventId
+
+
+class _Page(Struct, frozen=True, kw_only=True):
+    """Which executions, as the platform's other lists take it."""
+
+    limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
+    offset: Annotated[int, Meta(ge=0, le=10_000)] = 0
 
 
 class Shown(NamedTuple):
@@ -95,9 +101,13 @@ class ExecutionRoutes:
         return self._cursors.write(Said(at, exit_code, log[:_MOST_LOG]), _listed(access))
 
     async def all(self, request: web.Request) -> web.Response:
-        """List the newest executions of events; totals are of those."""
+        """List executions of events, the newest first; totals are of those that are listed."""
         access = await self._entrance.admit(request, "READ")
-        found = await self._reports.newest(access.principal, source_of(access), _LISTED)
+        wanted = read_query(request, _Page)
+        newest = await self._reports.newest(
+            access.principal, source_of(access), wanted.offset + wanted.limit
+        )
+        found = newest[wanted.offset :]
         documents = []
         for entry in found:
             shown = await self._of_entry(access.principal, entry)

@@ -117,15 +117,15 @@ class MessageRoutes:
         return problem(told.error, {"code": told.error.code, **(told.details or {}), **ids})
 
     async def count(self, request: web.Request) -> web.Response:
-        """Count the messages that wait: events that came too early."""
+        """Count the messages of the actor that wait: events that came too early."""
         access = await self._entrance.admit(request, "READ")
-        waiting = await self._parking.all(access.principal)
+        waiting = await self._parking.of_source(access.principal, source_of(access))
         return answer({"messages": len(waiting), "_links": _links(request, access)})
 
     async def purge(self, request: web.Request) -> web.Response:
-        """Let no event wait any more; those that wait count as refused."""
+        """Let no event of the actor wait any more; those that wait count as refused."""
         access = await self._entrance.admit(request, "UPDATE")
-        for parked in await self._parking.all(access.principal):
+        for parked in await self._parking.of_source(access.principal, source_of(access)):
             await self._parking.drop(access.principal, parked)
         return answer({"msg": "Actor mailbox purged.", "_links": _links(request, access)})
 

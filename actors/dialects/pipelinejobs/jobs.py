@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
@@ -12,6 +11,7 @@ from actors.dialects.base import base_url
 from actors.dialects.pipelinejobs.access import Access, Entrance
 from actors.dialects.pipelinejobs.answers import answer
 from actors.dialects.pipelinejobs.messages import uuid_of
+from actors.dialects.pipelinejobs.queries import read_query
 from actors.dialects.pipelinejobs.record import (
     history_entry,
     is_shown,
@@ -22,7 +22,6 @@ from actors.dialects.pipelinejobs.record import (
 from actors.dialects.pipelinejobs.reporting import Reporter
 from actors.operations import Operations
 from actors.stores.base import JobFilter
-from schemas.codec import invalid
 from schemas.errors import Invalid, NotFound
 from schemas.identifiers import JobId, Name
 from schemas.jobs import Entry, Job
@@ -30,6 +29,8 @@ from schemas.jobs import Entry, Job
 #: Events that a job is shown with; there are more at its history.
 _MOST_SHOWN = 1_000
 _PAGE = 500
+#: Pages that are read for one page of a list; there are more where most jobs are hidden.
+_MOST_PAGES = 20
 
 
 class ListQuery(Struct, frozen=True, kw_only=True):
@@ -84,20 +85,25 @@ class JobRoutes:
     async def all(self, request: web.Request) -> web.Response:
         """List jobs, newest first; hidden ones are left out."""
         access = await self._entrance.admit(request, "READ")
-        query = _read(request, ListQuery)
+        query = read_query(request, ListQuery)
         which = JobFilter(
             state=query.state,
             lifecycle="pipeline",
             tag=f"pipeline:{query.pipeline_uuid}" if query.pipeline_uuid else None,
             words=(query.session,) if query.session else (),
         )
-        page = await self._jobs.find(access.principal, which, query.cursor, query.limit)
-        shown = [
-            short_document(job)
-            for job in page.jobs
-            if not await self._visibility.is_hidden(access.principal, job.id)
-        ]
-        return answer({"jobs": shown, "next": page.cursor})
+        cursor, shown = query.cursor, list[Job]()
+        for _ in range(_MOST_PAGES):
+            page = await self._jobs.find(access.principal, which, cursor, query.limit - len(shown))
+            cursor = page.cursor
+            shown += [
+                job
+                for job in page.jobs
+                if not await self._visibility.is_hidden(access.principal, job.id)
+            ]
+            if cursor is None or len(shown) >= query.limit:
+                break
+        return answer({"jobs": [short_document(job) for job in shown], "next": cursor})
 
     async def get(self, request: web.Request) -> web.Response:
         """Give one job, with the events that were applied to it."""
@@ -110,6 +116,7 @@ class JobRoutes:
             history,
             tenant=self._tenant,
             is_visible=not await self._visibility.is_hidden(access.principal, job.id),
+            is_complete=cursor is None,
         )
         url = f"{base_url(request)}/actors/v2/{access.name}/jobs/{job.id}"
         links = {"self": url, "history": f"{url}/history"}
@@ -118,7 +125,7 @@ class JobRoutes:
     async def history(self, request: web.Request) -> web.Response:
         """Give a page of a job's history, oldest first."""
         access, job = await self._job(request)
-        query = _read(request, ListQuery)
+        query = read_query(request, ListQuery)
         entries, cursor = await self._applied(access, job.id, query.cursor, query.limit)
         return answer({"history": [history_entry(each) for each in entries], "next": cursor})
 
@@ -135,21 +142,12 @@ class JobRoutes:
     async def _applied(
         self, access: Access, job: JobId, cursor: str | None, limit: int
     ) -> tuple[list[Entry], str | None]:
-        """Give so many applied entries at the least, unless there are no more."""
+        """Give so many applied entries, unless there are no more."""
         found: list[Entry] = []
         while True:
             page, cursor = await self._jobs.history(
-                access.principal, job, cursor, min(_PAGE, limit)
+                access.principal, job, cursor, min(_PAGE, limit - len(found))
             )
             found += [entry for entry in page if is_shown(entry)]
             if cursor is None or len(found) >= limit:
                 return found, cursor
-
-
-def _read(request: web.Request, shape: type[ListQuery]) -> ListQuery:
-    """Read the query; what is not known is left unread, as everywhere in this language."""
-    values = {name: request.query.getone(name) for name in request.query}
-    try:
-        return msgspec.convert(values, shape, strict=False)
-    except msgspec.ValidationError as error:
-        raise invalid(error) from error

@@ -27,10 +27,15 @@ _CREATE_KEYS: Final = {"pipeline_uuid", "archive_path"}
 _NO_TOKEN: Final = {"", "null", "None"}
 _URN: Final = ("uri:urn:", "urn:uuid:")
 _PIPELINE_HEAD: Final = "106"
+#: What an event by URL carries where there is no body; one as JSON without `data` carries nothing.
+_NO_DATA: Final = b"{}"
 _MOST_NOTE: Final = 4_096
 
 Period = Annotated[float, Meta(gt=0, le=10 * 365 * 86_400)]
-Path = Annotated[str, Meta(pattern=r"^/(?![\s\S]*[\x00-\x1f\x7f])", max_length=4_096)]
+Path = Annotated[
+    str,
+    Meta(pattern=r"(?#an absolute path on one line)^/(?![\s\S]*[\x00-\x1f\x7f])", max_length=4_096),
+]
 Uuids = Annotated[tuple[Name, ...], Meta(max_length=100)]
 Patterns = Annotated[tuple[Any, ...], Meta(max_length=100)]  # any JSON: kept as it is
 
@@ -104,7 +109,7 @@ def read_message(content: Content, query: Mapping[str, str]) -> Message:
     if _is_event(value):
         return _of_event(content, query)
     if isinstance(value, dict):
-        if value.keys() <= _DELETE_KEYS and "action" in value:
+        if _is_delete(value) or ("action" in value and not _named(query)):
             return _of_delete(value, query)
         if value.keys() >= _CREATE_KEYS and "uuid" not in query:
             return _of_create(content)
@@ -132,9 +137,12 @@ def uuid_of(text: object, field_name: str = "uuid") -> JobId:
 def _is_message(value: object) -> bool:
     if _is_event(value) or is_callback(value):
         return True
-    return isinstance(value, dict) and (
-        (value.keys() <= _DELETE_KEYS and "action" in value) or value.keys() >= _CREATE_KEYS
-    )
+    return isinstance(value, dict) and (_is_delete(value) or value.keys() >= _CREATE_KEYS)
+
+
+def _is_delete(value: dict[str, Any]) -> bool:
+    """Say whether a body is an action on its own, and not the data of an event in the URL."""
+    return value.keys() <= _DELETE_KEYS and "uuid" in value and value.get("action") == "delete"
 
 
 def _is_event(value: object) -> bool:
@@ -177,6 +185,8 @@ def _of_callback(document: dict[str, Any], query: Mapping[str, str]) -> EventMes
 
 
 def _of_delete(value: dict[str, Any], query: Mapping[str, str]) -> DeleteMessage:
+    if extra := sorted(value.keys() - _DELETE_KEYS):
+        raise _unknown_key("a delete", extra[0], "uuid, action, force, token")
     if value["action"] != "delete":
         raise Invalid('the only action is "delete"', code="unknown_action", pointer="/action")
     force = value.get("force", True)
@@ -210,7 +220,7 @@ def _of_parameters(content: Content, query: Mapping[str, str]) -> EventMessage:
     if content.value is None or content.value == {}:
         content = _noted(query) if query.get("note") else content
     return EventMessage(
-        uuid_of(query["uuid"]), _name(name), token, _without(content, token) or None
+        uuid_of(query["uuid"]), _name(name), token, _without(content, token) or _NO_DATA
     )
 
 
@@ -219,8 +229,7 @@ def _too_little(value: object, query: Mapping[str, str]) -> Invalid:
     if isinstance(value, dict) and {"uuid", "name"} <= value.keys():
         extra = sorted(value.keys() - _EVENT_KEYS)
         if extra:
-            detail = f"an event has no {extra[0]!r}; its keys are uuid, name, data, token"
-            return Invalid(detail, code="unknown_key", pointer=f"/{extra[0]}")
+            return _unknown_key("an event", extra[0], "uuid, name, data, token")
         return _unknown_event(str(value["name"]))
     if not query.get("uuid"):
         detail = "the message names no job: send an event as JSON, or uuid and name in the URL"
@@ -242,6 +251,11 @@ def _name(text: object) -> str:
     if text.lower() not in PIPELINE.events:
         raise _unknown_event(text)
     return text.lower()
+
+
+def _unknown_key(what: str, key: str, known: str) -> Invalid:
+    detail = f"{what} has no {key[:64]!r}; its keys are {known}"
+    return Invalid(detail, code="unknown_key", pointer=f"/{key[:64]}")
 
 
 def _unknown_event(name: str) -> Invalid:

@@ -76,10 +76,13 @@ class NonceRoutes:
         """Give the routes; those of aliases first, for they look like an actor's."""
         return [
             route
-            for path in ("/actors/v2/aliases/{actor}/nonces", "/actors/v2/{actor}/nonces")
+            for path, create in (
+                ("/actors/v2/aliases/{actor}/nonces", self.create_of_alias),
+                ("/actors/v2/{actor}/nonces", self.create),
+            )
             for route in (
                 web.get(path, self.all),
-                web.post(path, self.create),
+                web.post(path, create),
                 web.get(path + "/{nid}", self.get),
                 web.delete(path + "/{nid}", self.delete),
             )
@@ -94,14 +97,27 @@ class NonceRoutes:
     async def create(self, request: web.Request) -> web.Response:
         """Make a nonce."""
         access = await self._entrance.admit(request, "UPDATE")
-        content = await read_content(request, self._door, _MOST_BODY)
-        try:
-            wanted = msgspec.convert({} if content.value is None else content.value, NonceRequest)
-        except msgspec.ValidationError as error:
-            raise invalid(error) from error
-        if access.place.alias is not None and wanted.level == "UPDATE":
+        return await self._create(request, access, await self._wanted(request))
+
+    async def create_of_alias(self, request: web.Request) -> web.Response:
+        """Make a nonce at the route of aliases, which gives none for changes."""
+        access = await self._entrance.admit(request, "UPDATE")
+        wanted = await self._wanted(request)
+        if wanted.level == "UPDATE":
             detail = "a nonce of an alias has at most the level EXECUTE"
             raise Invalid(detail, code="bad_level", pointer="/level")
+        return await self._create(request, access, wanted)
+
+    async def _wanted(self, request: web.Request) -> NonceRequest:
+        content = await read_content(request, self._door, _MOST_BODY)
+        try:
+            return msgspec.convert({} if content.value is None else content.value, NonceRequest)
+        except msgspec.ValidationError as error:
+            raise invalid(error) from error
+
+    async def _create(
+        self, request: web.Request, access: Access, wanted: NonceRequest
+    ) -> web.Response:
         if wanted.level in SCOPE_OF:
             require(access.principal, SCOPE_OF[wanted.level])
         made = await self._nonces.create(

@@ -90,9 +90,15 @@ def job_document(
     *,
     tenant: str,
     is_visible: bool,
+    is_complete: bool,
 ) -> dict[str, Any]:
-    """Show a job with the beginning of its history."""
-    updated = history[-1].received if history else job.updated
+    """
+    Show a job with the beginning of its history.
+
+    Where that is not complete the last event and their number are those of the record, which
+    counts what was refused too.
+    """
+    updated = history[-1].received if history and is_complete else job.updated
     return {
         "uuid": job.id,
         **{name: getattr(record, name) for name in _FIELDS},
@@ -106,7 +112,7 @@ def job_document(
         "_properties": {
             "created_date": job.created,
             "modified_date": updated,
-            "revision": len(history),
+            "revision": len(history) if is_complete else job.seq - job.born + 1,
             "source": job.dialect or "native",
         },
     }

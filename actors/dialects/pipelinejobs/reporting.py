@@ -126,7 +126,7 @@ class Reporter:
             fate = await self._reports.fate(principal, event.job, again(event.id))
             if fate.entry is not None:
                 return _waited(event, fate.entry)
-        parked = await self._parking.park(principal, event.job, event.id, event.name, event.data)
+        parked = await self._parking.park(principal, event)
         # The step that it waits for may just have been taken.
         if await self._resender.resend(principal, parked):
             return Told(event.id, f"{event.name} applied")

@@ -177,13 +177,15 @@ async def recover(
         {"owner": owner, "status": "gave_up", "created": {"$gte": microseconds(since)}},
         {"body": 1},
         sort=[("created", 1), ("_id", 1)],
-        limit=limit,
         hint="by_status",
     )
-    updates = [
-        UpdateOne(row, became(decode_delivery(row["body"]).asked_again(now)))
-        for row in await rows.to_list(None)
-    ]
+    updates: list[UpdateOne] = []
+    async for row in rows:
+        delivery = decode_delivery(row["body"])
+        if delivery.is_worth_another_try:
+            updates.append(UpdateOne(row, became(delivery.asked_again(now))))
+        if len(updates) == limit:
+            break
     if not updates:
         return 0
     return (await database.deliveries.bulk_write(updates, ordered=False)).matched_count

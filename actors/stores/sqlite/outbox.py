@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Container, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
 from actors.stores.base import AfterDelivery, DeliveryFilter, EventKey
@@ -60,7 +61,7 @@ _OF_ENDPOINT: Final = (
 )
 _GAVE_UP: Final = (
     "SELECT body FROM deliveries INDEXED BY deliveries_by_status"
-    " WHERE owner = ? AND status = 'gave_up' AND created >= ? ORDER BY created, id LIMIT ?"
+    " WHERE owner = ? AND status = 'gave_up' AND created >= ? ORDER BY created, id"
 )
 _DROP: Final = (
     "DELETE FROM deliveries WHERE rowid IN (SELECT rowid FROM deliveries"
@@ -137,9 +138,12 @@ def recover(
     connection: sqlite3.Connection, owner: str, since: datetime, now: datetime, limit: int
 ) -> int:
     """Make deliveries due again that gave up."""
-    rows = connection.execute(_GAVE_UP, (owner, microseconds(since), limit)).fetchall()
-    save_deliveries(connection, [decode_delivery(body).asked_again(now) for (body,) in rows])
-    return len(rows)
+    rows = connection.execute(_GAVE_UP, (owner, microseconds(since)))
+    given_up = (decode_delivery(body) for (body,) in rows)
+    recovered = list(islice((each for each in given_up if each.is_worth_another_try), limit))
+    rows.close()
+    save_deliveries(connection, [each.asked_again(now) for each in recovered])
+    return len(recovered)
 
 
 def deliveries(
