@@ -23,7 +23,7 @@ TAG: Final = "joblauncher"
 #: The launcher where none is set: the machine itself.
 _LOCAL: Final = "local"
 #: States that a receiver is told of: the scheduler's own words change with these.
-_TOLD: Final = ("STAGED", "RUNNING", "FINISHED", "FAILED", "CANCELLED", "LOST")
+TOLD: Final = ("STAGED", "RUNNING", "FINISHED", "FAILED", "CANCELLED", "LOST")
 _MINUTE_S: Final = 60
 #: Outputs that are not in `poststaged`: standard output and standard error.
 _PRINTED: Final = 2
@@ -114,7 +114,7 @@ def job_request(request: LaunchRequest, launchers: Launchers, settings: Joblaunc
         wanted = JobRequest(
             data=Raw(_encode(request)),
             tags=(TAG,),
-            callbacks=(Callback(url=url, states=_TOLD),) if url else (),
+            callbacks=(Callback(url=url, states=TOLD),) if url else (),
             spec=spec,
             start_within_s=settings.max_wait_s,
         )
