@@ -132,7 +132,8 @@ def copies_of(line: Line, there: Sequence[FileInfo]) -> list[Copy]:
 
     """
     if not there and not line.optional:
-        raise NotFound(f"nothing is there that {line.label!r} stands for", code="no_file")
+        what = "file that it stands for" if is_pattern(line.source.path) else "file or directory"
+        raise NotFound(f"there is no such {what}", code="no_file")
     source, target = line.source.path, line.target.path
     if is_pattern(source):
         source = base_of(source)

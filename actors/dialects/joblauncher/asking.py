@@ -128,7 +128,8 @@ def in_own_words(error: JobwireError) -> JobwireError:
     """Let an error point to the field that the client has sent."""
     for pattern, own in _FIELDS:
         if (found := pattern.match(error.pointer or "")) is not None:
-            error.pointer = own(found)
+            pointer, error.pointer = found.string, own(found)
+            error.detail = error.detail.replace(f" at {pointer}", f" at {error.pointer}")
             break
     return error
 
@@ -142,9 +143,7 @@ def _run_s(max_time: int, most_s: float) -> float:
     if max_time == NO_MAX_TIME:
         return most_s
     if max_time < 1 or max_time * _MINUTE_S > most_s:
-        detail = (
-            f"max_time is whole minutes from 1 to {most_s / _MINUTE_S:g}, the setting max_run_s;"
-            f" {NO_MAX_TIME} stands for the longest"
-        )
+        whole = f"whole minutes, and a job runs for {most_s:g} s at the most: the setting max_run_s"
+        detail = f"max_time is {whole}; {NO_MAX_TIME} stands for the longest"
         raise Invalid(detail, pointer="/max_time")
     return max_time * _MINUTE_S
