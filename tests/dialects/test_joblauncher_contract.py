@@ -14,12 +14,15 @@ from actors.dialects.joblauncher.asking import Launchers, job_request
 from actors.dialects.joblauncher.requests import LaunchRequest
 from actors.runtime.dialects import Joblauncher
 from schemas.errors import Invalid
+from schemas.identifiers import parse_job_id
+from schemas.principals import Principal
 from schemas.specs import Spec
 from tests.support.deadlines import until
 from tests.support.launching import STEP_S, Box, launching
 from tests.support.receiver import receiving
 
 _SETTINGS: Final = Joblauncher(max_run_s=3_600, launchers={"here": "local", "too": "local"})
+_LAUNCHER: Final = Principal("launcher", frozenset({"read"}))
 
 
 @pytest.fixture
@@ -109,6 +112,25 @@ async def test_outputs_are_in_place_when_the_end_is_told(box: Box) -> None:
 
     assert [each[0] for each in seen] == [False, False, True]
     assert seen[-1] == (True, True, True)
+
+
+async def test_a_job_that_was_doubted_is_told_to_run_once(box: Box) -> None:
+    parts = box.service.system._parts
+    async with receiving() as receiver:
+        url = await box.script(
+            f"until [ -e {box.jobdir}/go ]; do sleep 0.02; done", status_callback_url=receiver.url
+        )
+        await box.reach(url, "RUNNING")
+        job = await parts.operations.jobs.get(_LAUNCHER, parse_job_id(url.rpartition("/")[2]))
+        await parts.work.suspect(job, "nothing is heard of it")
+        doubted = await box.status(url)
+        await parts.work.report(job.id, 1, "run", {}, counter=1)
+        (box.jobdir / "go").touch()
+        await box.reach(url)
+        told = [json.loads(each.body)["state"] for each in await receiver.wait(3, STEP_S)]
+
+    assert (doubted["state"], doubted["running"]) == ("RUNNING", True)
+    assert told == ["PENDING", "RUNNING", "DONE"]
 
 
 #: What is no value of any field, or of some; each is tried in every one.
