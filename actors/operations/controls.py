@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta, Raw, Struct
 from msgspec.structs import replace
@@ -17,7 +15,7 @@ from actors.operations.events import Events, Posted
 from actors.operations.jobs import Jobs, NewJob
 from actors.operations.tables import LifecycleTables
 from actors.stores.base import After, JobFilter, Store
-from schemas.errors import Conflict, InDoubt, Invalid, JobwireError, NotFound, Unavailable
+from schemas.errors import Conflict, Invalid, JobwireError, NotFound, Unavailable
 from schemas.events import Event
 from schemas.identifiers import JobId, Name, Tag, parse_job_id
 from schemas.jobs import Job
@@ -28,14 +26,9 @@ from schemas.views import NotDoneView, SelectedView
 
 Control = Literal["cancel", "hold", "release"]
 
-#: The source of the cancel of a job that its maker takes back.
-WITHDRAWN: Final = "withdrawn"
-
 #: How long one request waits for the outcomes of what it asked.
 _COMMIT_S = 5.0
 _MANY_COMMIT_S = 30.0
-#: Pause before a cancel that was not taken is sent again.
-_PAUSE_S = 0.5
 #: Jobs of one page of a selection.
 _PAGE = 500
 #: Refused jobs of a selection that are told one by one.
@@ -131,34 +124,6 @@ class Controls:
             raise refused
         reached = lifecycle.states[outcome.state] if outcome.state else None
         return Controlled(job_id, outcome.state, reached.outcome if reached else None)
-
-    async def withdraw(self, principal: Principal, job_id: JobId, within_s: float) -> None:
-        """
-        Cancel a job that may not be stored yet; return when that is safe.
-
-        The cancel stands behind the creation, before whatever workers will say of the job: one of
-        which nothing has started by now is never started. Repeated, it is done once.
-
-        Raises:
-            InDoubt: the cancel is not safe within so long, so the job may run.
-
-        """
-        cancel = self._events.build(
-            job=job_id, name="cancel", principal=principal, source=WITHDRAWN
-        )
-        try:
-            async with asyncio.timeout(within_s):
-                while True:
-                    with suppress(Unavailable):
-                        await self._events.post(cancel)
-                        return
-                    await asyncio.sleep(_PAUSE_S)
-        except TimeoutError:
-            detail = (
-                f"it is not known whether the job {job_id} will run, nor can it be cancelled now:"
-                " look for it before you submit again"
-            )
-            raise InDoubt(detail, code="in_doubt", retry_after_s=60) from None
 
     async def many(
         self, principal: Principal, selection: Selection, control: Control

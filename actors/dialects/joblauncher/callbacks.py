@@ -11,7 +11,7 @@ from actors.dialects.joblauncher.asking import TOLD
 from actors.dialects.joblauncher.statuses import is_unstarted, status_of
 from actors.dialects.problems import encode
 from actors.operations import Operations
-from actors.operations.controls import WITHDRAWN
+from actors.operations.withdrawals import WITHDRAWN
 from schemas.errors import NotFound
 from schemas.jobs import Entry, Job
 from schemas.principals import Principal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -28,6 +29,7 @@ from schemas.errors import (
     InDoubt,
     Invalid,
     NotFound,
+    TooManyRequests,
     Unavailable,
     UnsupportedMedia,
 )
@@ -42,7 +44,9 @@ NAME: Final = "joblauncher"
 _STAGING_S: Final = 3_600.0
 #: How long the cancel of a job whose submission failed is tried; the shorter one while the service
 #: stops, which does not wait for longer.
-_WITHDRAW_S, _WITHDRAW_STOPPING_S = 20.0, 4.0
+_WITHDRAW_S, _WITHDRAW_STOPPING_S = 20.0, 2.0
+#: Pause before a creation that may have been done is sent again.
+_PAUSE_S: Final = 0.5
 #: How much longer than the grace of a job that is ended a DELETE waits for its end.
 _MARGIN_S: Final = 5.0
 #: Jobs of one page of the list.
@@ -134,11 +138,11 @@ class JobRoutes:
         """
         job_id = random_job_id(secrets.token_bytes(16))
         try:
-            await self._create(principal, job_id, wanted)
+            await self._make(principal, job_id, wanted)
             reached = await self._ready(principal, job_id)
         except InDoubt as error:
             within_s = _WITHDRAW_STOPPING_S if error.code == "stopping" else _WITHDRAW_S
-            await self._operations.controls.withdraw(principal, job_id, within_s)
+            await self._operations.withdrawals.withdraw(principal, job_id, within_s)
             raise
         if is_unstarted(reached.outcome, reached.cause, reached.ending):
             with suppress(NotFound, Unavailable):  # deleted or not, here it is no job
@@ -148,8 +152,32 @@ class JobRoutes:
             raise Invalid(detail, code="not_staged")
         return job_id
 
+    async def _make(self, principal: Principal, job_id: JobId, wanted: LaunchRequest) -> None:
+        """
+        Return when the creation is safe; what may be is sent again, which makes it once.
+
+        Raises:
+            InDoubt: nobody says whether it is safe.
+            Unavailable: it was not taken.
+
+        """
+        try:
+            await self._create(principal, job_id, wanted)
+        except InDoubt as doubt:
+            try:
+                async with asyncio.timeout(self._settings.stored_within_s):
+                    await self._insist(principal, job_id, wanted)
+            except TimeoutError:
+                raise doubt from None
+
+    async def _insist(self, principal: Principal, job_id: JobId, wanted: LaunchRequest) -> None:
+        while not self._operations.streams.is_closed:
+            await asyncio.sleep(_PAUSE_S)
+            with suppress(Unavailable, TooManyRequests):
+                return await self._create(principal, job_id, wanted)
+        raise InDoubt("the service is stopping", code="stopping", retry_after_s=2)
+
     async def _create(self, principal: Principal, job_id: JobId, wanted: LaunchRequest) -> None:
-        """Return when the creation is safe; of one that was not confirmed nobody knows whether."""
         try:
             shown, authorization = without_login(wanted)
             asked = job_request(shown, self._launchers, self._settings)
