@@ -115,6 +115,17 @@ async def test_j5_one_missing_output_is_told_and_the_others_are_copied(box: Box)
     assert json.loads(told.body) == status
 
 
+async def test_j5_one_odd_file_keeps_no_other_of_its_directory_back(box: Box) -> None:
+    url = await box.script(
+        "mkdir d d/e; ln -s /etc/passwd d/link; mkfifo d/e/fifo; echo x > d/e/x", poststaged=["d"]
+    )
+    status = await box.reach(url)
+
+    assert all(name in status["exception"] for name in ("'d/link'", "'d/e/fifo'"))
+    found = [str(each.relative_to(box.jobdir)) for each in box.jobdir.rglob("*") if each.is_file()]
+    assert sorted(found) == ["d/e/x", "stderr.txt", "stdout.txt"]
+
+
 async def test_j6_ended_jobs_are_forgotten_in_real_time(box: Box) -> None:
     ended, running_ = await box.submit(), await box.script("sleep 600")
     await box.reach(ended)
