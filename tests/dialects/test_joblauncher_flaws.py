@@ -113,6 +113,10 @@ async def test_j5_one_missing_output_is_told_and_the_others_are_copied(box: Box)
     assert "'a'" in status["exception"]
     assert (box.jobdir / "b").read_text() == "b\n"
     assert json.loads(told.body) == status
+    # Its directory is kept for a while, and that of one whose outputs are back goes.
+    kept = url.rpartition("/")[2]
+    await box.reach(await box.script("exit 4"))
+    await until(lambda: box.sandboxes == [kept], STEP_S)
 
 
 async def test_j5_one_odd_file_keeps_no_other_of_its_directory_back(box: Box) -> None:

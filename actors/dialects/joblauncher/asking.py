@@ -25,6 +25,8 @@ _LOCAL: Final = "local"
 #: States that a receiver is told of: the scheduler's own words change with these.
 TOLD: Final = ("STAGED", "RUNNING", "FINISHED", "FAILED", "CANCELLED", "LOST")
 _MINUTE_S: Final = 60
+#: How long the directory of a job stays whose outputs are not all back: it holds the only copy.
+_RESCUE_S: Final = 7.0 * 86_400
 #: Outputs that are not in `poststaged`: standard output and standard error.
 _PRINTED: Final = 2
 
@@ -107,7 +109,7 @@ def job_request(request: LaunchRequest, launchers: Launchers, settings: Joblaunc
             stdout=request.stdout,
             stderr=request.stderr,
             resources=Resources(walltime_s=_run_s(request.max_time, settings.max_run_s)),
-            clean_up=CleanUp(after_s=0, keep=()),
+            clean_up=CleanUp(after_s=0, after_problem_s=_RESCUE_S, keep=()),
             site=launchers.site(request.launcher),
         )
         url = request.status_callback_url
