@@ -45,7 +45,7 @@ _STAGING_S: Final = 3_600.0
 #: How long the cancel of a job whose submission failed is tried; the shorter one while the service
 #: stops, which does not wait for longer.
 _WITHDRAW_S, _WITHDRAW_STOPPING_S = 20.0, 2.0
-#: Pause before a creation that may have been done is sent again.
+#: Pause before what was in vain is tried again.
 _PAUSE_S: Final = 0.5
 #: How much longer than the grace of a job that is ended a DELETE waits for its end.
 _MARGIN_S: Final = 5.0
@@ -199,8 +199,9 @@ class JobRoutes:
         while (job := await waiting.stored(principal, job_id, stored_s)) is not None:
             try:
                 reached = await waiting.until(principal, job, _is_ready, _STAGING_S)
-            except Unavailable:
-                continue  # the store is away or the service stops, which is told there
+            except Unavailable:  # the store is away, or the service stops, which `stored` tells
+                await asyncio.sleep(_PAUSE_S)
+                continue
             if reached is None:
                 detail = f"the inputs did not come in within {_STAGING_S:g} s: the job is cancelled"
                 raise InDoubt(detail, code="withdrawn", retry_after_s=60)

@@ -54,8 +54,7 @@ def staged(
         _add_input(inputs, base, path, f"/prestaged/{index}", printed, keep_paths=keep_paths)
     outputs = [_output(path, path, base) for path in printed]
     for index, path in enumerate(poststaged):
-        below = _plain(path)
-        _check_name(below, f"/poststaged/{index}")
+        below = _named(path, f"/poststaged/{index}")
         outputs.append(_output(below if keep_paths else _last(below), below, base))
     return Staged(_uri(base), tuple(inputs.values()), tuple(dict.fromkeys(outputs)))
 
@@ -70,8 +69,7 @@ def _add_input(
     keep_paths: bool,
 ) -> None:
     is_absolute = path.startswith("/")
-    plain = _plain(path)
-    _check_name(plain, pointer)
+    plain = _named(path, pointer)
     name = plain if keep_paths and not is_absolute else _last(plain)
     if name in inputs:
         detail = (
@@ -110,11 +108,16 @@ def _absolute(jobdir: str) -> str:
             f"jobdir is the absolute path of a directory on the service's machine, not {jobdir!r}"
         )
         raise Invalid(detail, pointer="/jobdir", code="bad_path")
-    below = _plain(jobdir)
-    if not below:
-        raise Invalid("jobdir is a directory below /", pointer="/jobdir", code="bad_path")
-    _check_name(below, "/jobdir")
-    return f"/{below}"
+    return f"/{_named(jobdir, '/jobdir')}"
+
+
+def _named(path: str, pointer: str) -> str:
+    """Give a path without its leading `/`, and without what leads nowhere."""
+    plain = _plain(path)
+    if not plain:
+        raise Invalid(f"{path!r} names no file or directory", pointer=pointer, code="bad_path")
+    _check_name(plain, pointer)
+    return plain
 
 
 def _check_name(path: str, pointer: str) -> None:
