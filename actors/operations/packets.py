@@ -140,6 +140,8 @@ class _Lane:
 
     async def turn(self) -> None:
         """Wait until what was sent before is stored, or nearly."""
+        if self.age_s() <= BACKLOG_S:
+            return
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 while self.age_s() > BACKLOG_S:

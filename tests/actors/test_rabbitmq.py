@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -343,18 +344,47 @@ async def test_a_broker_that_is_not_there_is_said_at_once() -> None:
     assert "sesame" not in missing + caught.value.detail
 
 
+async def _is_sent(bus: RabbitTransport, message: bytes) -> bool:
+    """Send to a shard; say whether it was taken."""
+    try:
+        await bus.send("events.0", [message])
+    except Unavailable:
+        return False
+    return True
+
+
 async def _well(bus: RabbitTransport, consumer: Consumer, message: bytes) -> None:
     """Send until it succeeds, and wait until it was handed out."""
-
-    async def sent() -> bool:
-        try:
-            await bus.send("events.0", [message])
-        except Unavailable:
-            return False
-        return True
-
-    await until(sent, 15)
+    await until(lambda: _is_sent(bus, message), 15)
     await until(lambda: message in consumer.messages, 15)
+
+
+async def _delete(url: str, queue: str) -> None:
+    """Delete a queue, as an operator may."""
+    connection = await aio_pika.connect(url)
+    async with connection, connection.channel() as channel:
+        await channel.queue_delete(queue)
+
+
+async def test_a_deleted_queue_is_left_to_its_consumer_and_in_the_end_made_anew(
+    bus: RabbitTransport, other: RabbitTransport, broker_url: str
+) -> None:
+    await bus.send("events.0", [b"lost"])
+    await _delete(broker_url, "events.0")
+
+    began = time.monotonic()
+    await until(lambda: _is_sent(bus, b"kept"), 10)
+    alone_s = time.monotonic() - began
+    consumer = Consumer()
+    await other.consume("events.0", consumer)
+    await until(lambda: consumer.messages == [b"kept"])
+    await _delete(broker_url, "events.0")
+    began = time.monotonic()
+    await _well(bus, consumer, b"made anew by its consumer")
+    consumed_s = time.monotonic() - began
+
+    assert alone_s > 1.5
+    assert consumed_s < alone_s
 
 
 @pytest.fixture

@@ -186,7 +186,9 @@ class Consumer:
         Ask the queue whether it has messages that it could hand out.
 
         A broker may give a queue that was deleted and declared anew to its old consumer in silence,
-        and then wait for acknowledgements that it does not attribute to it. For a consumer that
+        drop the messages whose numbers that one has had already, and wait for their
+        acknowledgements. Publishers leave the queue to its consumer for a while, so that this does
+        not come about; should it all the same, its end is found here. For a consumer that
         stands by another one, beginning again changes nothing.
         """
         if self._closing:

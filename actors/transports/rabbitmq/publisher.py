@@ -40,6 +40,10 @@ _CONFIRM_S = 3.0
 _NEWS_S = 1.0
 #: How long nothing is sent after a confirm did not come.
 _DOUBT_S = 1.0
+#: How long a queue that was deleted is left to its consumer to be made anew. Made earlier by
+#: somebody else, RabbitMQ hands it to the consumer of the deleted one, without a word, and drops
+#: each message whose number in the queue that one has had already.
+_ABSENT_S = 2.0
 #: Routes whose messages are counted.
 _MOST_ROUTES = 10_000
 #: Messages of one call that are on their way at a time.
@@ -57,6 +61,8 @@ class Publisher:
         self._news: Channel | None = None
         self._channels: list[AbstractChannel] = []
         self._declared: set[str] = set()
+        # Where a queue was missed, and since when.
+        self._absent: dict[Route, float] = {}
         self._doubt_until = 0.0
         self._sender = secrets.token_hex(6)
         self._numbers: dict[Route, int] = {}
@@ -155,7 +161,7 @@ class Publisher:
                     wait=False,
                 )
         except PublishError as error:
-            self._declared.discard(queue)  # the queue was deleted; the next message makes it anew
+            self._miss(queue, route)
             raise _unavailable(f"the queue {queue} is not there") from error
         except (DeliveryError, BareDeliveryError) as error:
             detail = f"the queue {queue} is full, or has no leader now"
@@ -163,6 +169,14 @@ class Publisher:
         except BROKEN as error:
             self._suspect(connection, error)
             raise _unavailable("it did not confirm", InDoubt) from error
+        if self._absent:
+            self._absent.pop(route, None)
+
+    def _miss(self, queue: str, route: Route) -> None:
+        """Leave a queue that was deleted to its consumer; in the end make it anew here."""
+        now = asyncio.get_running_loop().time()
+        if now - self._absent.setdefault(route, now) > _ABSENT_S:
+            self._declared.discard(queue)
 
     async def _tell(self, route: Route, message: bytes, properties: Basic.Properties) -> None:
         connection = self.link.connection()
