@@ -16,6 +16,7 @@ JobwireError
 ├── Invalid            422  well-formed, but wrong; `pointer` names the field
 ├── TooManyRequests    429  a quota or rate was passed
 ├── Unavailable        503  try again: a part is away, full or stopping
+│   └── InDoubt        503  the same, and what was asked may be done all the same
 └── Misconfigured      500  a setting or the data folder is wrong; stops the process at start
 """
 
@@ -159,6 +160,14 @@ class Unavailable(JobwireError):
 
     status = 503
     default_code = "unavailable"
+
+
+class InDoubt(Unavailable):
+    """
+    What was asked may be done all the same.
+
+    The same id makes a repetition harmless; whoever cannot repeat it must take it back.
+    """
 
 
 class Misconfigured(JobwireError):

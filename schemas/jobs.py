@@ -45,6 +45,8 @@ class Plan(Struct, frozen=True, array_like=True):
     clean_after_s: float = 0.0
     cores: int = 1
     start_within_s: float | None = None
+    clean_after_problem_s: float | None = None
+    """Where something could not be brought out, instead of `clean_after_s`."""
 
 
 class Ending(Struct, frozen=True, array_like=True):

@@ -42,6 +42,8 @@ def check_path(text: str, pointer: str) -> str:
 
     """
     names = text.split("/")
+    if not text:
+        raise Invalid("a path is not empty", pointer=pointer, code="bad_path")
     if _CONTROL.search(text):
         raise Invalid("a path holds no control characters", pointer=pointer, code="bad_path")
     if text.startswith("/"):
@@ -49,7 +51,9 @@ def check_path(text: str, pointer: str) -> str:
     if "\\" in text:
         raise _bad(text, "holds a backslash; names are separated by /", pointer)
     for name in names:
-        if name in ("", ".", ".."):
+        if not name:
+            raise _bad(text, "has two slashes in a row, or one at its end", pointer)
+        if name in (".", ".."):
             raise _bad(text, f"has the name {name!r} in it", pointer)
         if name.startswith(("-", "~")):
             raise _bad(text, "has a name that begins with - or ~", pointer)

@@ -133,6 +133,8 @@ class CleanUp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     when: Literal["always", "on_success", "never"] = "always"
     after_s: Annotated[float, Meta(ge=0, le=10 * 365 * _DAY_S)] = 7.0 * _DAY_S
     """How long after the end it is removed."""
+    after_problem_s: Annotated[float, Meta(ge=0, le=10 * 365 * _DAY_S)] | None = None
+    """The same where something could not be brought out; default: `after_s`."""
     keep: Annotated[tuple[RelativePath, ...], Meta(max_length=100)] | None = None
     """Paths or patterns that stay and can still be read; default: stdout and stderr."""
 

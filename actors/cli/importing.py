@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from actors.cli.output import clean
 from actors.dialects.joblauncher.importing import Imported, settings_of
@@ -58,7 +58,18 @@ def _read(file: Path) -> Any:
         raise ValueError(message)
     try:
         return YAML(typ="safe", pure=True).load(data)
-    except (YAMLError, UnicodeDecodeError, RecursionError) as error:
-        said = str(error).strip().splitlines()[0] if str(error).strip() else "nested too deep"
-        message = f"it is not YAML: {said}"
+    except RecursionError as error:
+        message = "it is nested too deeply for a configuration"
         raise ValueError(message) from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        message = f"it is not YAML: {_said(error)}"
+        raise ValueError(message) from error
+
+
+def _said(error: Exception) -> str:
+    """Say in one line what is wrong, and where if that is known."""
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        problem = str(error.problem).partition(" with value")[0]  # which may be a secret
+        return f"{problem} (line {mark.line + 1}, column {mark.column + 1})"
+    return str(error).strip().partition("\n")[0]

@@ -95,7 +95,7 @@ def _announce(folder: DataFolder, settings: Settings, system: System) -> None:
     sys.stdout.flush()
     if not settings.is_on_loopback:
         output.warn(
-            f"listening on {settings.host}: others can reach this service over plain HTTP; "
+            "it listens beyond this machine: others can reach it over plain HTTP; "
             "put a proxy with TLS before it"
         )
 

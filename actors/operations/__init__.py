@@ -2,8 +2,8 @@
 What a client may ask. Every dialect calls this and nothing else.
 
 One group for each noun: `events`, `jobs`, `controls`, `files`, `deliveries`, `streams`,
-`waiting`, `lifecycles`, `refusals`, `keys`, `nonces`, `foreign_actors`, `reports`, `parking`,
-`visibility`.
+`waiting`, `withdrawals`, `lifecycles`, `refusals`, `keys`, `nonces`, `foreign_actors`, `reports`,
+`parking`, `visibility`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from actors.operations.reports import Reports
 from actors.operations.streams import Streams
 from actors.operations.visibility import Visibility
 from actors.operations.waiting import Waiting
+from actors.operations.withdrawals import Withdrawals
 
 __all__ = ["Operations"]
 
@@ -40,6 +41,7 @@ class Operations:
     deliveries: Deliveries
     streams: Streams
     waiting: Waiting
+    withdrawals: Withdrawals
     lifecycles: Lifecycles
     refusals: Refusals
     keys: Keys

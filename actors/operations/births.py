@@ -31,7 +31,7 @@ _ELSEWHERE = "pipeline"
 
 
 #: Fields that later releases put behind the others: unset, they must not make a request another.
-_LATER = frozenset({"dialect", "start_within_s"})
+_LATER = frozenset({"dialect", "start_within_s", "clean_after_problem_s"})
 
 
 class JobRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -194,6 +194,7 @@ class Births:
             clean_after_s=spec.clean_up.after_s,
             cores=spec.resources.cores,
             start_within_s=request.start_within_s,
+            clean_after_problem_s=spec.clean_up.after_problem_s,
         )
 
     def _check_site(self, spec: Spec) -> None:

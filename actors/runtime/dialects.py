@@ -132,6 +132,11 @@ class Joblauncher(Mounting, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Longest time that a job runs, and the largest `max_time`; over it: KILLED."""
     max_wait_s: Annotated[float, Meta(gt=0, le=365 * 86_400)] | None = None
     """Longest time that a job waits for its start, staging included; over it: KILLED."""
+    stored_within_s: Annotated[float, Meta(gt=0, le=3_600)] = 60
+    """
+    Longest time that a submission waits until its job is stored, where a broker does not confirm it
+    or takes in more than the store; over it: 503, and the job is cancelled.
+    """
     keep_paths: bool = False
     """
     Whether files keep their path below `jobdir` in the job's directory; else only the last name

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from actors.runtime.tasks import is_stray
-from schemas.errors import JobwireError, Unavailable
+from schemas.errors import InDoubt, JobwireError, Unavailable
 from schemas.events import Event
 
 _log = structlog.get_logger()
@@ -55,8 +55,9 @@ class Packer:
         Return when the event's packet is confirmed.
 
         Raises:
-            Unavailable: it was not confirmed in time. It may have been stored all the same: the
-                sender repeats it under the same id.
+            InDoubt: it was not confirmed in time. It may have been stored all the same: the sender
+                repeats it under the same id.
+            Unavailable: it was not sent.
 
         """
         lane = self._lanes[shard]
@@ -193,7 +194,7 @@ class _Lane:
             packet.fail(error)
         except BaseException as error:  # whatever it is, nobody may wait for this packet any more
             _log.exception("packet_failed", shard=self._shard, events=len(packet.events))
-            packet.fail(Unavailable("a fault of the service; it is in the log", retry_after_s=1))
+            packet.fail(InDoubt("a fault of the service; it is in the log", retry_after_s=1))
             if not (isinstance(error, Exception) or is_stray(error)):
                 raise
         else:
@@ -212,7 +213,8 @@ class _Lane:
 
     def _give_up(self, packet: _Packet) -> None:
         """Tell those who wait too long; what was not sent yet is not sent any more."""
+        kind: type[Unavailable] = InDoubt
         if packet is self._open:
-            self._open = _Packet()
+            self._open, kind = _Packet(), Unavailable
         detail = f"the event was not stored within {self._answer_s:g} s; send it again with its id"
-        packet.fail(Unavailable(detail, retry_after_s=1))
+        packet.fail(kind(detail, retry_after_s=1))

@@ -220,7 +220,8 @@ class Stager:
         except NotFound:
             found = None
         if found is None or found.kind != "directory":
-            raise Invalid(f"there is no directory {place.address!r}", code="no_directory")
+            detail = f"there is no directory {place.address!r}; links are not followed"
+            raise Invalid(detail, code="no_directory")
 
     def _lines_in(self, assignment: Assignment, files: FileSystem) -> list[Line]:
         """Find the places once more, at the moment of use: roots may have been taken away."""

@@ -51,7 +51,7 @@ class Haul:
         self.bytes = 0
         self.total_bytes = 0
         self.problems: list[str] = []
-        """What could not be copied, and why; one sentence for each line of the list."""
+        """What could not be copied, and why; one sentence for each."""
         self._names = Names()
         self._lines = lines
         self._work = work
@@ -106,7 +106,11 @@ class Haul:
             room = self._bounds.files - len(copies)
             if room < 0 or (self.problems and not to_the_end):
                 break
-            there = await self._noting(line.label, lambda line=line, room=room: _there(line, room))  # type: ignore[misc]
+            note = self._noter(line.label) if to_the_end else None
+            there = await self._noting(
+                line.label,
+                lambda line=line, room=room, note=note: _there(line, room, note),  # type: ignore[misc]
+            )
             if there is not None:
                 copies += there
         return copies
@@ -153,6 +157,9 @@ class Haul:
     def _note(self, problem: str) -> None:
         self.problems.append(self._shortened(problem))
 
+    def _noter(self, label: str) -> Callable[[str], None]:
+        return lambda problem: self._note(f"{label!r}: {problem}")
+
     def _shortened(self, text: str) -> str:
         """Name files as the job does: relative to its directory."""
         return text.replace(f"{self._work.path}/", "")
@@ -161,11 +168,11 @@ class Haul:
         self.bytes += count
 
 
-async def _there(line: Line, most: int) -> list[Copy]:
+async def _there(line: Line, most: int, note: Callable[[str], None] | None) -> list[Copy]:
     """Give the copies of a line, at most one more than `most`."""
     found = await _look(line.source, most)
     # In a thread: a line may stand for so many files that the loop would stand still.
-    return await asyncio.to_thread(copies_of, line, found)
+    return await asyncio.to_thread(copies_of, line, found, note)
 
 
 async def _look(source: Place, most: int) -> list[FileInfo]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from actors.filesystems.base import FileInfo, Place
@@ -117,7 +117,9 @@ def base_of(path: str) -> str:
     return "/".join(names[:first])
 
 
-def copies_of(line: Line, there: Sequence[FileInfo]) -> list[Copy]:
+def copies_of(
+    line: Line, there: Sequence[FileInfo], note: Callable[[str], None] | None = None
+) -> list[Copy]:
     """
     Give the copies of one line.
 
@@ -125,6 +127,8 @@ def copies_of(line: Line, there: Sequence[FileInfo]) -> list[Copy]:
         line: the line.
         there: the file or directory that its source names, and all that is in it; of a pattern
             what it covers. Nothing, if nothing is there.
+        note: takes what is wrong with something that cannot be copied, and the rest is; without it
+            that is an error.
 
     Raises:
         NotFound: there is nothing, and the line is not optional.
@@ -132,14 +136,14 @@ def copies_of(line: Line, there: Sequence[FileInfo]) -> list[Copy]:
 
     """
     if not there and not line.optional:
-        raise NotFound(f"nothing is there that {line.label!r} stands for", code="no_file")
+        what = "file that it stands for" if is_pattern(line.source.path) else "file or directory"
+        raise NotFound(f"there is no such {what}", code="no_file")
     source, target = line.source.path, line.target.path
     if is_pattern(source):
         source = base_of(source)
     elif line.into:
         target = _join(target, line.source.address.rpartition("/")[2])
-    for each in there:
-        _check(line, each)
+    fit = [each for each in there if _fits(line, each, note)]
     return [
         Copy(
             line,
@@ -148,8 +152,19 @@ def copies_of(line: Line, there: Sequence[FileInfo]) -> list[Copy]:
             each.size,
             each.kind == "directory",
         )
-        for each in there
+        for each in fit
     ]
+
+
+def _fits(line: Line, each: FileInfo, note: Callable[[str], None] | None) -> bool:
+    try:
+        _check(line, each)
+    except Invalid as error:
+        if note is None:
+            raise
+        note(error.detail)
+        return False
+    return True
 
 
 def check(copies: Sequence[Copy], bounds: Bounds) -> int:

@@ -34,18 +34,21 @@ def at_birth(event: Event, plan: Plan, attempt: int) -> dict[str, Any]:
 
 
 def consequences(  # noqa: C901, PLR0911 - a table
-    job: Job, event: Event, target: State, target_name: str, *, by_worker: bool
+    job: Job, event: Event, target: State, target_name: str, *, by_worker: bool, is_whole: bool
 ) -> dict[str, Any]:
     """
     Give the changes, beside the state, that an applied event brings to a job with a plan.
 
+    What could not be brought out, which makes its directory not `is_whole`, may have another time.
     A job's own word that it runs ends no command: only its worker knows that the start is done.
     """
     plan = job.plan
     if plan is None:
         return {}
     if target.final:
-        return {"outstanding": None if event.name == "cleaned" else _clean_up(job, event, target)}
+        if event.name == "cleaned":
+            return {"outstanding": None}
+        return {"outstanding": _clean_up(job, event, target, is_whole=is_whole)}
     match event.name, target_name:
         case "staged", "STAGED":
             return {"outstanding": _command(event, "Submit", job.attempt)}
@@ -97,7 +100,7 @@ def _next_attempt(job: Job, event: Event, plan: Plan) -> dict[str, Any]:
     return {"attempt": attempt, "outstanding": command}
 
 
-def _clean_up(job: Job, event: Event, target: State) -> Outstanding | None:
+def _clean_up(job: Job, event: Event, target: State, *, is_whole: bool) -> Outstanding | None:
     """Have the directory of an ended job removed in time; one that may still run keeps it."""
     plan = job.plan
     if plan is None or plan.clean_when == "never":
@@ -106,7 +109,10 @@ def _clean_up(job: Job, event: Event, target: State) -> Outstanding | None:
         return None
     if plan.clean_when == "on_success" and target.outcome != "success":
         return None
-    since = event.received + timedelta(seconds=plan.clean_after_s)
+    after_s = plan.clean_after_s
+    if not is_whole and plan.clean_after_problem_s is not None:
+        after_s = plan.clean_after_problem_s
+    since = event.received + timedelta(seconds=after_s)
     return Outstanding(event.id, "CleanUp", job.attempt, since)
 
 

@@ -251,7 +251,8 @@ def _decide_transition(job: Job, event: Event, sender: Sender, lifecycle: Lifecy
         return Keep(job.state, Reason.HELD)
     reached = lifecycle.states[target]
     by_worker = sender.role == "worker"
-    changes = consequences(job, event, reached, target, by_worker=by_worker)
+    is_whole = report.stage_out_problem is None
+    changes = consequences(job, event, reached, target, by_worker=by_worker, is_whole=is_whole)
     if target != job.state:
         changes |= _cause(job, event, report, reached)
     if ends and by_worker:

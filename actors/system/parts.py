@@ -39,6 +39,7 @@ from actors.operations.streams import Streams
 from actors.operations.tables import LifecycleTables
 from actors.operations.visibility import Visibility
 from actors.operations.waiting import Waiting
+from actors.operations.withdrawals import Withdrawals
 from actors.operations.work import Work
 from actors.runtime.egress import Egress
 from actors.runtime.folder import DataFolder, ServiceSecrets
@@ -206,6 +207,7 @@ class Parts:
             deliveries=self.deliveries,
             streams=streams,
             waiting=Waiting(jobs, streams),
+            withdrawals=Withdrawals(self.store, self.events),
             lifecycles=lifecycles,
             refusals=Refusals(store=self.store, events=self.events, identity=self.secrets.identity),
             keys=self.keys,

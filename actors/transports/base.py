@@ -68,7 +68,8 @@ class Transport(Protocol):
         Send to a durable queue; return when the messages are safe.
 
         Raises:
-            Unavailable: they may be stored or not: send them again.
+            InDoubt: they may be stored or not: send them again.
+            Unavailable: they were not taken.
 
         """
 

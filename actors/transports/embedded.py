@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from actors.transports.base import Delivery, Handle, Handler, Listener
-from schemas.errors import Unavailable
+from schemas.errors import InDoubt, Unavailable
 
 _log = structlog.get_logger()
 
@@ -217,7 +217,7 @@ def _refuse(handled: asyncio.Future[None], error: Exception) -> None:
         unavailable = (
             error
             if isinstance(error, Unavailable)
-            else Unavailable("the message was not handled; send it again", retry_after_s=1)
+            else InDoubt("the message was not handled; send it again", retry_after_s=1)
         )
         handled.set_exception(unavailable)
         # A sender that has given up does not look at it.

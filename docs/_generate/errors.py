@@ -124,6 +124,11 @@ _ADVICE = {
     "own was used. Use localhost, or send an API key.",
     (422, "not_staged"): "An input could not be copied; the detail names it. No job was made.",
     (422, "same_target"): "Two files would get one name in the job's directory. Rename one.",
+    (503, "withdrawn"): "The job could not be made ready in time and was cancelled. Submit again.",
+    (
+        503,
+        "in_doubt",
+    ): "The job may run later. Look for the id in the detail before you submit again.",
     (503, "stopping"): "The service is stopping. Send the request again in a moment.",
     (400, "repeated_parameter"): "A URL parameter is given twice. Send it once.",
     (401, "key_missing"): "Send an API key as `Authorization: Bearer jwk_...`.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -683,6 +684,23 @@ def test_the_directory_of_an_ended_job_is_cleaned_up_as_it_was_asked(
 
     awaited = verdict.change.outstanding
     assert awaited == (expected and Outstanding(EventId(f"{event}-1"), "CleanUp", 1, after(65)))
+
+
+@pytest.mark.parametrize(
+    ("problem", "after_problem_s", "expected"),
+    [("'o': no space", 600.0, 600), ("'o': no space", None, 0), (None, 600.0, 0)],
+)
+def test_a_directory_with_the_only_copy_of_an_output_may_stay_for_longer(
+    problem: str | None, after_problem_s: float | None, expected: float
+) -> None:
+    plan = make_plan(clean_when="always", clean_after_s=0.0, clean_after_problem_s=after_problem_s)
+    data = msgspec.json.encode({"cause": "staging", "stage_out_problem": problem})
+
+    ended = _worker("fail", data=data, received=after(0))
+    verdict = _kept(_decide(_planned("COLLECTING", plan=plan), ended, lifecycle=EXECUTION))
+
+    awaited = verdict.change.outstanding
+    assert awaited == Outstanding(EventId("fail-1"), "CleanUp", 1, after(expected))
 
 
 def test_a_cleaned_job_awaits_nothing() -> None:

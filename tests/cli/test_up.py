@@ -63,7 +63,7 @@ def test_a_host_that_others_can_reach_is_warned_of_in_one_line(bare: Console) ->
     process.terminate()
     _, err = process.communicate(timeout=PATIENCE_S)
 
-    assert err.startswith("warning: listening on 0.0.0.0")
+    assert err.startswith("warning: it listens beyond this machine")
     assert len(err.splitlines()) == 1
 
 

@@ -6,9 +6,7 @@ import asyncio
 import base64
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,82 +15,20 @@ import pytest
 from yarl import URL
 
 from actors.dialects.joblauncher.credentials import ReceiverKeys
-from actors.runtime.dialects import Dialects, Joblauncher, MacCredential
-from actors.runtime.settings import Callbacks, Limits, LocalSite, Settings, Staging
+from actors.runtime.dialects import MacCredential
+from actors.runtime.settings import Callbacks, Limits, LocalSite
 from actors.state_manager.forgetter import Forgetter
 from schemas.errors import Misconfigured
 from tests.support.deadlines import until
+from tests.support.launching import STEP_S, Box, launching
 from tests.support.mac_receiver import MacReceiver
 from tests.support.receiver import Receiver, endless, hang, receiving
-from tests.support.service import Answer, Caller, Service, running
-
-_STEP_S = 10.0
-
-
-@dataclass
-class Box:
-    """A service that speaks the dialect, and a directory that jobs may use."""
-
-    service: Service
-    jobdir: Path
-    base: str
-    caller: Caller
-
-    async def post(self, **request: Any) -> Answer:
-        asked = {"jobdir": str(self.jobdir), "executable": "/bin/true", **request}
-        return await self.caller.post(f"{self.base}/job", json=asked)
-
-    async def submit(self, **request: Any) -> str:
-        made = await self.post(**request)
-        assert made.status == 201, made.body
-        return made.headers["Location"]
-
-    async def script(self, text: str, **request: Any) -> str:
-        return await self.submit(executable="sh", arguments=["-c", text], **request)
-
-    async def status(self, url: str) -> Any:
-        return (await self.caller.get(url)).json["status"]
-
-    async def reach(self, url: str, *states: str, within_s: float = _STEP_S) -> Any:
-        async def is_there() -> bool:
-            status = await self.status(url)
-            return status["state"] in states if states else bool(status["done"])
-
-        await until(is_there, within_s)
-        return await self.status(url)
-
-    async def listed(self) -> list[str]:
-        found: list[str] = (await self.caller.get(f"{self.base}/job")).json
-        return found
-
-    @property
-    def sandboxes(self) -> list[str]:
-        folder = self.service.folder.path / "sandboxes"
-        return [each.name for each in folder.iterdir() if each.is_dir()] if folder.exists() else []
-
-
-@asynccontextmanager
-async def _box(
-    folder: Path,
-    *,
-    dialect: Mapping[str, Any] | None = None,
-    leaves_jobs: bool = False,
-    **rest: Any,
-) -> AsyncIterator[Box]:
-    jobdir = folder / "jobs"
-    jobdir.mkdir(exist_ok=True, parents=True)
-    spoken = {"enabled": True, "listen": "127.0.0.1:0", "owner": "launcher", **(dialect or {})}
-    given = {"port": 0, "staging": Staging(roots=(str(jobdir),)), **rest}
-    settings = Settings(dialects=Dialects(joblauncher=Joblauncher(**spoken)), **given)
-    async with running(folder / "data", settings, leaves_jobs=leaves_jobs) as service:
-        _, base = service.system.dialect_urls["joblauncher"]
-        yield Box(service, jobdir, base, service.nobody)
 
 
 @pytest.fixture
 async def box(tmp_path: Path) -> AsyncIterator[Box]:
     """Give a service with the dialect alone at a port."""
-    async with _box(tmp_path) as box:
+    async with launching(tmp_path) as box:
         yield box
 
 
@@ -114,7 +50,7 @@ async def test_j1_a_job_removed_meanwhile_stops_no_other(box: Box) -> None:
 
 async def test_j2_jobs_outlive_a_restart_and_are_found_under_their_urls(tmp_path: Path) -> None:
     async with receiving() as receiver:
-        async with _box(tmp_path, leaves_jobs=True) as box:
+        async with launching(tmp_path, leaves_jobs=True) as box:
             url = await box.script(
                 f"until [ -e {box.jobdir}/go ]; do sleep 0.02; done; echo x > o",
                 poststaged=["o"],
@@ -122,7 +58,7 @@ async def test_j2_jobs_outlive_a_restart_and_are_found_under_their_urls(tmp_path
             )
             await box.reach(url, "RUNNING")
             await receiver.wait(2)
-        async with _box(tmp_path) as box:
+        async with launching(tmp_path) as box:
             again = f"{box.base}/job/{url.rpartition('/')[2]}"
             (box.jobdir / "go").touch()
             status = await box.reach(again)
@@ -139,7 +75,7 @@ async def test_j3_a_receiver_that_hangs_delays_nobody_and_is_told_later(tmp_path
     async with (
         receiving() as slow,
         receiving() as quick,
-        _box(tmp_path, callbacks=callbacks) as box,
+        launching(tmp_path, callbacks=callbacks) as box,
     ):
         slow.answers = [hang]
         first = await box.submit(status_callback_url=slow.url)
@@ -160,7 +96,7 @@ async def test_j4_answers_of_receivers_are_read_and_closed(box: Box) -> None:
         for _ in range(4):
             await box.submit(status_callback_url=receiver.url)
         await receiver.wait(12, 60.0)
-        await until(lambda: receiver.in_hand == 0, _STEP_S)
+        await until(lambda: receiver.in_hand == 0, STEP_S)
 
     assert sorted(_states(receiver)) == ["DONE"] * 4 + ["PENDING"] * 4 + ["RUNNING"] * 4
 
@@ -177,19 +113,34 @@ async def test_j5_one_missing_output_is_told_and_the_others_are_copied(box: Box)
     assert "'a'" in status["exception"]
     assert (box.jobdir / "b").read_text() == "b\n"
     assert json.loads(told.body) == status
+    # Its directory is kept for a while, and that of one whose outputs are back goes.
+    kept = url.rpartition("/")[2]
+    await box.reach(await box.script("exit 4"))
+    await until(lambda: box.sandboxes == [kept], STEP_S)
+
+
+async def test_j5_one_odd_file_keeps_no_other_of_its_directory_back(box: Box) -> None:
+    url = await box.script(
+        "mkdir d d/e; ln -s /etc/passwd d/link; mkfifo d/e/fifo; echo x > d/e/x", poststaged=["d"]
+    )
+    status = await box.reach(url)
+
+    assert all(name in status["exception"] for name in ("'d/link'", "'d/e/fifo'"))
+    found = [str(each.relative_to(box.jobdir)) for each in box.jobdir.rglob("*") if each.is_file()]
+    assert sorted(found) == ["d/e/x", "stderr.txt", "stdout.txt"]
 
 
 async def test_j6_ended_jobs_are_forgotten_in_real_time(box: Box) -> None:
     ended, running_ = await box.submit(), await box.script("sleep 600")
     await box.reach(ended)
-    await until(lambda: len(box.sandboxes) == 1, _STEP_S)
+    await until(lambda: len(box.sandboxes) == 1, STEP_S)
 
     def half_a_day_later() -> datetime:
         return datetime.now(UTC) + timedelta(hours=12, seconds=5)
 
     forgetter = Forgetter(box.service.system._parts.store, 43_200, half_a_day_later)
     await forgetter.start()
-    await until(lambda: _is_gone(box, ended), _STEP_S)
+    await until(lambda: _is_gone(box, ended), STEP_S)
     await forgetter.stop()
 
     assert await box.listed() == [running_]
@@ -202,7 +153,7 @@ async def _is_gone(box: Box, url: str) -> bool:
 async def test_j7_running_and_waiting_have_limits_of_their_own(tmp_path: Path) -> None:
     limits = {"max_run_s": 0.4, "max_wait_s": 1.2}
     local = LocalSite(slots=1)
-    async with receiving() as receiver, _box(tmp_path, dialect=limits, local=local) as box:
+    async with receiving() as receiver, launching(tmp_path, dialect=limits, local=local) as box:
         long = await box.script("echo begun; sleep 600", status_callback_url=receiver.url)
         killed = await box.reach(long)
         refused = await box.post(max_time=1)
@@ -210,13 +161,15 @@ async def test_j7_running_and_waiting_have_limits_of_their_own(tmp_path: Path) -
 
     assert (killed["state"], killed["exception"]) == ("KILLED", "Process timed out.")
     assert (killed["exitCode"], killed["done"]) == (None, True)
+    # What it has printed until then is not thrown away.
+    assert (tmp_path / "jobs/stdout.txt").read_text() == "begun\n"
     assert json.loads(told.body) == killed
     assert refused.status == 422
     assert refused.json["pointer"] == "/max_time"
 
 
 async def test_j7_a_job_that_waits_too_long_is_killed_and_never_runs(tmp_path: Path) -> None:
-    async with _box(tmp_path, dialect={"max_wait_s": 0.5}, local=LocalSite(slots=1)) as box:
+    async with launching(tmp_path, dialect={"max_wait_s": 0.5}, local=LocalSite(slots=1)) as box:
         first = await box.script(f"until [ -e {box.jobdir}/go ]; do sleep 0.02; done")
         await box.reach(first, "RUNNING")
         waiting = await box.script(f"touch {box.jobdir}/ran")
@@ -231,7 +184,7 @@ async def test_j7_a_job_that_waits_too_long_is_killed_and_never_runs(tmp_path: P
 
 
 async def test_j8_without_an_owner_every_request_needs_a_key(tmp_path: Path) -> None:
-    async with _box(tmp_path, dialect={"owner": None}) as box:
+    async with launching(tmp_path, dialect={"owner": None}) as box:
         bare = await box.post()
         wrong = await box.caller.get(f"{box.base}/job", headers={"Authorization": "Basic eDp5"})
         odd = await box.caller.get(f"{box.base}/job", headers={"Authorization": "Basic ?"})
@@ -252,7 +205,7 @@ async def test_j8_an_open_door_is_for_this_machine_alone(tmp_path: Path, box: Bo
     rebound = await box.caller.get(url, headers={"Host": "evil.example.org"})
     page = await box.caller.get(url, headers={"Origin": "https://evil.example.org"})
     own = await box.caller.get(url, headers={"Origin": "http://localhost:3000"})
-    async with _box(tmp_path / "public", public_url="https://jobs.example.org") as public:
+    async with launching(tmp_path / "public", public_url="https://jobs.example.org") as public:
         behind_proxy = await public.caller.get(f"{public.base}/job")
 
     assert [rebound.status, page.status, own.status, behind_proxy.status] == [403, 403, 200, 401]
@@ -317,9 +270,9 @@ async def test_j9_the_query_is_signed_and_times_and_nonces_are_new(tmp_path: Pat
     )
     dialect = {"macs": (mac,), "challenge_only": True}
     checking = MacReceiver("i", "489dks293j39", challenges_first=False, digest="sha256")
-    async with checking.listening(port), _box(tmp_path, dialect=dialect) as box:
+    async with checking.listening(port), launching(tmp_path, dialect=dialect) as box:
         await box.submit(status_callback_url=f"http://127.0.0.1:{port}/a?b=1&a=%2F")
-        await until(lambda: checking.is_done, _STEP_S)
+        await until(lambda: checking.is_done, STEP_S)
 
     assert [each["state"] for each in checking.taken] == ["PENDING", "RUNNING", "DONE"]
     # As the original did it: each PUT goes without at first.
@@ -341,6 +294,7 @@ def _keys(*scopes: str) -> ReceiverKeys:
         ("http://h/a", "id1"),
         ("http://h/ab", "id0"),
         ("http://h/", "id0"),
+        ("https://h:80/a", "id1"),
         ("http://h:8080/a", None),
         ("http://other/a", None),
     ],
@@ -369,7 +323,7 @@ def test_j9_a_scope_that_is_no_url_is_named_at_the_start(scope: str) -> None:
 async def test_j10_ids_are_opaque_and_never_come_again(tmp_path: Path) -> None:
     ids = set()
     for _ in range(2):
-        async with _box(tmp_path) as box:
+        async with launching(tmp_path) as box:
             ids |= {(await box.submit()).rpartition("/")[2] for _ in range(2)}
 
     assert len(ids) == 4
@@ -404,7 +358,7 @@ async def test_j11_a_client_s_mistake_is_its_own_and_said_in_json(box: Box, body
 
 
 async def test_j11_what_is_too_large_is_said_to_be(tmp_path: Path) -> None:
-    async with _box(tmp_path, limits=Limits(body_bytes=200_000)) as box:
+    async with launching(tmp_path, limits=Limits(body_bytes=200_000)) as box:
         many = await box.post(arguments=["x" * 50_000] * 2)
         more = await box.post(arguments=["x" * 50_000] * 5)
 
@@ -422,7 +376,7 @@ async def test_j12_a_submission_that_fails_leaves_nothing(box: Box) -> None:
         url = await box.submit(status_callback_url=receiver.url)
         await box.reach(url)
         await receiver.wait(3)
-        await until(lambda: box.sandboxes == [], _STEP_S)
+        await until(lambda: box.sandboxes == [], STEP_S)
 
     assert await box.listed() == [url]
     # Nobody was told of what never was a job.
@@ -435,7 +389,7 @@ async def test_j12_a_cancel_leaves_no_sandbox(box: Box) -> None:
 
     answer = await box.caller.delete(url)
 
-    await until(lambda: box.sandboxes == [], _STEP_S)
+    await until(lambda: box.sandboxes == [], STEP_S)
     assert answer.status == 204
     assert sorted(each.name for each in box.jobdir.iterdir()) == []
 
@@ -450,14 +404,14 @@ async def test_j12_a_job_that_is_cancelled_while_its_inputs_come_in_never_runs(b
     async def is_listed() -> bool:
         return bool(await box.listed())
 
-    await until(is_listed, _STEP_S)
+    await until(is_listed, STEP_S)
     (url,) = await box.listed()
     begun = await box.status(url)
     answer = await box.caller.delete(url)
     made = await asked
     killed = await box.status(url)
     await stager.start()
-    await until(lambda: box.sandboxes == [], _STEP_S)
+    await until(lambda: box.sandboxes == [], STEP_S)
 
     assert (begun["state"], answer.status, made.status) == ("INITIAL", 204, 201)
     assert made.headers["Location"] == url
@@ -518,7 +472,7 @@ async def test_j16_directories_of_outputs_are_made(box: Box) -> None:
 
 
 async def test_j17_the_health_check_sees_what_is_missing(tmp_path: Path) -> None:
-    async with _box(tmp_path) as box:
+    async with launching(tmp_path) as box:
         healthy = await box.caller.get(f"{box.base}/healthcheck")
         (notifier,) = [e for e in box.service.system._actors if e.name == "notifier"]
         await notifier.stop()
@@ -532,7 +486,7 @@ async def test_j17_the_health_check_sees_what_is_missing(tmp_path: Path) -> None
 async def test_j18_two_inputs_of_one_name_keep_their_paths_where_that_is_set(
     tmp_path: Path,
 ) -> None:
-    async with _box(tmp_path, dialect={"keep_paths": True, "correct_spelling": True}) as box:
+    async with launching(tmp_path, dialect={"keep_paths": True, "correct_spelling": True}) as box:
         for name in ("1", "2"):
             (box.jobdir / name).mkdir()
             (box.jobdir / name / "x").write_text(name)
@@ -547,7 +501,7 @@ async def test_j18_two_inputs_of_one_name_keep_their_paths_where_that_is_set(
 async def test_j19_a_waiting_job_is_cancelled_and_each_url_leads_to_its_job(
     tmp_path: Path,
 ) -> None:
-    async with _box(tmp_path, local=LocalSite(slots=1)) as box:
+    async with launching(tmp_path, local=LocalSite(slots=1)) as box:
         assert await box.listed() == []
         first = await box.script("sleep 600")
         await box.reach(first, "RUNNING")
@@ -558,7 +512,7 @@ async def test_j19_a_waiting_job_is_cancelled_and_each_url_leads_to_its_job(
         listed = await box.listed()
         shown = [(await box.caller.get(each)).json["request"]["arguments"][1] for each in listed]
         await box.caller.delete(first)
-        await until(lambda: box.sandboxes == [], _STEP_S)
+        await until(lambda: box.sandboxes == [], STEP_S)
 
     assert pending == {**pending, "state": "PENDING", "running": False, "done": False}
     assert (answer.status, killed["state"]) == (204, "KILLED")

@@ -58,6 +58,7 @@ surprise: 1
 
 _LOCALLY = {"scheduler": {"scheme": "local"}}
 _CONCURRENT = "xenon.adaptors.local.queue.multi.maxConcurrentJobs"
+_SANDBOX = {"scheme": "file", "path": "/x"}
 _FIRST_PAIR = "callback.basicCredentials[0]"
 
 
@@ -124,7 +125,9 @@ def test_a_configuration_of_2015_becomes_launchers_and_passwords(tmp_path: Path)
     ("text", "said"),
     [
         ("[]", "a table of keys"),
-        ("a: b: c", "it is not YAML"),
+        ("a: b: c", "(line 1, column 5)"),
+        ("macs: [{key: k, key: s3cr3t}]", 'duplicate key "key" (line 1, column 17)'),
+        ("[" * 5_000, "nested too deeply"),
         ("", "a table of keys"),
         ("x: !!python/object/apply:os.system [id]", "it is not YAML"),
         ("\x00", "it is not YAML"),
@@ -140,6 +143,7 @@ def test_what_is_no_configuration_is_said_in_one_sentence(
     assert said in done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
+    assert "s3cr3t" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -191,6 +195,13 @@ def test_odd_values_are_refused_and_what_is_left_is_settings(
         ({"callback": {"basicCredentials": [_pair(username="u:v")]}}, _FIRST_PAIR),
         ({"xenon": {"launchers": {"a": {"more": 1}}}}, "xenon.launchers.a.more"),
         ({"xenon": {"defaultLauncher": "gone"}}, "xenon.defaultLauncher"),
+        ({"xenon": {"sandbox": {"scheme": "file"}}}, "xenon.sandbox.path"),
+        ({"xenon": {"sandbox": {**_SANDBOX, "location": "h:22"}}}, "xenon.sandbox.location"),
+        ({"xenon": {"sandbox": {**_SANDBOX, "properties": {}}}}, "xenon.sandbox.properties"),
+        (
+            {"xenon": {"scheduler": {"scheme": "local", "location": "x"}}},
+            "xenon.scheduler.location",
+        ),
     ],
 )
 def test_what_cannot_be_taken_is_refused_once_and_in_no_silence(document: object, key: str) -> None:
@@ -198,3 +209,21 @@ def test_what_cannot_be_taken_is_refused_once_and_in_no_silence(document: object
 
     assert [each.verdict for each in said] == ["refused"]
     assert "s3cr3t" not in said[0].why
+
+
+@pytest.mark.parametrize(
+    ("document", "why"),
+    [
+        (
+            {"macs": [{"id": "a", "key": 5, "scope": "http://h"}]},
+            "key is no text; put it in quotes",
+        ),
+        ({"macs": [{"id": "a", "key": "k"}]}, "scope is missing"),
+        ({"callback": {"basicCredentials": [_pair(password=None)]}}, "password is missing"),
+        ({}, "staging.roots is yours to fill"),
+        ({}, "requests without a key are 'joblauncher''s"),
+        ({"http": {"bindHost": "0.0.0.0"}}, "every request needs a key"),
+    ],
+)
+def test_whoever_takes_it_over_is_told_what_is_left_to_do(document: object, why: str) -> None:
+    assert any(why in each.why for each in settings_of(document).remarks)

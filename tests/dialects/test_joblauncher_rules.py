@@ -120,6 +120,8 @@ def _staged(jobdir: str = "/d", **lists: Any) -> Staged:
         ("in/a.txt", "file:///d/in/a.txt", "a.txt"),
         ("/ref/a.txt", "file:///ref/a.txt", "a.txt"),
         ("in/directory/", "file:///d/in/directory", "directory"),
+        ("./in//a.txt", "file:///d/in/a.txt", "a.txt"),
+        ("//ref/./a.txt/.", "file:///ref/a.txt", "a.txt"),
         ("a b:c%.txt", "file:///d/a%20b%3Ac%25.txt", "a b:c%.txt"),
     ],
 )
@@ -134,6 +136,7 @@ def test_inputs_are_flattened_to_their_last_names(entry: str, source: str, targe
         ("out/o.txt", "o.txt", "file:///d/out/o.txt"),
         ("/x/o.txt", "o.txt", "file:///d/x/o.txt"),
         ("out/directory/", "directory", "file:///d/out/directory"),
+        (".//out/./o.txt", "o.txt", "file:///d/out/o.txt"),
     ],
 )
 def test_outputs_are_taken_by_last_name_and_stay_below_the_directory(
@@ -153,6 +156,14 @@ def test_printed_files_are_copied_first_and_nothing_twice() -> None:
         "file:///d/b",
         "file:///d/a",
     ]
+
+
+@pytest.mark.parametrize("jobdir", ["/d/e", "/d/e/", "//d//e", "/d/./e/."])
+def test_a_directory_is_the_same_however_it_is_written(jobdir: str) -> None:
+    lists = _staged(jobdir, prestaged=["a"])
+
+    assert lists.directory == "file:///d/e"
+    assert lists.inputs[0].source == "file:///d/e/a"
 
 
 def test_paths_are_kept_where_that_is_wanted() -> None:
@@ -176,13 +187,14 @@ def test_paths_are_kept_where_that_is_wanted() -> None:
         ({"prestaged": ["*.txt"]}, "/prestaged/0"),
         ({"prestaged": ["a\0b"]}, "/prestaged/0"),
         ({"poststaged": ["ok", "../../etc/cron.d/x"]}, "/poststaged/1"),
-        ({"poststaged": ["a//b"]}, "/poststaged/0"),
+        ({"poststaged": ["./."]}, "/poststaged/0"),
         ({"poststaged": ["-rf"]}, "/poststaged/0"),
         ({"printed": ("../out", "stderr.txt")}, "/stdout"),
         ({"printed": ("stdout.txt", "/etc/motd")}, "/stderr"),
         ({"jobdir": "relative"}, "/jobdir"),
         ({"jobdir": "/d/../e"}, "/jobdir"),
         ({"jobdir": "/d/*"}, "/jobdir"),
+        ({"jobdir": "//"}, "/jobdir"),
     ],
 )
 def test_a_path_that_leads_out_or_collides_is_refused_and_named(

@@ -7,10 +7,11 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
+from http_launcher import Launcher, config_of
 from http_service import Service
 
 from tests.support.deadlines import until
@@ -20,91 +21,60 @@ pytestmark = pytest.mark.fault
 _STEP_S = 20.0
 
 
-class Launcher:
-    """A service that speaks the dialect, and a client of it."""
-
-    def __init__(self, service: Service, jobdir: Path, session: aiohttp.ClientSession) -> None:
-        self.service = service
-        self.jobdir = jobdir
-        self.session = session
-        self.base = f"{service.url}/compat/joblauncher/job"
-
-    async def submit(self, **request: object) -> tuple[int, Any]:
-        """Submit a job that writes a line each time that it runs."""
-        text = f"echo ran >> {self.jobdir}/runs"
-        asked = {"jobdir": str(self.jobdir), "executable": "sh", "arguments": ["-c", text]}
-        async with self.session.post(self.base, json=asked | request) as answer:
-            return answer.status, await answer.text()
-
-    async def get(self, url: str) -> Any:
-        async with self.session.get(url) as answer:
-            return await answer.json()
-
-
-@pytest.fixture
-async def launcher(tmp_path: Path) -> AsyncIterator[Launcher]:
-    jobdir = tmp_path / "jobs"
-    jobdir.mkdir()
+@pytest_asyncio.fixture(name="service")
+async def _service(tmp_path: Path) -> AsyncIterator[Service]:
+    (tmp_path / "jobs").mkdir()
     config = tmp_path / "jobwire.toml"
-    config.write_text(
-        f"""
-        [dialects.joblauncher]
-        enabled = true
-        owner = "launcher"
-        [staging]
-        roots = ["{jobdir}"]
-        """
-    )
+    config.write_text(config_of(tmp_path / "jobs"))
     service = Service(tmp_path / "data", settings={"JOBWIRE_CONFIG": str(config)})
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
-        yield Launcher(service, jobdir, session)
+    yield service
     await service.close()
 
 
+@pytest_asyncio.fixture(name="launcher")
+async def _launcher(service: Service, tmp_path: Path) -> AsyncIterator[Launcher]:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
+        yield Launcher(service.url, tmp_path / "jobs", session)
+
+
 async def test_a_job_whose_service_was_killed_before_the_201_is_found_and_runs_once(
-    launcher: Launcher,
+    service: Service, launcher: Launcher
 ) -> None:
     (launcher.jobdir / "input").write_text("x")
-    await launcher.service.start("stager.before_staged=kill@1")
+    await service.start("stager.before_staged=kill@1")
 
     with suppress(aiohttp.ClientError):
         assert not await launcher.submit(prestaged=["input"]), "it was answered"
-    assert await launcher.service.ended(_STEP_S) == -signal.SIGKILL
-    await launcher.service.start()
+    assert await service.ended(_STEP_S) == -signal.SIGKILL
+    await service.start()
     (url,) = await launcher.get(launcher.base)
 
-    async def is_done() -> bool:
-        return bool((await launcher.get(url))["status"]["done"])
-
-    await until(is_done, _STEP_S)
+    await until(lambda: launcher.is_done(url), _STEP_S)
     assert (await launcher.get(url))["status"]["state"] == "DONE"
-    assert (launcher.jobdir / "runs").read_text() == "ran\n"
+    assert launcher.runs == 1
 
 
 async def test_a_submission_whose_service_is_stopped_is_refused_and_its_job_never_runs(
-    launcher: Launcher,
+    service: Service, launcher: Launcher
 ) -> None:
     (launcher.jobdir / "many").mkdir()
     for number in range(4_000):
         (launcher.jobdir / "many" / str(number)).write_text("x")
-    await launcher.service.start()
+    await service.start()
 
     async def is_staging() -> bool:
         jobs = await launcher.get(launcher.base)
-        return bool(jobs) and any((launcher.service.folder / "sandboxes").glob("*/*/*/many/1*"))
+        return bool(jobs) and any((service.folder / "sandboxes").glob("*/*/*/many/1*"))
 
     asked = asyncio.create_task(launcher.submit(prestaged=["many"]))
     await until(is_staging, _STEP_S)
-    launcher.service.send(signal.SIGTERM)
+    service.send(signal.SIGTERM)
     status, said = await asked
-    code = await launcher.service.ended(_STEP_S)
-    await launcher.service.start()
+    code = await service.ended(_STEP_S)
+    await service.start()
     (url,) = await launcher.get(launcher.base)
 
-    async def is_done() -> bool:
-        return bool((await launcher.get(url))["status"]["done"])
-
-    await until(is_done, _STEP_S)
+    await until(lambda: launcher.is_done(url), _STEP_S)
     assert (status, code) == (503, 0), said
     assert (await launcher.get(url))["status"]["state"] == "KILLED"
-    assert not (launcher.jobdir / "runs").exists()
+    assert launcher.runs == 0

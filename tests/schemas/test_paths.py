@@ -20,14 +20,14 @@ def test_a_relative_path_passes_as_it_is(path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "why"),
     [
-        ("", "''"),
+        ("", "not empty"),
         ("/etc/passwd", "relative"),
         ("..", "'..'"),
         ("a/../b", "'..'"),
         ("a/..", "'..'"),
         ("./a", "'.'"),
-        ("a//b", "''"),
-        ("a/", "''"),
+        ("a//b", "two slashes"),
+        ("a/", "at its end"),
         ("a\\b", "backslash"),
         ("a\0b", "control"),
         ("a\nb", "control"),

@@ -23,8 +23,10 @@ TAG: Final = "joblauncher"
 #: The launcher where none is set: the machine itself.
 _LOCAL: Final = "local"
 #: States that a receiver is told of: the scheduler's own words change with these.
-_TOLD: Final = ("STAGED", "RUNNING", "FINISHED", "FAILED", "CANCELLED", "LOST")
+TOLD: Final = ("STAGED", "RUNNING", "FINISHED", "FAILED", "CANCELLED", "LOST")
 _MINUTE_S: Final = 60
+#: How long the directory of a job stays whose outputs are not all back: it holds the only copy.
+_RESCUE_S: Final = 7.0 * 86_400
 #: Outputs that are not in `poststaged`: standard output and standard error.
 _PRINTED: Final = 2
 
@@ -107,14 +109,14 @@ def job_request(request: LaunchRequest, launchers: Launchers, settings: Joblaunc
             stdout=request.stdout,
             stderr=request.stderr,
             resources=Resources(walltime_s=_run_s(request.max_time, settings.max_run_s)),
-            clean_up=CleanUp(after_s=0, keep=()),
+            clean_up=CleanUp(after_s=0, after_problem_s=_RESCUE_S, keep=()),
             site=launchers.site(request.launcher),
         )
         url = request.status_callback_url
         wanted = JobRequest(
             data=Raw(_encode(request)),
             tags=(TAG,),
-            callbacks=(Callback(url=url, states=_TOLD),) if url else (),
+            callbacks=(Callback(url=url, states=TOLD),) if url else (),
             spec=spec,
             start_within_s=settings.max_wait_s,
         )
@@ -128,7 +130,8 @@ def in_own_words(error: JobwireError) -> JobwireError:
     """Let an error point to the field that the client has sent."""
     for pattern, own in _FIELDS:
         if (found := pattern.match(error.pointer or "")) is not None:
-            error.pointer = own(found)
+            pointer, error.pointer = found.string, own(found)
+            error.detail = error.detail.replace(f" at {pointer}", f" at {error.pointer}")
             break
     return error
 
@@ -142,9 +145,7 @@ def _run_s(max_time: int, most_s: float) -> float:
     if max_time == NO_MAX_TIME:
         return most_s
     if max_time < 1 or max_time * _MINUTE_S > most_s:
-        detail = (
-            f"max_time is whole minutes from 1 to {most_s / _MINUTE_S:g}, the setting max_run_s;"
-            f" {NO_MAX_TIME} stands for the longest"
-        )
+        whole = f"whole minutes, and a job runs for {most_s:g} s at the most: the setting max_run_s"
+        detail = f"max_time is {whole}; {NO_MAX_TIME} stands for the longest"
         raise Invalid(detail, pointer="/max_time")
     return max_time * _MINUTE_S

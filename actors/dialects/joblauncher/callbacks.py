@@ -7,9 +7,12 @@ from typing import Final
 from msgspec import UNSET
 
 from actors.dialects.base import Notice
+from actors.dialects.joblauncher.asking import TOLD
 from actors.dialects.joblauncher.statuses import is_unstarted, status_of
 from actors.dialects.problems import encode
 from actors.operations import Operations
+from actors.operations.withdrawals import WITHDRAWN
+from schemas.errors import NotFound
 from schemas.jobs import Entry, Job
 from schemas.principals import Principal
 
@@ -31,12 +34,15 @@ class Callbacks:
         """
         Say what is told of an entry; None: nothing.
 
-        Nothing of a job whose inputs failed, which its submitter was told; and of each state once.
+        Nothing of a job of which its submitter was told that it is none, because its inputs failed
+        or it was taken back; and of each state once.
         """
         change = entry.change
         cause = job.cause if change.cause is UNSET else change.cause
         ending = job.ending if change.ending is UNSET else change.ending
-        if is_unstarted(entry.outcome, cause, ending) or await self._ran_before(job, entry):
+        if is_unstarted(entry.outcome, cause, ending):
+            return None
+        if await self._ran_before(job, entry) or await self._was_withdrawn(job, entry):
             return None
         status = status_of(entry.state, entry.outcome, cause, ending)
         return Notice(
@@ -57,6 +63,21 @@ class Callbacks:
         """Say whether a job is found to run that was told to run before it was doubted."""
         if entry.state != "RUNNING" or not job.suspected:
             return False
+        return any(each.state == "RUNNING" for each in await self._before(job, entry))
+
+    async def _was_withdrawn(self, job: Job, entry: Entry) -> bool:
+        """Say whether a cancelled job was taken back before anybody was told of it."""
+        if entry.outcome != "cancelled":
+            return False
+        before = await self._before(job, entry)
+        is_new = not any(each.state in TOLD for each in before)
+        return is_new and any(each.source == WITHDRAWN for each in (*before, entry))
+
+    async def _before(self, job: Job, entry: Entry) -> list[Entry]:
+        """Give the earlier entries; of a job that has been deleted meanwhile there are none."""
         reader = Principal(job.owner, frozenset({"read"}))
-        history, _ = await self._jobs.history(reader, job.id, None, _MOST_ENTRIES)
-        return any(each.state == "RUNNING" and each.seq < entry.seq for each in history)
+        try:
+            history, _ = await self._jobs.history(reader, job.id, None, _MOST_ENTRIES)
+        except NotFound:
+            return []
+        return [each for each in history if each.seq < entry.seq]

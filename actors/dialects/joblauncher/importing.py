@@ -10,12 +10,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-import msgspec
-
-from actors.dialects.joblauncher.credentials import check_scope
-from actors.dialects.joblauncher.reading import Reading, Remark, Tree
+from actors.dialects.joblauncher.reading import Reading, Remark, Tree, table_of
+from actors.dialects.joblauncher.receivers import read_basic, read_macs
 from actors.dialects.joblauncher.toml import Block, written
-from actors.runtime.dialects import BasicCredential, MacCredential, Mounting
+from actors.runtime.dialects import Dialects, Joblauncher, Mounting
+from actors.runtime.settings import Settings
 from schemas.errors import Misconfigured
 
 _MS: Final = 1_000
@@ -61,7 +60,7 @@ def settings_of(document: object) -> Imported:
     reading = Reading()
     parts: dict[str, Callable[[Reading, str, Any], None]] = {
         "http": _http,
-        "macs": _macs,
+        "macs": read_macs,
         "xenon": _xenon,
         "octopus": _xenon,
         "callback": _callback,
@@ -73,7 +72,7 @@ def settings_of(document: object) -> Imported:
         read(reading, str(key), value)
     reading.dialect.setdefault("listen", f"127.0.0.1:{_PORT}")
     reading.dialect["owner"] = OWNER
-    reading.say("(no key)", "changed", f"requests without a key are {OWNER!r}'s, on loopback only")
+    _say_what_is_new(reading)
     return Imported(_toml(reading), reading.remarks)
 
 
@@ -96,27 +95,6 @@ def _http(reading: Reading, key: str, value: Any) -> None:
     why = "listen" if is_good else f"no address; listen is 127.0.0.1:{_PORT}"
     for name in [each for each in ("port", "bindHost") if each in http]:
         reading.say(f"{key}.{name}", "taken" if is_good else "refused", why)
-
-
-def _macs(reading: Reading, key: str, value: Any) -> None:
-    for index, each in enumerate(reading.several(key, value)):
-        mac, at = _table(each), f"{key}[{index}]"
-        algorithm = mac.get("algorithm", "hmac-sha-1")
-        if algorithm not in ("hmac-sha-1", "hmac-sha-256"):
-            why = f"no algorithm {algorithm!r}: every callback failed to be signed with it"
-            reading.say(at, "refused", why)
-        elif not all(isinstance(mac.get(name), str) for name in ("id", "key", "scope")):
-            reading.say(at, "refused", "id, key and scope are texts that are needed")
-        else:
-            names = ("id", "key", "scope")
-            mac = {name: mac[name] for name in names} | {"algorithm": algorithm}
-            if (fault := _fault(mac, MacCredential)) is not None:
-                reading.say(at, "refused", fault)
-                continue
-            reading.credentials["macs"].append(mac)
-            has_path = mac["scope"].partition("//")[2].partition("/")[2] != ""
-            why = "the path of its scope counts now" if has_path else "sent at once where in scope"
-            reading.say(at, "changed", why)
 
 
 def _xenon(reading: Reading, key: str, value: Any) -> None:
@@ -164,7 +142,7 @@ def _launcher(reading: Reading, at: str, value: Any, launcher: str) -> None:
 
 
 def _scheduler(reading: Reading, at: str, value: Any, launcher: str) -> None:
-    scheduler = _table(value)
+    scheduler = table_of(value)
     scheme = scheduler.get("scheme")
     if scheme not in _HERE:
         reading.say(at, "refused", f"jobs run on this machine; there is no site for {scheme!r} yet")
@@ -177,17 +155,26 @@ def _scheduler(reading: Reading, at: str, value: Any, launcher: str) -> None:
     else:
         why = "as many at a time as there are cores, or as local.slots says"
         reading.say(f"{at}.queue", "changed", why)
-    for name in sorted(set(scheduler) - {"scheme", "queue", "location"}):
-        reading.say(f"{at}.{name}", "refused", "options of an adaptor mean nothing here")
+    _say_rest(reading, at, scheduler, {"scheme", "queue"})
 
 
 def _sandbox(reading: Reading, at: str, value: Any) -> None:
-    sandbox = _table(value)
+    sandbox = table_of(value)
     if sandbox.get("scheme") not in _HERE:
         reading.say(at, "refused", "sandboxes are on this machine")
     elif isinstance(sandbox.get("path"), str):
         reading.local["folder"] = sandbox["path"]
         reading.say(f"{at}.path", "taken", "local.folder")
+        _say_rest(reading, at, sandbox, {"scheme", "path"})
+    else:
+        reading.say(f"{at}.path", "refused", "the path of a directory is expected")
+
+
+def _say_rest(reading: Reading, at: str, part: Tree, known: set[str]) -> None:
+    """Refuse what only an adaptor understood; `/` is where this machine is, in any case."""
+    for name in [each for each in part if each not in known]:
+        if name != "location" or part[name] not in (None, "", "/"):
+            reading.say(f"{at}.{name}", "refused", "options of an adaptor mean nothing here")
 
 
 def _poll(reading: Reading, at: str, value: Any) -> None:
@@ -222,41 +209,15 @@ def _callback(reading: Reading, key: str, value: Any) -> None:
         match name:
             case "basicCredentials":
                 for index, one in enumerate(reading.several(at, each)):
-                    _basic(reading, f"{at}[{index}]", _table(one))
+                    read_basic(reading, f"{at}[{index}]", table_of(one))
             case "macs":
-                _macs(reading, at, each)
+                read_macs(reading, at, each)
             case "httpClient":
                 _http_client(reading, at, each)
             case "useInsecureSSL":
                 _insecure(reading, at, each)
             case _:
                 _unknown(reading, at, each)
-
-
-def _basic(reading: Reading, at: str, one: Tree) -> None:
-    host, port = one.get("hostname"), one.get("port")
-    if not all(isinstance(one.get(name), str) for name in ("username", "password", "hostname")):
-        reading.say(at, "refused", "username, password and hostname are texts that are needed")
-        return
-    scope = f"{one.get('scheme', 'http')}://{host}{f':{port}' if port else ''}/"
-    pair = {"username": one["username"], "password": one["password"]}
-    if (fault := _fault({**pair, "scope": scope}, BasicCredential)) is not None:
-        reading.say(at, "refused", fault)
-        return
-    reading.credentials["basic"].append({**pair, "scope": scope})
-    reading.say(at, "taken", "basic")
-
-
-def _fault(given: Tree, kind: type) -> str | None:
-    """Say why the service could not use a credential, without a word of its secret."""
-    try:
-        msgspec.convert(given, kind)
-        check_scope(str(given["scope"]))
-    except msgspec.ValidationError as error:
-        return f"{str(error).rpartition('$.')[2].strip('`')} holds what no header can carry"
-    except Misconfigured:
-        return "its scope is no URL such as http://host:8099/"
-    return None
 
 
 def _http_client(reading: Reading, key: str, _value: Any) -> None:
@@ -268,12 +229,19 @@ def _insecure(reading: Reading, key: str, value: Any) -> None:
     reading.say(key, "refused" if value else "taken", why)
 
 
+def _say_what_is_new(reading: Reading) -> None:
+    """Say what the old configuration could not, or what its values mean beside each other."""
+    mine = Joblauncher(enabled=True, listen=reading.dialect["listen"])
+    if Settings(dialects=Dialects(joblauncher=mine)).is_on_loopback:
+        why = f"requests without a key are {OWNER!r}'s, on loopback only"
+    else:
+        why = 'others reach it: every request needs a key, and jobs run with local.enabled = "yes"'
+    reading.say("(no key)", "changed", why)
+    reading.say("(no key)", "changed", "staging.roots is yours to fill: no other jobdir is taken")
+
+
 def _unknown(reading: Reading, key: str, _value: Any) -> None:
     reading.say(key, "refused", "not known, or no value that it may have")
-
-
-def _table(value: Any) -> Tree:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _toml(reading: Reading) -> str:

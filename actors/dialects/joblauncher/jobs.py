@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Final
@@ -24,12 +26,14 @@ from actors.stores.base import JobFilter
 from schemas.codec import check_json
 from schemas.errors import (
     Conflict,
+    InDoubt,
     Invalid,
     NotFound,
+    TooManyRequests,
     Unavailable,
     UnsupportedMedia,
 )
-from schemas.identifiers import JobId, parse_job_id
+from schemas.identifiers import JobId, parse_job_id, random_job_id
 from schemas.jobs import Entry, Job
 from schemas.principals import Principal
 
@@ -38,6 +42,11 @@ NAME: Final = "joblauncher"
 
 #: Longest time that the inputs of a job may take to come in before its submission is given up.
 _STAGING_S: Final = 3_600.0
+#: How long the cancel of a job whose submission failed is tried; the shorter one while the service
+#: stops, which does not wait for longer.
+_WITHDRAW_S, _WITHDRAW_STOPPING_S = 20.0, 2.0
+#: Pause before what was in vain is tried again.
+_PAUSE_S: Final = 0.5
 #: How much longer than the grace of a job that is ended a DELETE waits for its end.
 _MARGIN_S: Final = 5.0
 #: Jobs of one page of the list.
@@ -118,51 +127,90 @@ class JobRoutes:
         return plain
 
     async def _submit(self, principal: Principal, wanted: LaunchRequest) -> JobId:
-        jobs = self._operations.jobs
-        try:
-            shown, authorization = without_login(wanted)
-            asked = job_request(shown, self._launchers, self._settings)
-            made = await jobs.create(
-                principal, asked, None, dialect=NAME, authorization=authorization
-            )
-        except Invalid as error:
-            raise in_own_words(error) from error
-        if made.state is None:
-            raise Unavailable("the job is safe, but not stored yet", retry_after_s=1)
-        await self._staged(principal, await jobs.get(principal, made.id))
-        return made.id
-
-    async def _staged(self, principal: Principal, job: Job) -> None:
         """
-        Wait until the inputs are in place; leave nothing of a job whose inputs are not.
+        Make a job; return when its inputs are in place.
 
         Raises:
-            Invalid: they cannot be brought in.
-            Unavailable: it takes too long, or the service is stopping.
+            Invalid: a field cannot be carried out, or the inputs cannot be brought in.
+            Unavailable: not now; nothing of it starts any more, so it may be submitted again,
+                unless the code is `in_doubt`.
 
         """
+        job_id = random_job_id(secrets.token_bytes(16))
         try:
-            reached = await self._operations.waiting.until(
-                principal, job, lambda entry: entry.state not in _BEFORE_STAGED, _STAGING_S
-            )
-        except Unavailable:
-            await self._abandon(principal, job)
+            await self._make(principal, job_id, wanted)
+            reached = await self._ready(principal, job_id)
+        except InDoubt as error:
+            within_s = _WITHDRAW_STOPPING_S if error.code == "stopping" else _WITHDRAW_S
+            await self._operations.withdrawals.withdraw(principal, job_id, within_s)
             raise
-        if reached is None:
-            await self._abandon(principal, job)
-            detail = f"the inputs did not come in within {_STAGING_S:g} s"
-            raise Unavailable(detail, retry_after_s=60)
         if is_unstarted(reached.outcome, reached.cause, reached.ending):
-            await self._operations.jobs.delete(principal, job.id, force=False)
+            with suppress(NotFound, Unavailable):  # deleted or not, here it is no job
+                await self._operations.jobs.delete(principal, job_id, force=False)
             said = reached.ending.detail if reached.ending else None
             detail = unquote((said or "staging in failed").replace("file://", ""))
             raise Invalid(detail, code="not_staged")
+        return job_id
 
-    async def _abandon(self, principal: Principal, job: Job) -> None:
-        """Cancel a job that nobody was told of, and delete it if it ends in time."""
-        await self._cancel(principal, job)
-        with suppress(Conflict):
-            await self._operations.jobs.delete(principal, job.id, force=False)
+    async def _make(self, principal: Principal, job_id: JobId, wanted: LaunchRequest) -> None:
+        """
+        Return when the creation is safe; what may be is sent again, which makes it once.
+
+        Raises:
+            InDoubt: nobody says whether it is safe.
+            Unavailable: it was not taken.
+
+        """
+        try:
+            await self._create(principal, job_id, wanted)
+        except InDoubt as doubt:
+            try:
+                async with asyncio.timeout(self._settings.stored_within_s):
+                    await self._insist(principal, job_id, wanted)
+            except TimeoutError:
+                raise doubt from None
+
+    async def _insist(self, principal: Principal, job_id: JobId, wanted: LaunchRequest) -> None:
+        while not self._operations.streams.is_closed:
+            await asyncio.sleep(_PAUSE_S)
+            with suppress(Unavailable, TooManyRequests):
+                return await self._create(principal, job_id, wanted)
+        raise InDoubt("the service is stopping", code="stopping", retry_after_s=2)
+
+    async def _create(self, principal: Principal, job_id: JobId, wanted: LaunchRequest) -> None:
+        try:
+            shown, authorization = without_login(wanted)
+            asked = job_request(shown, self._launchers, self._settings)
+            await self._operations.jobs.create(
+                principal, asked, None, dialect=NAME, job=job_id, authorization=authorization
+            )
+        except Invalid as error:
+            raise in_own_words(error) from error
+
+    async def _ready(self, principal: Principal, job_id: JobId) -> Job:
+        """
+        Wait until the inputs of a job are in place, or cannot be.
+
+        Raises:
+            InDoubt: it takes too long, or the service is stopping.
+
+        """
+        waiting, stored_s = self._operations.waiting, self._settings.stored_within_s
+        while (job := await waiting.stored(principal, job_id, stored_s)) is not None:
+            try:
+                reached = await waiting.until(principal, job, _is_ready, _STAGING_S)
+            except Unavailable:  # the store is away, or the service stops, which `stored` tells
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            if reached is None:
+                detail = f"the inputs did not come in within {_STAGING_S:g} s: the job is cancelled"
+                raise InDoubt(detail, code="withdrawn", retry_after_s=60)
+            return reached
+        detail = (
+            f"the job was not stored within {stored_s:g} s and is cancelled, so it never runs:"
+            " submit it again"
+        )
+        raise InDoubt(detail, code="withdrawn", retry_after_s=5)
 
     async def _cancel(self, principal: Principal, job: Job) -> None:
         try:
@@ -193,6 +241,10 @@ class JobRoutes:
                     yield job
             if (cursor := page.cursor) is None:
                 return
+
+
+def _is_ready(entry: Entry) -> bool:
+    return entry.state not in _BEFORE_STAGED
 
 
 def _has_ended(entry: Entry) -> bool:

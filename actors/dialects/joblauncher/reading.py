@@ -17,6 +17,11 @@ class Remark(NamedTuple):
     why: str
 
 
+def table_of(value: Any) -> Tree:
+    """Give a table; what is none counts as an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
 class Reading:
     """The settings that were found, and what was said of each key."""
 

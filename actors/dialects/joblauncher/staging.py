@@ -46,8 +46,7 @@ def staged(
         Invalid: a path leads out of `jobdir`, cannot be a name here, or two would collide.
 
     """
-    _check_absolute(jobdir, "/jobdir")
-    base = jobdir.rstrip("/")
+    base = _absolute(jobdir)
     for name, path in zip(("stdout", "stderr"), printed, strict=True):
         _check_name(path, f"/{name}")
     inputs: dict[str, StageIn] = {}
@@ -55,10 +54,9 @@ def staged(
         _add_input(inputs, base, path, f"/prestaged/{index}", printed, keep_paths=keep_paths)
     outputs = [_output(path, path, base) for path in printed]
     for index, path in enumerate(poststaged):
-        below = path.strip("/")
-        _check_name(below, f"/poststaged/{index}")
+        below = _named(path, f"/poststaged/{index}")
         outputs.append(_output(below if keep_paths else _last(below), below, base))
-    return Staged(_uri(base or "/"), tuple(inputs.values()), tuple(dict.fromkeys(outputs)))
+    return Staged(_uri(base), tuple(inputs.values()), tuple(dict.fromkeys(outputs)))
 
 
 def _add_input(
@@ -71,8 +69,7 @@ def _add_input(
     keep_paths: bool,
 ) -> None:
     is_absolute = path.startswith("/")
-    plain = path.strip("/")
-    _check_name(plain, pointer)
+    plain = _named(path, pointer)
     name = plain if keep_paths and not is_absolute else _last(plain)
     if name in inputs:
         detail = (
@@ -96,18 +93,31 @@ def _uri(path: str) -> str:
     return f"file://{quote(path)}"
 
 
+def _plain(path: str) -> str:
+    """Leave out what leads nowhere: `.` and the empty names of slashes at the ends or in a row."""
+    return "/".join(name for name in path.split("/") if name not in ("", "."))
+
+
 def _last(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _check_absolute(path: str, pointer: str) -> None:
-    if not path.startswith("/"):
+def _absolute(jobdir: str) -> str:
+    if not jobdir.startswith("/"):
         detail = (
-            f"jobdir is the absolute path of a directory on the service's machine, not {path!r}"
+            f"jobdir is the absolute path of a directory on the service's machine, not {jobdir!r}"
         )
-        raise Invalid(detail, pointer=pointer, code="bad_path")
-    if path.strip("/"):
-        _check_name(path.strip("/"), pointer)
+        raise Invalid(detail, pointer="/jobdir", code="bad_path")
+    return f"/{_named(jobdir, '/jobdir')}"
+
+
+def _named(path: str, pointer: str) -> str:
+    """Give a path without its leading `/`, and without what leads nowhere."""
+    plain = _plain(path)
+    if not plain:
+        raise Invalid(f"{path!r} names no file or directory", pointer=pointer, code="bad_path")
+    _check_name(plain, pointer)
+    return plain
 
 
 def _check_name(path: str, pointer: str) -> None:

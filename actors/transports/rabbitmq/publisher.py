@@ -30,7 +30,7 @@ from actors.transports.rabbitmq.topology import (
     declare_queue,
     route_to,
 )
-from schemas.errors import Unavailable
+from schemas.errors import InDoubt, Unavailable
 
 _log = structlog.get_logger()
 
@@ -164,10 +164,11 @@ class Publisher:
             self._miss(queue, route)
             raise _unavailable(f"the queue {queue} is not there") from error
         except (DeliveryError, BareDeliveryError) as error:
-            raise _unavailable(f"the queue {queue} is full, or has no leader now") from error
+            detail = f"the queue {queue} is full, or has no leader now"
+            raise _unavailable(detail, InDoubt) from error
         except BROKEN as error:
             self._suspect(connection, error)
-            raise _unavailable("it did not confirm") from error
+            raise _unavailable("it did not confirm", InDoubt) from error
         if self._absent:
             self._absent.pop(route, None)
 
@@ -210,5 +211,5 @@ def properties_of(headers: Mapping[str, Any], **fields: Any) -> Basic.Properties
     return Basic.Properties(headers=dict(headers), **fields)
 
 
-def _unavailable(detail: str) -> Unavailable:
-    return Unavailable(f"the broker is away: {detail}", retry_after_s=2)
+def _unavailable(detail: str, kind: type[Unavailable] = Unavailable) -> Unavailable:
+    return kind(f"the broker is away: {detail}", retry_after_s=2)
