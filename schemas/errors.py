@@ -163,11 +163,9 @@ class Unavailable(JobwireError):
 
 
 class InDoubt(Unavailable):
-    """
-    What was asked may be done all the same.
+    """What was asked may be done all the same: repeat it under its id, or take it back."""
 
-    The same id makes a repetition harmless; whoever cannot repeat it must take it back.
-    """
+    default_code = "not_confirmed"
 
 
 class Misconfigured(JobwireError):

@@ -10,6 +10,7 @@ import msgspec
 from schemas.errors import (
     Conflict,
     Forbidden,
+    InDoubt,
     Invalid,
     JobwireError,
     Malformed,
@@ -46,6 +47,9 @@ _BY_STATUS: Final[Mapping[int, type[JobwireError]]] = {
     )
 }
 
+#: A kind that shares its status with another one.
+_BY_CODE: Final[Mapping[str, type[JobwireError]]] = {InDoubt.default_code: InDoubt}
+
 #: What a proxy says for a service that it cannot reach.
 _OF_PROXIES = (502, 503, 504)
 
@@ -59,7 +63,7 @@ def error_of(status: int, body: bytes, retry_after: str | None = None) -> Jobwir
         problem = _decoder.decode(body)
     except msgspec.DecodeError:
         return _not_ready(body, retry_after_s) or _foreign(status, retry_after_s)
-    kind = _BY_STATUS.get(status, JobwireError)
+    kind = _BY_CODE.get(problem.code) or _BY_STATUS.get(status, JobwireError)
     return kind(
         problem.detail,
         code=problem.code,

@@ -124,6 +124,7 @@ _ADVICE = {
     "own was used. Use localhost, or send an API key.",
     (422, "not_staged"): "An input could not be copied; the detail names it. No job was made.",
     (422, "same_target"): "Two files would get one name in the job's directory. Rename one.",
+    (503, "not_confirmed"): "What was sent may be stored or not. Send it again under its id.",
     (503, "withdrawn"): "The job could not be made ready in time and was cancelled. Submit again.",
     (
         503,

@@ -32,12 +32,16 @@ def _document(**fields: object) -> bytes:
 
 @pytest.mark.parametrize("kind", _KINDS, ids=lambda kind: kind.__name__)
 def test_every_kind_of_error_is_read_back_as_itself(kind: type[JobwireError]) -> None:
-    body = _document(status=kind.status, pointer="/a", limit=3)
+    body = _document(status=kind.status, code=kind.default_code, pointer="/a", limit=3)
 
     error = error_of(kind.status, body, "7")
 
     assert type(error) is kind
-    assert (error.detail, error.code, error.pointer) == ("what was wrong", "x", "/a")
+    assert (error.detail, error.code, error.pointer) == (
+        "what was wrong",
+        kind.default_code,
+        "/a",
+    )
     assert (error.limit, error.retry_after_s) == (3, 7)
 
 
