@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -25,17 +27,25 @@ _RECORDINGS: Final = [
 ]
 
 
+@asynccontextmanager
+async def _serving(
+    request: pytest.FixtureRequest, folder: Path, settings: dict[str, str]
+) -> AsyncIterator[Caller]:
+    async with (
+        serving_pair(request, folder / "data", settings) as (url, key),
+        aiohttp.ClientSession() as session,
+    ):
+        yield Caller(session, url, key)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=PAIRS)
 async def admin(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Caller]:
     """Give an administrator of a service on each pair, in processes of its own."""
     folder = tmp_path_factory.mktemp("pair")
-    async with (
-        serving_pair(request, folder / "data", _ENABLED) as (url, key),
-        aiohttp.ClientSession() as session,
-    ):
-        yield Caller(session, url, key)
+    async with _serving(request, folder, _ENABLED) as caller:
+        yield caller
 
 
 @pytest.mark.parametrize("name", _RECORDINGS)
@@ -52,11 +62,8 @@ async def parking(
 ) -> AsyncIterator[Caller]:
     """Give an administrator of a service that parks events which come too early."""
     folder = tmp_path_factory.mktemp("parking")
-    async with (
-        serving_pair(request, folder / "data", _PARKING) as (url, key),
-        aiohttp.ClientSession() as session,
-    ):
-        yield Caller(session, url, key)
+    async with _serving(request, folder, _PARKING) as caller:
+        yield caller
 
 
 async def test_a_native_event_wakes_what_is_parked(parking: Caller) -> None:
