@@ -135,7 +135,8 @@ class Events:
             The outcome; None when none was waited for, or none came in time.
 
         Raises:
-            Unavailable: it may be stored or not; the same id makes a repetition harmless.
+            InDoubt: it may be stored or not; the same id makes a repetition harmless.
+            Unavailable: it was not taken.
 
         """
         if wait_s is None:

@@ -18,7 +18,7 @@ from actors.state_manager.teller import Teller
 from actors.stores.base import Positioned, Store
 from actors.transports.base import Delivery, Transport
 from schemas.codec import decode_packet
-from schemas.errors import JobwireError, Malformed, Unavailable
+from schemas.errors import InDoubt, JobwireError, Malformed, Unavailable
 from schemas.events import Event, Packet
 
 _log = structlog.get_logger()
@@ -232,8 +232,8 @@ class StateManager:
 
 def _give_back(taken: Sequence[_Taken]) -> None:
     """Tell the senders of what is still in hand, when the loop fails, to send it again."""
-    for each in taken:
-        _finish(each.committed, Unavailable("the batch was not handled", retry_after_s=1))
+    for each in taken:  # the loop may have failed behind the commit
+        _finish(each.committed, InDoubt("the batch was not handled to its end", retry_after_s=1))
 
 
 def _finish(committed: asyncio.Future[None], error: JobwireError | None = None) -> None:

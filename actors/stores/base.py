@@ -185,7 +185,14 @@ class Store(Outbox, Leases, Protocol):
         """
 
     async def commit(self, commit: Commit) -> Committed:
-        """Write refusals, then entries in order up to the first conflict, then projections."""
+        """
+        Write refusals, then entries in order up to the first conflict, then projections.
+
+        Raises:
+            InDoubt: some of it may be written.
+            Unavailable: nothing is.
+
+        """
 
     async def get(self, owner: str, job: JobId) -> Job | None:
         """Give a job of this owner; a deleted one is not there."""

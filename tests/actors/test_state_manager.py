@@ -24,7 +24,7 @@ from actors.transports.base import Delivery
 from actors.transports.embedded import EmbeddedTransport
 from schemas.codec import encode_packet
 from schemas.commands import Command, CommandKind, Outstanding
-from schemas.errors import Unavailable
+from schemas.errors import InDoubt, Unavailable
 from schemas.events import PACKET_VERSION, Event, Packet
 from schemas.identifiers import EventId, JobId
 from schemas.jobs import Job
@@ -307,6 +307,22 @@ async def test_a_batch_that_the_store_cannot_take_is_refused_and_the_next_one_is
     await ring.send(make_create(), make_event("run"))
 
     assert await ring.history() == ["create", "run-1"]
+
+
+async def test_who_sent_what_was_stored_before_a_fault_is_not_told_that_it_was_not(
+    ring: Ring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_topic: str, _message: bytes) -> None:
+        message = "a fault"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(ring.transport, "broadcast", fail)
+    with pytest.raises(InDoubt):
+        await ring.send(make_create())
+    monkeypatch.undo()
+
+    assert await ring.history() == ["create"]
+    await until(lambda: ring.manager.missing() is None)
 
 
 async def test_a_store_that_fails_while_a_batch_is_taken_apart_is_no_poison(ring: Ring) -> None:

@@ -33,6 +33,7 @@ from actors.stores.mongodb.patience import Patience
 from actors.stores.mongodb.schema import check_complete, prepare
 from actors.stores.mongodb.writing import Writing
 from schemas.deliveries import Delivery
+from schemas.errors import InDoubt, Unavailable
 from schemas.identifiers import EventId, JobId
 from schemas.jobs import Entry, Job, Refusal
 
@@ -94,7 +95,12 @@ class MongoStore:
 
     async def commit(self, commit: Commit) -> Committed:
         """Write a batch in parts; at a conflict what stands before it stays."""
-        committed = await _translated(self._writing.commit(commit))
+        try:
+            committed = await _translated(self._writing.commit(commit))
+        except Unavailable as error:  # what was lost may be the answer alone
+            raise InDoubt(
+                error.detail, code=error.code, retry_after_s=error.retry_after_s
+            ) from error
         if committed.conflict is None:
             failpoint("store.after_commit")
         return committed
