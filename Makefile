@@ -3,6 +3,12 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# The lock names everything, so pip has nothing to resolve (--no-deps): what it resolves differently
+# from release to release, or when an index has something newer, cannot matter.
+PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
+# Extras stay with the names that are locked: a requirement with an extra is met only by such a line.
+LOCK   := pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
+          --no-strip-extras --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run services demo test check format verify generate bench bench-peers lock clean
@@ -15,8 +21,9 @@ setup: $(STAMP) ## Make .venv with everything, from requirements.lock
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Jobwire needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing: install it (on Debian: apt-get install python3-venv)" >&2; exit 1; }
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(PIP) --require-hashes --no-deps -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation -e .
+	@$(BIN)/pip --disable-pip-version-check check >/dev/null || $(BIN)/pip --disable-pip-version-check check >&2
 	@touch $(STAMP)
 
 run: $(STAMP) ## Start the service in the foreground
@@ -55,8 +62,7 @@ bench-peers: $(STAMP) ## Measure Prefect and Celery beside it; see benchmarks/pe
 	$(BIN)/python -m benchmarks.peers
 
 lock: $(STAMP) ## Resolve the dependencies anew into requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
-	  --no-emit-index-url --no-header --upgrade pyproject.toml -o requirements.lock
+	$(BIN)/uv $(LOCK) --upgrade pyproject.toml -o requirements.lock
 
 clean: ## Remove .venv, the peers of the benchmarks, and caches
 	rm -rf $(VENV) .peers .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
