@@ -16,6 +16,7 @@ COPY pyproject.toml ./
 RUN uv pip install --no-cache --compile-bytecode --python /opt/jobwire \
     --constraints requirements.lock --requirements pyproject.toml
 COPY README.md LICENSE ./
+COPY src src
 COPY schemas schemas
 COPY actors actors
 RUN uv pip install --no-cache --compile-bytecode --python /opt/jobwire \

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from actors.batch_systems.base import BatchSystem
-from actors.filesystems.base import FileSystem
-from actors.hosts.base import Host
-from schemas.errors import Invalid, NotFound
-from schemas.identifiers import JobId
-from schemas.jobs import Job
+from jobwire.actors.batch_systems.base import BatchSystem
+from jobwire.actors.filesystems.base import FileSystem
+from jobwire.actors.hosts.base import Host
+from jobwire.schemas.errors import Invalid, NotFound
+from jobwire.schemas.identifiers import JobId
+from jobwire.schemas.jobs import Job
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,13 +17,13 @@ from uuid import UUID
 import msgspec
 import pymongo
 
-from actors.stores.mongodb.client import Client
 from benchmarks import amqp, mongodb_limit, seed_mongodb
 from benchmarks.events import bare_rate, load
 from benchmarks.figures import LIMIT_S, Figure, middle, rounds
 from benchmarks.fleet import Fleet, fleet, flush_ms, servers
 from benchmarks.load import Plan
 from benchmarks.service import bare_handler
+from jobwire.actors.stores.mongodb.client import Client
 
 _CLIENTS, _BULK_CLIENTS, _LINES = 64, 16, 100
 _JOBS = 200

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 import pymongo
 
-from actors.cli.secrets import make_installation
 from benchmarks.service import Client
+from jobwire.actors.cli.secrets import make_installation
 from tests.support.mongodb import MongoServer
 from tests.support.rabbitmq import RabbitServer
 from tests.support.servers import free_port
@@ -70,7 +70,7 @@ class Fleet(Client):
             "JOBWIRE_SHARDS": str(SHARDS),
             **(settings or {}),
         }
-        command = [sys.executable, "-m", "actors.cli.main", "serve"]
+        command = [sys.executable, "-m", "jobwire.actors.cli.main", "serve"]
         self.processes: list[tuple[str, subprocess.Popen[bytes]]] = []
         self.urls: list[str] = []
         for actor in actors:

@@ -19,12 +19,12 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from actors.stores.base import Commit
-from actors.stores.mongodb import MongoStore
-from actors.stores.mongodb.client import Client
-from actors.stores.mongodb.documents import entry_document
-from schemas.identifiers import EventId, JobId, random_job_id, shard_of
-from schemas.jobs import Birth, Change, Entry, Job, advance
+from jobwire.actors.stores.base import Commit
+from jobwire.actors.stores.mongodb import MongoStore
+from jobwire.actors.stores.mongodb.client import Client
+from jobwire.actors.stores.mongodb.documents import entry_document
+from jobwire.schemas.identifiers import EventId, JobId, random_job_id, shard_of
+from jobwire.schemas.jobs import Birth, Change, Entry, Job, advance
 
 #: Entries of one commit: the most that the state manager takes together.
 _BATCH = 1_000

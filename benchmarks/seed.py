@@ -7,14 +7,14 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from actors.operations.tables import LifecycleTables
-from actors.runtime.folder import DataFolder
-from actors.state_manager.batch import Settler
-from actors.stores.sqlite import SqliteStore
-from schemas.events import Event, payload_digest
-from schemas.identifiers import EventId, JobId, random_job_id
-from schemas.jobs import Birth
-from schemas.tokens import Keyring, sign
+from jobwire.actors.operations.tables import LifecycleTables
+from jobwire.actors.runtime.folder import DataFolder
+from jobwire.actors.state_manager.batch import Settler
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.schemas.events import Event, payload_digest
+from jobwire.schemas.identifiers import EventId, JobId, random_job_id
+from jobwire.schemas.jobs import Birth
+from jobwire.schemas.tokens import Keyring, sign
 
 _BATCH = 500
 _STATES = ("run", "run finish", "run fail", "")

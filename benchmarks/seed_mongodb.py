@@ -18,14 +18,14 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from actors.stores.base import After, JobFilter
-from actors.stores.mongodb import MongoStore
-from actors.stores.mongodb.client import Client, insert
-from actors.stores.mongodb.documents import entry_document, job_document
-from actors.stores.rows import job_key
 from benchmarks.mongodb_limit import Load
-from schemas.identifiers import EventId, random_job_id, shard_of
-from schemas.jobs import Change, Job
+from jobwire.actors.stores.base import After, JobFilter
+from jobwire.actors.stores.mongodb import MongoStore
+from jobwire.actors.stores.mongodb.client import Client, insert
+from jobwire.actors.stores.mongodb.documents import entry_document, job_document
+from jobwire.actors.stores.rows import job_key
+from jobwire.schemas.identifiers import EventId, random_job_id, shard_of
+from jobwire.schemas.jobs import Change, Job
 
 _ENTRIES = 100_000
 _PORTION = 2_000

@@ -89,7 +89,7 @@ class Service(Client):
         command = [
             sys.executable,
             "-m",
-            "actors.cli.main",
+            "jobwire.actors.cli.main",
             "up",
             "--data",
             str(folder),

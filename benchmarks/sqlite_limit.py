@@ -10,8 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from actors.stores.sqlite.schema import upgrade
-from actors.stores.sqlite.threads import connect
+from jobwire.actors.stores.sqlite.schema import upgrade
+from jobwire.actors.stores.sqlite.threads import connect
 
 #: Rows of one commit: as many as fill a packet, which is what the service commits under this load.
 _BATCH = 500

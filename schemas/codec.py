@@ -12,8 +12,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from schemas.errors import Invalid, JobwireError, Malformed
-from schemas.events import PACKET_VERSION, Packet
+from jobwire.schemas.errors import Invalid, JobwireError, Malformed
+from jobwire.schemas.events import PACKET_VERSION, Packet
 
 #: Levels of arrays and objects.
 MAX_DEPTH: Final = 32

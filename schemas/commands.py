@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from schemas.identifiers import EventId, JobId
+from jobwire.schemas.identifiers import EventId, JobId
 
 CommandKind = Literal["StageIn", "Submit", "Watch", "StageOut", "Cancel", "CleanUp"]
 

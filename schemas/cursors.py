@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
-from schemas.errors import Invalid
+from jobwire.schemas.errors import Invalid
 
 Place = TypeVar("Place")
 

@@ -15,9 +15,9 @@ from typing import Annotated, Literal
 from msgspec import Meta, Raw, Struct
 from msgspec.structs import replace
 
-from schemas.errors import Invalid
-from schemas.identifiers import EventId, JobId, Name
-from schemas.lifecycle import JobOutcome, Word
+from jobwire.schemas.errors import Invalid
+from jobwire.schemas.identifiers import EventId, JobId, Name
+from jobwire.schemas.lifecycle import JobOutcome, Word
 
 DeliveryStatus = Literal["pending", "delivered", "gave_up"]
 

@@ -13,9 +13,9 @@ from hashlib import blake2b
 
 from msgspec import Struct
 
-from schemas.identifiers import EventId, JobId
-from schemas.jobs import Birth
-from schemas.lifecycle import Role
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.jobs import Birth
+from jobwire.schemas.lifecycle import Role
 
 #: Version of the packet format; a newer one is set aside, never guessed at.
 PACKET_VERSION = 1

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from msgspec import Meta
 
-from schemas.errors import Invalid
+from jobwire.schemas.errors import Invalid
 
 JobId = NewType("JobId", str)
 """Canonical lower-case UUID text of one job."""

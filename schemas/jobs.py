@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
-from schemas.commands import Command, Outstanding
-from schemas.deliveries import Interest
-from schemas.identifiers import EventId, JobId
-from schemas.lifecycle import JobOutcome
-from schemas.outcomes import Reason
-from schemas.specs import Spec
+from jobwire.schemas.commands import Command, Outstanding
+from jobwire.schemas.deliveries import Interest
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.lifecycle import JobOutcome
+from jobwire.schemas.outcomes import Reason
+from jobwire.schemas.specs import Spec
 
 #: Commands by which something of a job starts: those that a hold keeps back.
 STARTING_COMMANDS = frozenset({"StageIn", "Submit"})

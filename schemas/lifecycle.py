@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from schemas.errors import Invalid
+from jobwire.schemas.errors import Invalid
 
 Role = Literal["token", "caller", "worker", "reaper"]
 """Who may speak of a job: its own token, an authenticated caller, a worker, the reaper."""

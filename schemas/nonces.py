@@ -15,7 +15,7 @@ from typing import Final, Literal, NamedTuple, get_args
 
 from msgspec import Struct, structs
 
-from schemas.principals import Scope, hash_secret
+from jobwire.schemas.principals import Scope, hash_secret
 
 Level = Literal["NONE", "READ", "EXECUTE", "UPDATE"]
 """What a nonce opens at most; each level includes those before it."""

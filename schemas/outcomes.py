@@ -7,8 +7,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from schemas.commands import Outstanding
-from schemas.identifiers import EventId, JobId
+from jobwire.schemas.commands import Outstanding
+from jobwire.schemas.identifiers import EventId, JobId
 
 
 class Reason(StrEnum):

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from msgspec import Meta, Struct
 
-from schemas.errors import Invalid
+from jobwire.schemas.errors import Invalid
 
 RelativePath = Annotated[str, Meta(min_length=1, max_length=1024)]
 """A path below a job's own directory: no `..`, no leading `/`, `-` or `~`; `check_path` knows."""

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.errors import (
+from jobwire.schemas.errors import (
     Conflict,
     Forbidden,
     InDoubt,
@@ -25,7 +25,7 @@ from schemas.errors import (
     Unavailable,
     UnsupportedMedia,
 )
-from schemas.views import Problem, Readiness
+from jobwire.schemas.views import Problem, Readiness
 
 _BY_STATUS: Final[Mapping[int, type[JobwireError]]] = {
     kind.status: kind

@@ -13,8 +13,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from schemas.errors import Invalid
-from schemas.paths import RelativePath, check_address, check_path, is_pattern
+from jobwire.schemas.errors import Invalid
+from jobwire.schemas.paths import RelativePath, check_address, check_path, is_pattern
 
 Argument = Annotated[str, Meta(max_length=131_000)]
 """One argument, at most what Linux passes as one; NUL cannot be part of it."""

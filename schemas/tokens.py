@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, assert_never
 
 from msgspec import Struct
 
-from schemas.events import Event, SignedAuthority, TokenAuthority
-from schemas.identifiers import EventId, JobId
-from schemas.lifecycle import Role
+from jobwire.schemas.events import Event, SignedAuthority, TokenAuthority
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.lifecycle import Role
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash

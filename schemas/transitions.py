@@ -6,9 +6,9 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from schemas.identifiers import EventId, JobId
-from schemas.jobs import Entry
-from schemas.lifecycle import JobOutcome
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.jobs import Entry
+from jobwire.schemas.lifecycle import JobOutcome
 
 #: Stands for a dot inside of a name, because dots part the words of a topic; no name contains it.
 _DOT = ":"

@@ -7,12 +7,12 @@ from typing import Literal
 
 from msgspec import Raw, Struct
 
-from schemas.deliveries import DeliveryStatus, GaveUp
-from schemas.identifiers import EventId, JobId
-from schemas.lifecycle import JobOutcome
-from schemas.outcomes import Reason
-from schemas.principals import Scope
-from schemas.specs import Spec
+from jobwire.schemas.deliveries import DeliveryStatus, GaveUp
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.lifecycle import JobOutcome
+from jobwire.schemas.outcomes import Reason
+from jobwire.schemas.principals import Scope
+from jobwire.schemas.specs import Spec
 
 
 class Problem(Struct, frozen=True, omit_defaults=True):

@@ -12,8 +12,8 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from actors.runtime import failpoints
-from actors.stores.sqlite import SqliteStore
+from jobwire.actors.runtime import failpoints
+from jobwire.actors.stores.sqlite import SqliteStore
 from tests.support.given import empty, given_broker, given_database, with_database
 from tests.support.mongodb import MongoServer, drop_database, new_database
 from tests.support.rabbitmq import RabbitServer

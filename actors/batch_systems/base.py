@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from schemas.specs import Resources
+from jobwire.schemas.specs import Resources
 
 RunState = Literal["absent", "waiting", "running", "ended", "gone", "burned"]
 """

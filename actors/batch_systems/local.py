@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from actors.batch_systems.base import Launch, RunStatus
-from schemas.errors import Unavailable
+from jobwire.actors.batch_systems.base import Launch, RunStatus
+from jobwire.schemas.errors import Unavailable
 
 _NONE = "-"
 _MOST_DIGITS = 20

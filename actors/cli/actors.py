@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 from rich.text import Text
 
-from actors.cli.connection import talks
-from actors.cli.output import Output, ago, clean, clock, fields, table
-from actors.client import Client
-from schemas.foreign_actors import ActorView
+from jobwire.actors.cli.connection import talks
+from jobwire.actors.cli.output import Output, ago, clean, clock, fields, table
+from jobwire.actors.client import Client
+from jobwire.schemas.foreign_actors import ActorView
 
 
 @click.group()

@@ -14,17 +14,17 @@ from typing import Any, BinaryIO, Final
 import msgspec
 from rich.text import Text
 
-from actors.cli.callbacks import show_secrets
-from actors.cli.course import Course
-from actors.cli.endings import CANCELLED, exit_code, in_words
-from actors.cli.marks import Marks
-from actors.cli.output import Output, clean, duration
-from actors.cli.pouring import Write, pour
-from actors.cli.progress import progress_of
-from actors.cli.strip import Strip
-from actors.client import Client
-from schemas.errors import Conflict, NotFound, Unavailable
-from schemas.views import CreatedView, EntryView, FullJobView
+from jobwire.actors.cli.callbacks import show_secrets
+from jobwire.actors.cli.course import Course
+from jobwire.actors.cli.endings import CANCELLED, exit_code, in_words
+from jobwire.actors.cli.marks import Marks
+from jobwire.actors.cli.output import Output, clean, duration
+from jobwire.actors.cli.pouring import Write, pour
+from jobwire.actors.cli.progress import progress_of
+from jobwire.actors.cli.strip import Strip
+from jobwire.actors.client import Client
+from jobwire.schemas.errors import Conflict, NotFound, Unavailable
+from jobwire.schemas.views import CreatedView, EntryView, FullJobView
 
 _FRAME_S: Final = 0.1
 _SPINNER: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"

@@ -17,14 +17,14 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.text import Text
 
-from actors.cli.connection import data_option, folder_of, json_option
-from actors.cli.output import Output, clock
-from actors.cli.release import release
-from actors.client import Client
-from actors.runtime.folder import DataFolder, Service
-from actors.stores.sqlite import backup as archives
-from actors.stores.sqlite.backup import Manifest
-from schemas.errors import Conflict, JobwireError, Unavailable
+from jobwire.actors.cli.connection import data_option, folder_of, json_option
+from jobwire.actors.cli.output import Output, clock
+from jobwire.actors.cli.release import release
+from jobwire.actors.client import Client
+from jobwire.actors.runtime.folder import DataFolder, Service
+from jobwire.actors.stores.sqlite import backup as archives
+from jobwire.actors.stores.sqlite.backup import Manifest
+from jobwire.schemas.errors import Conflict, JobwireError, Unavailable
 
 #: How long a running service may take to end what it has in hand, and to be ready again.
 _RESTART_S = 60.0

@@ -11,13 +11,13 @@ from rich.live import Live
 from rich.padding import Padding
 from rich.text import Text
 
-from actors.cli.jobs import WIDE
-from actors.cli.marks import Marks
-from actors.cli.output import Output, ago, clean, table
-from actors.client import Client
-from schemas.errors import NotFound
-from schemas.lifecycle import DELETE
-from schemas.views import EntryView, JobView
+from jobwire.actors.cli.jobs import WIDE
+from jobwire.actors.cli.marks import Marks
+from jobwire.actors.cli.output import Output, ago, clean, table
+from jobwire.actors.client import Client
+from jobwire.schemas.errors import NotFound
+from jobwire.schemas.lifecycle import DELETE
+from jobwire.schemas.views import EntryView, JobView
 
 _REFRESH_S = 0.25
 #: Lines of the terminal that are not rows of the table.

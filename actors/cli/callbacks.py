@@ -7,10 +7,10 @@ from typing import Final, cast, get_args
 
 import click
 
-from actors.cli.output import Output, clean
-from schemas.deliveries import Callback
-from schemas.lifecycle import JobOutcome
-from schemas.views import NewCallbackView
+from jobwire.actors.cli.output import Output, clean
+from jobwire.schemas.deliveries import Callback
+from jobwire.schemas.lifecycle import JobOutcome
+from jobwire.schemas.views import NewCallbackView
 
 _OUTCOMES: Final = get_args(JobOutcome)
 

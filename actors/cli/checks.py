@@ -17,15 +17,15 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from actors.cli.output import duration
-from actors.cli.release import release
-from actors.client import Client
-from actors.runtime.configuration import load_settings
-from actors.runtime.folder import DataFolder
-from actors.runtime.settings import Settings
-from actors.stores.sqlite.backup import schema_version
-from actors.stores.sqlite.schema import VERSION
-from schemas.errors import JobwireError, Misconfigured
+from jobwire.actors.cli.output import duration
+from jobwire.actors.cli.release import release
+from jobwire.actors.client import Client
+from jobwire.actors.runtime.configuration import load_settings
+from jobwire.actors.runtime.folder import DataFolder
+from jobwire.actors.runtime.settings import Settings
+from jobwire.actors.stores.sqlite.backup import schema_version
+from jobwire.actors.stores.sqlite.schema import VERSION
+from jobwire.schemas.errors import JobwireError, Misconfigured
 
 Level = Literal["ok", "warn", "fail"]
 

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from actors.cli.output import Output
-from actors.client import Client
-from actors.runtime.folder import DataFolder, default_folder
-from schemas.errors import Invalid, JobwireError, Unavailable
-from schemas.identifiers import parse_job_id
+from jobwire.actors.cli.output import Output
+from jobwire.actors.client import Client
+from jobwire.actors.runtime.folder import DataFolder, default_folder
+from jobwire.schemas.errors import Invalid, JobwireError, Unavailable
+from jobwire.schemas.identifiers import parse_job_id
 
 #: How long a command at the prompt goes on where trying again is safe.
 PATIENCE_S = 10.0

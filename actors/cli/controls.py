@@ -9,14 +9,14 @@ from typing import Any, Final, NamedTuple
 import click
 from rich.text import Text
 
-from actors.cli.connection import JOB_ID, talks
-from actors.cli.course import Course
-from actors.cli.jobs import MomentType
-from actors.cli.marks import Marks
-from actors.cli.output import Output, clean
-from actors.client import Client, Control
-from schemas.errors import JobwireError, NotFound, Unavailable
-from schemas.views import ControlledView, NotDoneView, SelectedView
+from jobwire.actors.cli.connection import JOB_ID, talks
+from jobwire.actors.cli.course import Course
+from jobwire.actors.cli.jobs import MomentType
+from jobwire.actors.cli.marks import Marks
+from jobwire.actors.cli.output import Output, clean
+from jobwire.actors.client import Client, Control
+from jobwire.schemas.errors import JobwireError, NotFound, Unavailable
+from jobwire.schemas.views import ControlledView, NotDoneView, SelectedView
 
 #: Jobs of a filter that are counted before somebody is asked.
 _MOST_COUNTED: Final = 1_000

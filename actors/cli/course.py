@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from actors.client import Client
-from schemas.lifecycle import DELETE, JobOutcome
-from schemas.views import EntryView
+from jobwire.actors.client import Client
+from jobwire.schemas.lifecycle import DELETE, JobOutcome
+from jobwire.schemas.views import EntryView
 
 #: What the table of `execution` calls the state before another attempt, and the start of one.
 _RETRYING, _RUN = "RETRYING", "run"

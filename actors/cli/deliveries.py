@@ -9,14 +9,14 @@ from typing import Final, get_args
 import click
 from rich.text import Text
 
-from actors.cli.connection import talks
-from actors.cli.jobs import WIDE, MomentType
-from actors.cli.output import Output, ago, clean, clock, duration, fields, table
-from actors.client import Client
-from schemas.deliveries import DeliveryStatus, GaveUp
-from schemas.errors import Invalid, JobwireError, Unavailable
-from schemas.identifiers import parse_job_id
-from schemas.views import AttemptView, DeliveryView
+from jobwire.actors.cli.connection import talks
+from jobwire.actors.cli.jobs import WIDE, MomentType
+from jobwire.actors.cli.output import Output, ago, clean, clock, duration, fields, table
+from jobwire.actors.client import Client
+from jobwire.schemas.deliveries import DeliveryStatus, GaveUp
+from jobwire.schemas.errors import Invalid, JobwireError, Unavailable
+from jobwire.schemas.identifiers import parse_job_id
+from jobwire.schemas.views import AttemptView, DeliveryView
 
 _STANDING: Final[dict[DeliveryStatus, tuple[str, str]]] = {
     "pending": ("◌ pending", "blue"),

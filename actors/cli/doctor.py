@@ -11,10 +11,10 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from actors.cli.checks import Finding, Level, findings
-from actors.cli.connection import data_option, folder_of, json_option
-from actors.cli.main import FAILED
-from actors.cli.output import Output, clean
+from jobwire.actors.cli.checks import Finding, Level, findings
+from jobwire.actors.cli.connection import data_option, folder_of, json_option
+from jobwire.actors.cli.main import FAILED
+from jobwire.actors.cli.output import Output, clean
 
 _LOOKS: Final[dict[Level, tuple[str, str]]] = {
     "ok": ("✔ ok  ", "green"),

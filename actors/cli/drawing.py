@@ -10,9 +10,9 @@ from typing import Final, NamedTuple, get_args
 from rich.table import Table
 from rich.text import Text
 
-from actors.cli.marks import Mark, Marks
-from actors.cli.output import clean
-from schemas.lifecycle import Category, Condition, Lifecycle, arrows
+from jobwire.actors.cli.marks import Mark, Marks
+from jobwire.actors.cli.output import clean
+from jobwire.schemas.lifecycle import Category, Condition, Lifecycle, arrows
 
 #: Two cards stand side by side from so many columns on.
 _TWO_CARDS: Final = 104

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from actors.cli.output import clean, duration
-from schemas.specs import Cause, Resources, Spec
-from schemas.views import JobView
+from jobwire.actors.cli.output import clean, duration
+from jobwire.schemas.specs import Cause, Resources, Spec
+from jobwire.schemas.views import JobView
 
 #: Exit codes where a job has none of its own to give: as shells and their tools have them.
 NOT_RUN: Final = 125

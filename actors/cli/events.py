@@ -6,15 +6,15 @@ import click
 import msgspec
 from rich.text import Text
 
-from actors.cli.connection import JOB_ID, talks
-from actors.cli.jobs import JsonType
-from actors.cli.marks import Marks
-from actors.cli.output import Output, clean
-from actors.client import Client
-from schemas.errors import Conflict, Invalid, JobwireError
-from schemas.lifecycle import Lifecycle, arrows
-from schemas.outcomes import Reason
-from schemas.views import Accepted, Settled
+from jobwire.actors.cli.connection import JOB_ID, talks
+from jobwire.actors.cli.jobs import JsonType
+from jobwire.actors.cli.marks import Marks
+from jobwire.actors.cli.output import Output, clean
+from jobwire.actors.client import Client
+from jobwire.schemas.errors import Conflict, Invalid, JobwireError
+from jobwire.schemas.lifecycle import Lifecycle, arrows
+from jobwire.schemas.outcomes import Reason
+from jobwire.schemas.views import Accepted, Settled
 
 #: How long the outcome is waited for where nothing else is said.
 _WAIT_S = 10.0

@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Iterator
 from typing import Final
 
-from actors.cli.endings import in_words
-from actors.cli.output import clean, duration
-from schemas.specs import Resources, Retries, Secret, Spec
-from schemas.views import CallbackView, FullJobView
+from jobwire.actors.cli.endings import in_words
+from jobwire.actors.cli.output import clean, duration
+from jobwire.schemas.specs import Resources, Retries, Secret, Spec
+from jobwire.schemas.views import CallbackView, FullJobView
 
 Fact = tuple[str, str | None]
 

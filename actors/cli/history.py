@@ -8,13 +8,13 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from actors.cli.connection import JOB_ID, talks
-from actors.cli.marks import Marks
-from actors.cli.output import Output, clean, clock, duration, short_json, table
-from actors.cli.timeline import WHY, Timeline
-from actors.client import Client
-from schemas.lifecycle import Lifecycle
-from schemas.views import EntryView, FullJobView
+from jobwire.actors.cli.connection import JOB_ID, talks
+from jobwire.actors.cli.marks import Marks
+from jobwire.actors.cli.output import Output, clean, clock, duration, short_json, table
+from jobwire.actors.cli.timeline import WHY, Timeline
+from jobwire.actors.client import Client
+from jobwire.schemas.lifecycle import Lifecycle
+from jobwire.schemas.views import EntryView, FullJobView
 
 
 @click.command()

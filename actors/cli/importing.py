@@ -9,9 +9,9 @@ import click
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from actors.cli.output import clean
-from actors.dialects.joblauncher.importing import Imported, settings_of
-from schemas.errors import Invalid
+from jobwire.actors.cli.output import clean
+from jobwire.actors.dialects.joblauncher.importing import Imported, settings_of
+from jobwire.schemas.errors import Invalid
 
 #: Largest file that is read: a configuration has a few hundred bytes.
 _MOST_BYTES: Final = 1_048_576

@@ -13,14 +13,14 @@ import msgspec
 from rich.json import JSON
 from rich.text import Text
 
-from actors.cli.callbacks import callback_option, show_secrets
-from actors.cli.connection import JOB_ID, talks
-from actors.cli.facts import callback_fact, run_facts
-from actors.cli.marks import Marks
-from actors.cli.output import Output, ago, clean, clock, duration, fields, table
-from actors.client import Client
-from schemas.specs import Cause
-from schemas.views import FullJobView, JobView
+from jobwire.actors.cli.callbacks import callback_option, show_secrets
+from jobwire.actors.cli.connection import JOB_ID, talks
+from jobwire.actors.cli.facts import callback_fact, run_facts
+from jobwire.actors.cli.marks import Marks
+from jobwire.actors.cli.output import Output, ago, clean, clock, duration, fields, table
+from jobwire.actors.client import Client
+from jobwire.schemas.specs import Cause
+from jobwire.schemas.views import FullJobView, JobView
 
 #: From so many columns on, lists show more.
 WIDE = 110

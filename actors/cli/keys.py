@@ -8,11 +8,11 @@ from typing import cast, get_args
 import click
 from rich.text import Text
 
-from actors.cli.connection import talks
-from actors.cli.output import Output, ago, clean, clock, fields, table
-from actors.client import Client
-from schemas.principals import Scope
-from schemas.views import KeyView
+from jobwire.actors.cli.connection import talks
+from jobwire.actors.cli.output import Output, ago, clean, clock, fields, table
+from jobwire.actors.client import Client
+from jobwire.schemas.principals import Scope
+from jobwire.schemas.views import KeyView
 
 _DAY_S = 86_400.0
 

@@ -13,9 +13,9 @@ import click
 from msgspec import structs
 from yarl import URL
 
-from actors.runtime.folder import DataFolder
-from actors.runtime.settings import Settings
-from actors.system import ACTORS, ActorName, System
+from jobwire.actors.runtime.folder import DataFolder
+from jobwire.actors.runtime.settings import Settings
+from jobwire.actors.system import ACTORS, ActorName, System
 
 #: Objects made before the youngest are looked through: a batch makes thousands, none in circles.
 _COLLECT_AFTER = 20_000

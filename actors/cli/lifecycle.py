@@ -8,12 +8,12 @@ import click
 import msgspec
 from rich.text import Text
 
-from actors.cli.connection import talks
-from actors.cli.drawing import draw
-from actors.cli.output import Output, clean, table
-from actors.client import Client
-from schemas.errors import Invalid, Malformed
-from schemas.lifecycle import Lifecycle
+from jobwire.actors.cli.connection import talks
+from jobwire.actors.cli.drawing import draw
+from jobwire.actors.cli.output import Output, clean, table
+from jobwire.actors.client import Client
+from jobwire.schemas.errors import Invalid, Malformed
+from jobwire.schemas.lifecycle import Lifecycle
 
 
 @click.group()

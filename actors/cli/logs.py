@@ -8,14 +8,14 @@ from typing import BinaryIO
 
 import click
 
-from actors.cli.connection import JOB_ID, talks
-from actors.cli.course import Course
-from actors.cli.output import Output
-from actors.cli.pouring import Write, pour
-from actors.cli.strip import Strip
-from actors.client import Client
-from schemas.errors import Conflict, NotFound
-from schemas.views import FullJobView
+from jobwire.actors.cli.connection import JOB_ID, talks
+from jobwire.actors.cli.course import Course
+from jobwire.actors.cli.output import Output
+from jobwire.actors.cli.pouring import Write, pour
+from jobwire.actors.cli.strip import Strip
+from jobwire.actors.client import Client
+from jobwire.schemas.errors import Conflict, NotFound
+from jobwire.schemas.views import FullJobView
 
 #: Most lines that are read from the end.
 _MOST_LINES = 1_000_000

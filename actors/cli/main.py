@@ -13,8 +13,8 @@ from typing import Final
 
 import click
 
-from actors.cli.release import release
-from schemas.errors import JobwireError
+from jobwire.actors.cli.release import release
+from jobwire.schemas.errors import JobwireError
 
 #: Exit codes: a failure, and what a shell shows for a process ended by Ctrl-C.
 FAILED: Final = 1
@@ -67,7 +67,9 @@ class Commands(click.Group):
         if name not in COMMANDS:
             return None
         _, module, text = COMMANDS[name]
-        command = getattr(importlib.import_module(f"actors.cli.{module}"), name.replace("-", "_"))
+        command = getattr(
+            importlib.import_module(f"jobwire.actors.cli.{module}"), name.replace("-", "_")
+        )
         assert isinstance(command, click.Command)
         command.help = command.help or text
         return command

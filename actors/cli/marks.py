@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 from rich.text import Text
 
-from schemas.lifecycle import Category, JobOutcome, Lifecycle
-from schemas.lifecycles import BUILT_IN
+from jobwire.schemas.lifecycle import Category, JobOutcome, Lifecycle
+from jobwire.schemas.lifecycles import BUILT_IN
 
 
 class Mark(NamedTuple):

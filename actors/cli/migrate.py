@@ -17,16 +17,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from actors.cli.connection import data_option, folder_of, json_option
-from actors.cli.output import Output
-from actors.runtime.configuration import load_settings
-from actors.runtime.failpoints import arm_from_environment
-from actors.runtime.folder import DataFolder
-from actors.stores.mongodb.client import Client, Driver
-from actors.stores.mongodb.intake import Intake, Source
-from actors.stores.rows import TABLES, Row, Table, Tally
-from actors.stores.sqlite.export import Export
-from schemas.errors import Conflict, Invalid, NotFound
+from jobwire.actors.cli.connection import data_option, folder_of, json_option
+from jobwire.actors.cli.output import Output
+from jobwire.actors.runtime.configuration import load_settings
+from jobwire.actors.runtime.failpoints import arm_from_environment
+from jobwire.actors.runtime.folder import DataFolder
+from jobwire.actors.stores.mongodb.client import Client, Driver
+from jobwire.actors.stores.mongodb.intake import Intake, Source
+from jobwire.actors.stores.rows import TABLES, Row, Table, Tally
+from jobwire.actors.stores.sqlite.export import Export
+from jobwire.schemas.errors import Conflict, Invalid, NotFound
 
 #: Rows that are copied together; after a crash so many are copied again at most.
 _BATCH: Final = 1_000

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from actors.cli.course import Course
-from actors.client import Client
-from schemas.errors import NotFound
+from jobwire.actors.cli.course import Course
+from jobwire.actors.client import Client
+from jobwire.schemas.errors import NotFound
 
 Write = Callable[[bytes], Awaitable[None]]
 

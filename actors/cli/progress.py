@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from actors.cli.output import short_json
+from jobwire.actors.cli.output import short_json
 
 _WIDTH: Final = 60
 _KIB: Final = 1024

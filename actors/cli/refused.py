@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 from rich.text import Text
 
-from actors.cli.connection import JOB_ID, talks
-from actors.cli.output import Output, clean, clock, table
-from actors.client import Client
-from schemas.errors import JobwireError, Unavailable
-from schemas.views import RefusalView
+from jobwire.actors.cli.connection import JOB_ID, talks
+from jobwire.actors.cli.output import Output, clean, clock, table
+from jobwire.actors.client import Client
+from jobwire.schemas.errors import JobwireError, Unavailable
+from jobwire.schemas.views import RefusalView
 
 
 @click.group(invoke_without_command=True)

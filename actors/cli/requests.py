@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 import click
 
-from actors.cli.callbacks import callback_option
-from actors.cli.jobs import JsonType
-from actors.cli.quantities import LengthType, MemoryType, StartType, read_length
-from schemas.specs import Cause
+from jobwire.actors.cli.callbacks import callback_option
+from jobwire.actors.cli.jobs import JsonType
+from jobwire.actors.cli.quantities import LengthType, MemoryType, StartType, read_length
+from jobwire.schemas.specs import Cause
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from actors.cli.attendance import Attendance
-from actors.cli.connection import Failed, talks
-from actors.cli.endings import NOT_RUN
-from actors.cli.output import Output
-from actors.cli.requests import Here, job_options, request_of
-from actors.client import Client
+from jobwire.actors.cli.attendance import Attendance
+from jobwire.actors.cli.connection import Failed, talks
+from jobwire.actors.cli.endings import NOT_RUN
+from jobwire.actors.cli.output import Output
+from jobwire.actors.cli.requests import Here, job_options, request_of
+from jobwire.actors.client import Client
 
 
 class NotRun(Failed):

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from actors.cli.output import Output
-from actors.operations.keys import make_key
-from actors.runtime.folder import make_secrets, write_private
-from schemas.errors import Misconfigured
-from schemas.principals import compose_key
+from jobwire.actors.cli.output import Output
+from jobwire.actors.operations.keys import make_key
+from jobwire.actors.runtime.folder import make_secrets, write_private
+from jobwire.schemas.errors import Misconfigured
+from jobwire.schemas.principals import compose_key
 
 
 @click.group()

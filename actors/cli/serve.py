@@ -10,14 +10,14 @@ import click
 import uvloop
 from rich.text import Text
 
-from actors.cli.connection import data_option, folder_of
-from actors.cli.life import Life
-from actors.cli.output import Output
-from actors.cli.release import release
-from actors.runtime.configuration import load_settings
-from actors.runtime.failpoints import arm_from_environment
-from actors.runtime.logs import configure_logs
-from actors.system import ACTORS, ActorName, System
+from jobwire.actors.cli.connection import data_option, folder_of
+from jobwire.actors.cli.life import Life
+from jobwire.actors.cli.output import Output
+from jobwire.actors.cli.release import release
+from jobwire.actors.runtime.configuration import load_settings
+from jobwire.actors.runtime.failpoints import arm_from_environment
+from jobwire.actors.runtime.logs import configure_logs
+from jobwire.actors.system import ACTORS, ActorName, System
 
 #: Nothing that the service writes is for others on the machine.
 _PRIVATE = 0o077

@@ -6,12 +6,12 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from actors.cli.connection import talks
-from actors.cli.marks import Marks
-from actors.cli.output import Output
-from actors.client import Client
-from schemas.lifecycle import Lifecycle
-from schemas.views import CountView, StatsView
+from jobwire.actors.cli.connection import talks
+from jobwire.actors.cli.marks import Marks
+from jobwire.actors.cli.output import Output
+from jobwire.actors.client import Client
+from jobwire.schemas.lifecycle import Lifecycle
+from jobwire.schemas.views import CountView, StatsView
 
 
 @click.command()

@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from actors.cli.callbacks import show_secrets
-from actors.cli.connection import talks
-from actors.cli.output import Output, clean
-from actors.cli.requests import Here, job_options, request_of
-from actors.client import Client
-from schemas.errors import Forbidden, JobwireError, Unauthorized, Unavailable
-from schemas.views import CreatedView
+from jobwire.actors.cli.callbacks import show_secrets
+from jobwire.actors.cli.connection import talks
+from jobwire.actors.cli.output import Output, clean
+from jobwire.actors.cli.requests import Here, job_options, request_of
+from jobwire.actors.client import Client
+from jobwire.schemas.errors import Forbidden, JobwireError, Unauthorized, Unavailable
+from jobwire.schemas.views import CreatedView
 
 #: Requests under way at a time.
 _PARALLEL: Final = 16
@@ -60,7 +60,7 @@ class ArgvCommand(click.Command):
         return [*super().collect_usage_pieces(ctx)[:-1], "{FILE|-|-- ARGV...}"]
 
 
-_ARGV: Final = "actors.cli.submit.argv"
+_ARGV: Final = "jobwire.actors.cli.submit.argv"
 
 
 @click.command(cls=ArgvCommand)

@@ -9,11 +9,11 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
-from actors.cli.marks import Marks
-from actors.cli.output import clean, duration, short_json
-from schemas.lifecycle import Lifecycle
-from schemas.outcomes import Reason
-from schemas.views import EntryView
+from jobwire.actors.cli.marks import Marks
+from jobwire.actors.cli.output import clean, duration, short_json
+from jobwire.schemas.lifecycle import Lifecycle
+from jobwire.schemas.outcomes import Reason
+from jobwire.schemas.views import EntryView
 
 #: A silence of so many seconds is drawn as a gap.
 _GAP_S: Final = 60.0

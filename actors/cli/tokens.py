@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 from rich.text import Text
 
-from actors.cli.connection import JOB_ID, talks
-from actors.cli.output import Output, duration, fields
-from actors.client import Client
+from jobwire.actors.cli.connection import JOB_ID, talks
+from jobwire.actors.cli.output import Output, duration, fields
+from jobwire.actors.client import Client
 
 
 @click.group()

@@ -13,16 +13,16 @@ import uvloop
 from msgspec import structs
 from rich.text import Text
 
-from actors.cli.connection import data_option, folder_of
-from actors.cli.life import Life
-from actors.cli.output import Output
-from actors.cli.release import release
-from actors.runtime.configuration import load_settings
-from actors.runtime.failpoints import arm_from_environment
-from actors.runtime.folder import DataFolder
-from actors.runtime.logs import configure_logs
-from actors.runtime.settings import Settings
-from actors.system import System
+from jobwire.actors.cli.connection import data_option, folder_of
+from jobwire.actors.cli.life import Life
+from jobwire.actors.cli.output import Output
+from jobwire.actors.cli.release import release
+from jobwire.actors.runtime.configuration import load_settings
+from jobwire.actors.runtime.failpoints import arm_from_environment
+from jobwire.actors.runtime.folder import DataFolder
+from jobwire.actors.runtime.logs import configure_logs
+from jobwire.actors.runtime.settings import Settings
+from jobwire.actors.system import System
 
 #: Nothing that the service writes is for others on the machine.
 _PRIVATE = 0o077

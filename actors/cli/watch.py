@@ -8,15 +8,15 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from actors.cli.board import show_board
-from actors.cli.connection import JOB_ID, talks
-from actors.cli.history import heading
-from actors.cli.marks import Marks
-from actors.cli.output import Output
-from actors.cli.timeline import Timeline, since
-from actors.client import Client
-from schemas.lifecycle import DELETE, JobOutcome
-from schemas.views import EntryView, FullJobView
+from jobwire.actors.cli.board import show_board
+from jobwire.actors.cli.connection import JOB_ID, talks
+from jobwire.actors.cli.history import heading
+from jobwire.actors.cli.marks import Marks
+from jobwire.actors.cli.output import Output
+from jobwire.actors.cli.timeline import Timeline, since
+from jobwire.actors.client import Client
+from jobwire.schemas.lifecycle import DELETE, JobOutcome
+from jobwire.schemas.views import EntryView, FullJobView
 
 
 @click.command()

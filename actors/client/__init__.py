@@ -16,14 +16,14 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from actors.client.connection import Connection, OnRetry
-from actors.client.controls import Control, ControlCalls
-from actors.client.deliveries import DeliveryCalls
-from actors.client.events import EventCalls
-from actors.client.files import FileCalls
-from actors.client.jobs import JobCalls
-from actors.client.posting import NewEvent
-from actors.client.records import RecordCalls
+from jobwire.actors.client.connection import Connection, OnRetry
+from jobwire.actors.client.controls import Control, ControlCalls
+from jobwire.actors.client.deliveries import DeliveryCalls
+from jobwire.actors.client.events import EventCalls
+from jobwire.actors.client.files import FileCalls
+from jobwire.actors.client.jobs import JobCalls
+from jobwire.actors.client.posting import NewEvent
+from jobwire.actors.client.records import RecordCalls
 
 __all__ = ["Client", "Control", "NewEvent"]
 

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from actors.client.connection import Call, Connection
-from actors.client.paging import items
+from jobwire.actors.client.connection import Call, Connection
+from jobwire.actors.client.paging import items
 
 Item = TypeVar("Item")
 

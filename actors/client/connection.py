@@ -13,8 +13,8 @@ from typing import NamedTuple, TypeVar
 import aiohttp
 import msgspec
 
-from schemas.errors import JobwireError, TooManyRequests, Unavailable
-from schemas.problems import error_of
+from jobwire.schemas.errors import JobwireError, TooManyRequests, Unavailable
+from jobwire.schemas.problems import error_of
 
 Answer = TypeVar("Answer")
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from actors.client.calls import Calls, encode, given, job_path
-from actors.client.connection import Call
-from schemas.views import ControlledView, CreatedView, SelectedView
+from jobwire.actors.client.calls import Calls, encode, given, job_path
+from jobwire.actors.client.connection import Call
+from jobwire.schemas.views import ControlledView, CreatedView, SelectedView
 
 Control = Literal["cancel", "hold", "release"]
 

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from urllib.parse import quote
 
-from actors.client.calls import Calls, encode, given
-from actors.client.connection import Call
-from schemas.deliveries import DeliveryStatus
-from schemas.views import DeliveryView, RecoveredView
+from jobwire.actors.client.calls import Calls, encode, given
+from jobwire.actors.client.connection import Call
+from jobwire.schemas.deliveries import DeliveryStatus
+from jobwire.schemas.views import DeliveryView, RecoveredView
 
 
 class DeliveryCalls(Calls):

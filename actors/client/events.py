@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from actors.client.calls import Calls, encode
-from actors.client.connection import Call
-from actors.client.posting import NewEvent, post_lines
-from schemas.views import Accepted, LineResult, RefusalView, Settled
+from jobwire.actors.client.calls import Calls, encode
+from jobwire.actors.client.connection import Call
+from jobwire.actors.client.posting import NewEvent, post_lines
+from jobwire.schemas.views import Accepted, LineResult, RefusalView, Settled
 
 _ACCEPTED = 202
 

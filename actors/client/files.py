@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from actors.client.calls import Calls, given, job_path
-from actors.client.connection import Call
-from actors.client.reading import Tail, read_on, read_tail
-from schemas.errors import Invalid
-from schemas.views import FileView
+from jobwire.actors.client.calls import Calls, given, job_path
+from jobwire.actors.client.connection import Call
+from jobwire.actors.client.reading import Tail, read_on, read_tail
+from jobwire.schemas.errors import Invalid
+from jobwire.schemas.views import FileView
 
 
 class FileCalls(Calls):

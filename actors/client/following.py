@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from actors.client.connection import Backoff, Call, Connection, is_temporary
-from schemas.errors import JobwireError, Unavailable
-from schemas.lifecycle import DELETE
-from schemas.views import EntryView
+from jobwire.actors.client.connection import Backoff, Call, Connection, is_temporary
+from jobwire.schemas.errors import JobwireError, Unavailable
+from jobwire.schemas.lifecycle import DELETE
+from jobwire.schemas.views import EntryView
 
 _decoder = msgspec.json.Decoder(EntryView)
 

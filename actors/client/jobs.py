@@ -7,13 +7,20 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from actors.client.calls import Calls, encode, given, job_path
-from actors.client.connection import Call
-from actors.client.following import follow
-from schemas.deliveries import Callback
-from schemas.lifecycle import JobOutcome
-from schemas.specs import Spec
-from schemas.views import CreatedView, EntryView, FullJobView, JobView, RotatedView, StatsView
+from jobwire.actors.client.calls import Calls, encode, given, job_path
+from jobwire.actors.client.connection import Call
+from jobwire.actors.client.following import follow
+from jobwire.schemas.deliveries import Callback
+from jobwire.schemas.lifecycle import JobOutcome
+from jobwire.schemas.specs import Spec
+from jobwire.schemas.views import (
+    CreatedView,
+    EntryView,
+    FullJobView,
+    JobView,
+    RotatedView,
+    StatsView,
+)
 
 
 class JobCalls(Calls):

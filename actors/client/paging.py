@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
-from actors.client.connection import Call, Connection
+from jobwire.actors.client.connection import Call, Connection
 
 Item = TypeVar("Item")
 

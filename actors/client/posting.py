@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct, structs
 
-from actors.client.connection import Backoff, Call, Connection
-from schemas.errors import Unavailable
-from schemas.views import LineResult
+from jobwire.actors.client.connection import Backoff, Call, Connection
+from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.views import LineResult
 
 #: Events of one request.
 _MOST_LINES = 1_000

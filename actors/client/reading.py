@@ -6,8 +6,8 @@ import re
 from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
-from actors.client.connection import Backoff, Call, Connection, is_temporary
-from schemas.errors import JobwireError
+from jobwire.actors.client.connection import Backoff, Call, Connection, is_temporary
+from jobwire.schemas.errors import JobwireError
 
 #: How much of a file's end is read at first, and at most.
 _FIRST_BYTES: Final = 65_536

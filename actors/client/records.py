@@ -7,12 +7,12 @@ from urllib.parse import quote
 
 from msgspec import Raw
 
-from actors.client.calls import Calls, encode, given
-from actors.client.connection import Call
-from schemas.foreign_actors import ActorView, AdminTokenView
-from schemas.lifecycle import Lifecycle
-from schemas.principals import Scope
-from schemas.views import KeyView, NewKeyView
+from jobwire.actors.client.calls import Calls, encode, given
+from jobwire.actors.client.connection import Call
+from jobwire.schemas.foreign_actors import ActorView, AdminTokenView
+from jobwire.schemas.lifecycle import Lifecycle
+from jobwire.schemas.principals import Scope
+from jobwire.schemas.views import KeyView, NewKeyView
 
 
 class RecordCalls(Calls):

@@ -14,13 +14,13 @@ from typing import Literal, NamedTuple, Protocol
 from aiohttp import web
 from yarl import URL
 
-from actors.dialects.packing import check_coding, too_large, unpacked
-from actors.operations import Operations
-from actors.operations.keys import require
-from actors.runtime.quota import Quota
-from schemas.codec import check_json
-from schemas.deliveries import Subscription
-from schemas.errors import (
+from jobwire.actors.dialects.packing import check_coding, too_large, unpacked
+from jobwire.actors.operations import Operations
+from jobwire.actors.operations.keys import require
+from jobwire.actors.runtime.quota import Quota
+from jobwire.schemas.codec import check_json
+from jobwire.schemas.deliveries import Subscription
+from jobwire.schemas.errors import (
     Invalid,
     JobwireError,
     Malformed,
@@ -29,8 +29,8 @@ from schemas.errors import (
     Unauthorized,
     UnsupportedMedia,
 )
-from schemas.jobs import Entry, Job
-from schemas.principals import Principal, Scope
+from jobwire.schemas.jobs import Entry, Job
+from jobwire.schemas.principals import Principal, Scope
 
 #: In lower case: the scheme has no case (RFC 9110, 11.1).
 _BEARER = "bearer "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
-from schemas.errors import Malformed, TooLarge, UnsupportedMedia
+from jobwire.schemas.errors import Malformed, TooLarge, UnsupportedMedia
 
 _NOT_PACKED: Final = frozenset({"", "identity"})
 _KNOWN: Final = _NOT_PACKED | {"gzip", "x-gzip", "deflate"}

@@ -7,8 +7,8 @@ import secrets
 import msgspec
 from aiohttp import web
 
-from schemas.errors import JobwireError, Unauthorized
-from schemas.views import Problem
+from jobwire.schemas.errors import JobwireError, Unauthorized
+from jobwire.schemas.views import Problem
 
 encode = msgspec.json.Encoder().encode
 

@@ -15,11 +15,11 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from actors.filesystems import trees
-from actors.filesystems.base import FileInfo, Wanted
-from actors.filesystems.open_files import FileReader, FileWriter, in_thread, named, no_file
-from actors.runtime.failpoints import failpoint
-from schemas.errors import Invalid, NotFound
+from jobwire.actors.filesystems import trees
+from jobwire.actors.filesystems.base import FileInfo, Wanted
+from jobwire.actors.filesystems.open_files import FileReader, FileWriter, in_thread, named, no_file
+from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.schemas.errors import Invalid, NotFound
 
 #: FIFOs are opened without waiting for the other end, and then refused.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC

@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TypeVar
 
-from actors.filesystems.base import FileInfo
-from schemas.errors import Invalid, NotFound, Unavailable
+from jobwire.actors.filesystems.base import FileInfo
+from jobwire.schemas.errors import Invalid, NotFound, Unavailable
 
 Result = TypeVar("Result")
 

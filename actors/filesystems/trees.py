@@ -19,8 +19,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from actors.filesystems.base import MOST_DEPTH, FileInfo, FileKind, Wanted
-from schemas.errors import Invalid, Unavailable
+from jobwire.actors.filesystems.base import MOST_DEPTH, FileInfo, FileKind, Wanted
+from jobwire.schemas.errors import Invalid, Unavailable
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _UNOPENED = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
-from actors.dialects.base import COMPAT, MOUNT, Dialect, ForeignDialect, Mount
-from actors.gateway.health import HealthRoutes
-from actors.gateway.ports import Port
-from actors.gateway.problems import problems
-from actors.operations.streams import Streams
-from actors.runtime.settings import Settings
-from actors.runtime.telemetry import Telemetry
+from jobwire.actors.dialects.base import COMPAT, MOUNT, Dialect, ForeignDialect, Mount
+from jobwire.actors.gateway.health import HealthRoutes
+from jobwire.actors.gateway.ports import Port
+from jobwire.actors.gateway.problems import problems
+from jobwire.actors.operations.streams import Streams
+from jobwire.actors.runtime.settings import Settings
+from jobwire.actors.runtime.telemetry import Telemetry
 
 
 class Gateway:

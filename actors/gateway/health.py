@@ -7,11 +7,11 @@ import socket
 
 from aiohttp import web
 
-from actors.dialects.base import Missing
-from actors.dialects.native.answers import answer
-from actors.gateway.listening import listen_on, url_of
-from actors.runtime.settings import Health
-from actors.runtime.telemetry import Telemetry
+from jobwire.actors.dialects.base import Missing
+from jobwire.actors.dialects.native.answers import answer
+from jobwire.actors.gateway.listening import listen_on, url_of
+from jobwire.actors.runtime.settings import Health
+from jobwire.actors.runtime.telemetry import Telemetry
 
 
 class HealthRoutes:

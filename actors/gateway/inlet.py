@@ -15,13 +15,13 @@ from collections.abc import Sequence
 
 import structlog
 
-from actors.dialects.native.messages import read_message
-from actors.operations.events import Events
-from actors.runtime.settings import Limits
-from actors.runtime.telemetry import Telemetry
-from actors.transports.base import Delivery, Handle, Transport
-from schemas.errors import JobwireError, Unavailable
-from schemas.events import Event
+from jobwire.actors.dialects.native.messages import read_message
+from jobwire.actors.operations.events import Events
+from jobwire.actors.runtime.settings import Limits
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.actors.transports.base import Delivery, Handle, Transport
+from jobwire.schemas.errors import JobwireError, Unavailable
+from jobwire.schemas.events import Event
 
 _log = structlog.get_logger()
 

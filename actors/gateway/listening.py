@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from schemas.errors import Misconfigured
+from jobwire.schemas.errors import Misconfigured
 
 
 def listen_on(host: str, port: int, hint: str, *, shared: bool = False) -> socket.socket:

@@ -9,10 +9,10 @@ from typing import cast
 
 from aiohttp import web
 
-from actors.dialects.base import Dialect
-from actors.gateway.listening import listen_on, url_of
-from actors.runtime.settings import Limits
-from schemas.errors import Unavailable
+from jobwire.actors.dialects.base import Dialect
+from jobwire.actors.gateway.listening import listen_on, url_of
+from jobwire.actors.runtime.settings import Limits
+from jobwire.schemas.errors import Unavailable
 
 #: How long answered requests may take to be taken by their clients when the service stops.
 _DRAIN_S = 5.0

@@ -6,9 +6,9 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from actors.dialects.base import COMPAT, MOUNT, Dialect
-from actors.runtime.telemetry import Telemetry
-from schemas.errors import JobwireError, Malformed, NotAllowed, NotFound, TooLarge
+from jobwire.actors.dialects.base import COMPAT, MOUNT, Dialect
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.schemas.errors import JobwireError, Malformed, NotAllowed, NotFound, TooLarge
 
 _log = structlog.get_logger()
 

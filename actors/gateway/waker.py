@@ -14,14 +14,14 @@ from contextlib import suppress
 import msgspec
 import structlog
 
-from actors.operations.parking import Parking
-from actors.operations.streams import ENTRIES_TOPIC
-from actors.runtime.tasks import Loop
-from actors.stores.base import Positioned
-from actors.transports.base import Handle, Transport
-from schemas.errors import JobwireError, Unavailable
-from schemas.identifiers import JobId
-from schemas.principals import Principal
+from jobwire.actors.operations.parking import Parking
+from jobwire.actors.operations.streams import ENTRIES_TOPIC
+from jobwire.actors.runtime.tasks import Loop
+from jobwire.actors.stores.base import Positioned
+from jobwire.actors.transports.base import Handle, Transport
+from jobwire.schemas.errors import JobwireError, Unavailable
+from jobwire.schemas.identifiers import JobId
+from jobwire.schemas.principals import Principal
 
 _log = structlog.get_logger()
 _decoder = msgspec.msgpack.Decoder(list[Positioned])

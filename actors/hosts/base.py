@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from actors.filesystems.base import FileSystem
+from jobwire.actors.filesystems.base import FileSystem
 
 
 class Completed(Struct, frozen=True):

@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from actors.filesystems.base import FileSystem
-from actors.hosts.base import Completed
-from schemas.errors import Unavailable
+from jobwire.actors.filesystems.base import FileSystem
+from jobwire.actors.hosts.base import Completed
+from jobwire.schemas.errors import Unavailable
 
 #: What a command finds in its environment, unless it is given another one.
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}

@@ -19,26 +19,26 @@ import aiohttp
 import msgspec
 import structlog
 
-from actors.dialects.base import ForeignDialect, Signer
-from actors.notifier.attempt import Sender
-from actors.notifier.breaker import Breaker
-from actors.notifier.courier import Courier
-from actors.notifier.dispatcher import LOOK_S, Dispatcher
-from actors.notifier.endpoints import Endpoints
-from actors.notifier.order import Order
-from actors.notifier.planner import Planner
-from actors.notifier.retention import Retention
-from actors.operations.deliveries import ASKED_TOPIC, Deliveries
-from actors.operations.streams import ENTRIES_TOPIC
-from actors.runtime.egress import Egress
-from actors.runtime.settings import Callbacks
-from actors.runtime.tasks import Loop
-from actors.runtime.telemetry import Telemetry
-from actors.stores.base import EventKey, Positioned, Store
-from actors.transports.base import Handle, Transport
-from schemas.deliveries import SUBSCRIPTION_HEAD, Delivery
-from schemas.errors import JobwireError, Unavailable
-from schemas.jobs import Entry
+from jobwire.actors.dialects.base import ForeignDialect, Signer
+from jobwire.actors.notifier.attempt import Sender
+from jobwire.actors.notifier.breaker import Breaker
+from jobwire.actors.notifier.courier import Courier
+from jobwire.actors.notifier.dispatcher import LOOK_S, Dispatcher
+from jobwire.actors.notifier.endpoints import Endpoints
+from jobwire.actors.notifier.order import Order
+from jobwire.actors.notifier.planner import Planner
+from jobwire.actors.notifier.retention import Retention
+from jobwire.actors.operations.deliveries import ASKED_TOPIC, Deliveries
+from jobwire.actors.operations.streams import ENTRIES_TOPIC
+from jobwire.actors.runtime.egress import Egress
+from jobwire.actors.runtime.settings import Callbacks
+from jobwire.actors.runtime.tasks import Loop
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.actors.stores.base import EventKey, Positioned, Store
+from jobwire.actors.transports.base import Handle, Transport
+from jobwire.schemas.deliveries import SUBSCRIPTION_HEAD, Delivery
+from jobwire.schemas.errors import JobwireError, Unavailable
+from jobwire.schemas.jobs import Entry
 
 _log = structlog.get_logger()
 _decoder = msgspec.msgpack.Decoder(list[Positioned])

@@ -14,12 +14,12 @@ import aiohttp
 from standardwebhooks import Webhook
 from yarl import URL
 
-from actors.dialects.base import Signer
-from actors.notifier.schedule import read_retry_after
-from actors.runtime.egress import Denied, Egress
-from actors.runtime.failpoints import failpoint
-from schemas.deliveries import Attempt, Delivery, Subscription
-from schemas.errors import Invalid
+from jobwire.actors.dialects.base import Signer
+from jobwire.actors.notifier.schedule import read_retry_after
+from jobwire.actors.runtime.egress import Denied, Egress
+from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.schemas.deliveries import Attempt, Delivery, Subscription
+from jobwire.schemas.errors import Invalid
 
 Result = Literal["delivered", "refused", "slow_down", "gone", "unreachable", "timeout", "denied"]
 """

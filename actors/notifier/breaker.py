@@ -15,7 +15,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from actors.notifier.endpoints import owner_of
+from jobwire.actors.notifier.endpoints import owner_of
 
 Clock = Callable[[], datetime]
 

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import structlog
 from msgspec.structs import replace
 
-from actors.notifier.attempt import Sender, Tried
-from actors.notifier.endpoints import Endpoints
-from actors.notifier.order import Order
-from actors.notifier.planner import Planner
-from actors.notifier.schedule import next_try
-from actors.runtime.telemetry import Telemetry
-from schemas.deliveries import Attempt, Delivery, GaveUp
+from jobwire.actors.notifier.attempt import Sender, Tried
+from jobwire.actors.notifier.endpoints import Endpoints
+from jobwire.actors.notifier.order import Order
+from jobwire.actors.notifier.planner import Planner
+from jobwire.actors.notifier.schedule import next_try
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.schemas.deliveries import Attempt, Delivery, GaveUp
 
 _log = structlog.get_logger()
 

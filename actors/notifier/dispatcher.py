@@ -13,13 +13,13 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from actors.notifier.breaker import Breaker
-from actors.notifier.courier import Courier, Done
-from actors.runtime.failpoints import failpoint
-from actors.runtime.telemetry import Telemetry
-from actors.stores.base import Store
-from schemas.deliveries import Delivery
-from schemas.errors import Unavailable
+from jobwire.actors.notifier.breaker import Breaker
+from jobwire.actors.notifier.courier import Courier, Done
+from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.actors.stores.base import Store
+from jobwire.schemas.deliveries import Delivery
+from jobwire.schemas.errors import Unavailable
 
 _log = structlog.get_logger()
 

@@ -15,8 +15,8 @@ import structlog
 from msgspec import Struct
 from yarl import URL
 
-from actors.stores.base import Record, Store
-from schemas.deliveries import Delivery, GaveUp
+from jobwire.actors.stores.base import Record, Store
+from jobwire.schemas.deliveries import Delivery, GaveUp
 
 _log = structlog.get_logger()
 

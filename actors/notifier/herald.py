@@ -14,12 +14,12 @@ from contextlib import suppress
 import msgspec
 import structlog
 
-from actors.operations.streams import ENTRIES_TOPIC
-from actors.runtime.tasks import Loop
-from actors.stores.base import Positioned
-from actors.transports.base import Handle, Transport
-from schemas.errors import Unavailable
-from schemas.transitions import Transition, topic_of, transition_of
+from jobwire.actors.operations.streams import ENTRIES_TOPIC
+from jobwire.actors.runtime.tasks import Loop
+from jobwire.actors.stores.base import Positioned
+from jobwire.actors.transports.base import Handle, Transport
+from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.transitions import Transition, topic_of, transition_of
 
 _log = structlog.get_logger()
 _decoder = msgspec.msgpack.Decoder(list[Positioned])

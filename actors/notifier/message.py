@@ -9,9 +9,9 @@ from typing import TypeVar
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from schemas.deliveries import Message, News
-from schemas.identifiers import RESERVED_ID, JobId
-from schemas.jobs import Birth, Ending, Entry, Job
+from jobwire.schemas.deliveries import Message, News
+from jobwire.schemas.identifiers import RESERVED_ID, JobId
+from jobwire.schemas.jobs import Birth, Ending, Entry, Job
 
 Value = TypeVar("Value")
 

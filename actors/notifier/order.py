@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from actors.stores.base import DeliveryFilter, Store
-from schemas.deliveries import Delivery, DeliveryStatus
-from schemas.errors import Unavailable
+from jobwire.actors.stores.base import DeliveryFilter, Store
+from jobwire.schemas.deliveries import Delivery, DeliveryStatus
+from jobwire.schemas.errors import Unavailable
 
 #: Most deliveries of one subscription that are looked at.
 _MOST = 1_000

@@ -8,15 +8,15 @@ from datetime import datetime
 import structlog
 from yarl import URL
 
-from actors.dialects.base import ForeignDialect, Notice
-from actors.notifier.endpoints import endpoint_of
-from actors.notifier.message import delivery_id, write_body
-from actors.notifier.schedule import first_try
-from actors.operations.deliveries import Deliveries
-from actors.runtime.failpoints import failpoint
-from actors.stores.base import DeliveryFilter, EventKey, Store
-from schemas.deliveries import Delivery, Subscription
-from schemas.jobs import Entry, Job
+from jobwire.actors.dialects.base import ForeignDialect, Notice
+from jobwire.actors.notifier.endpoints import endpoint_of
+from jobwire.actors.notifier.message import delivery_id, write_body
+from jobwire.actors.notifier.schedule import first_try
+from jobwire.actors.operations.deliveries import Deliveries
+from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.actors.stores.base import DeliveryFilter, EventKey, Store
+from jobwire.schemas.deliveries import Delivery, Subscription
+from jobwire.schemas.jobs import Entry, Job
 
 _log = structlog.get_logger()
 

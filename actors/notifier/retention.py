@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from actors.notifier.endpoints import ENDPOINTS, Endpoints
-from actors.operations.deliveries import Deliveries
-from actors.stores.base import DeliveryFilter, Store
-from schemas.deliveries import Subscription
-from schemas.errors import Unavailable
+from jobwire.actors.notifier.endpoints import ENDPOINTS, Endpoints
+from jobwire.actors.operations.deliveries import Deliveries
+from jobwire.actors.stores.base import DeliveryFilter, Store
+from jobwire.schemas.deliveries import Subscription
+from jobwire.schemas.errors import Unavailable
 
 _log = structlog.get_logger()
 

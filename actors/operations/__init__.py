@@ -10,22 +10,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from actors.operations.controls import Controls
-from actors.operations.deliveries import Deliveries
-from actors.operations.events import Events
-from actors.operations.files import Files
-from actors.operations.foreign_actors import ForeignActors
-from actors.operations.jobs import Jobs
-from actors.operations.keys import Keys
-from actors.operations.lifecycles import Lifecycles
-from actors.operations.nonces import Nonces
-from actors.operations.parking import Parking
-from actors.operations.refusals import Refusals
-from actors.operations.reports import Reports
-from actors.operations.streams import Streams
-from actors.operations.visibility import Visibility
-from actors.operations.waiting import Waiting
-from actors.operations.withdrawals import Withdrawals
+from jobwire.actors.operations.controls import Controls
+from jobwire.actors.operations.deliveries import Deliveries
+from jobwire.actors.operations.events import Events
+from jobwire.actors.operations.files import Files
+from jobwire.actors.operations.foreign_actors import ForeignActors
+from jobwire.actors.operations.jobs import Jobs
+from jobwire.actors.operations.keys import Keys
+from jobwire.actors.operations.lifecycles import Lifecycles
+from jobwire.actors.operations.nonces import Nonces
+from jobwire.actors.operations.parking import Parking
+from jobwire.actors.operations.refusals import Refusals
+from jobwire.actors.operations.reports import Reports
+from jobwire.actors.operations.streams import Streams
+from jobwire.actors.operations.visibility import Visibility
+from jobwire.actors.operations.waiting import Waiting
+from jobwire.actors.operations.withdrawals import Withdrawals
 
 __all__ = ["Operations"]
 

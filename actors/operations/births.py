@@ -9,19 +9,19 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Raw, Struct, structs
 
-from actors.operations.lifecycles import Lifecycles
-from actors.operations.roots import Roots, folder_name
-from actors.runtime.secrets import JobSecrets
-from actors.runtime.settings import Limits
-from actors.sites import Site
-from actors.stores.base import Store
-from schemas.deliveries import Callback
-from schemas.errors import Invalid, TooLarge
-from schemas.identifiers import JobId, Name, Tag, parse_job_id
-from schemas.jobs import Birth, Plan
-from schemas.lifecycle import CREATE, RESERVED, Lifecycle
-from schemas.principals import Principal
-from schemas.specs import Secret, Spec, check
+from jobwire.actors.operations.lifecycles import Lifecycles
+from jobwire.actors.operations.roots import Roots, folder_name
+from jobwire.actors.runtime.secrets import JobSecrets
+from jobwire.actors.runtime.settings import Limits
+from jobwire.actors.sites import Site
+from jobwire.actors.stores.base import Store
+from jobwire.schemas.deliveries import Callback
+from jobwire.schemas.errors import Invalid, TooLarge
+from jobwire.schemas.identifiers import JobId, Name, Tag, parse_job_id
+from jobwire.schemas.jobs import Birth, Plan
+from jobwire.schemas.lifecycle import CREATE, RESERVED, Lifecycle
+from jobwire.schemas.principals import Principal
+from jobwire.schemas.specs import Secret, Spec, check
 
 Period = Annotated[float, Meta(gt=0, le=10 * 365 * 86_400)]
 

@@ -9,20 +9,20 @@ from typing import Annotated, Literal, NamedTuple
 from msgspec import Meta, Raw, Struct
 from msgspec.structs import replace
 
-from actors.operations.births import Births, JobRequest
-from actors.operations.deliveries import Deliveries
-from actors.operations.events import Events, Posted
-from actors.operations.jobs import Jobs, NewJob
-from actors.operations.tables import LifecycleTables
-from actors.stores.base import After, JobFilter, Store
-from schemas.errors import Conflict, Invalid, JobwireError, NotFound, Unavailable
-from schemas.events import Event
-from schemas.identifiers import JobId, Name, Tag, parse_job_id
-from schemas.jobs import Job
-from schemas.lifecycle import JobOutcome, Lifecycle
-from schemas.outcomes import Outcome
-from schemas.principals import Principal
-from schemas.views import NotDoneView, SelectedView
+from jobwire.actors.operations.births import Births, JobRequest
+from jobwire.actors.operations.deliveries import Deliveries
+from jobwire.actors.operations.events import Events, Posted
+from jobwire.actors.operations.jobs import Jobs, NewJob
+from jobwire.actors.operations.tables import LifecycleTables
+from jobwire.actors.stores.base import After, JobFilter, Store
+from jobwire.schemas.errors import Conflict, Invalid, JobwireError, NotFound, Unavailable
+from jobwire.schemas.events import Event
+from jobwire.schemas.identifiers import JobId, Name, Tag, parse_job_id
+from jobwire.schemas.jobs import Job
+from jobwire.schemas.lifecycle import JobOutcome, Lifecycle
+from jobwire.schemas.outcomes import Outcome
+from jobwire.schemas.principals import Principal
+from jobwire.schemas.views import NotDoneView, SelectedView
 
 Control = Literal["cancel", "hold", "release"]
 

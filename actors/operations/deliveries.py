@@ -13,11 +13,11 @@ from typing import NamedTuple
 import msgspec
 from msgspec import structs
 
-from actors.runtime.egress import Egress
-from actors.stores.base import AfterDelivery, DeliveryFilter, Record, Store
-from actors.transports.base import Transport
-from schemas.cursors import Cursors
-from schemas.deliveries import (
+from jobwire.actors.runtime.egress import Egress
+from jobwire.actors.stores.base import AfterDelivery, DeliveryFilter, Record, Store
+from jobwire.actors.transports.base import Transport
+from jobwire.schemas.cursors import Cursors
+from jobwire.schemas.deliveries import (
     SECRET_HEAD,
     SUBSCRIPTION_HEAD,
     Callback,
@@ -26,10 +26,10 @@ from schemas.deliveries import (
     Subscription,
     check_secret,
 )
-from schemas.errors import NotFound, Unavailable
-from schemas.identifiers import JobId
-from schemas.jobs import Job
-from schemas.principals import Principal
+from jobwire.schemas.errors import NotFound, Unavailable
+from jobwire.schemas.identifiers import JobId
+from jobwire.schemas.jobs import Job
+from jobwire.schemas.principals import Principal
 
 #: Kind of the records that hold subscriptions.
 SUBSCRIPTIONS = "subscription"

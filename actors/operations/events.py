@@ -10,18 +10,18 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from actors.operations.replies import Replies, Reply
-from actors.runtime.failpoints import failpoint
-from actors.runtime.packer import Packer
-from schemas.codec import canonical
-from schemas.errors import Forbidden, Invalid, JobwireError, TooLarge, Unauthorized
-from schemas.events import Event, SignedAuthority, TokenAuthority, payload_digest
-from schemas.identifiers import EventId, JobId, shard_of
-from schemas.jobs import Birth
-from schemas.lifecycle import CREATE, DELETE, ROTATE
-from schemas.outcomes import Outcome
-from schemas.principals import Principal, Scope
-from schemas.tokens import Keyring, sign
+from jobwire.actors.operations.replies import Replies, Reply
+from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.actors.runtime.packer import Packer
+from jobwire.schemas.codec import canonical
+from jobwire.schemas.errors import Forbidden, Invalid, JobwireError, TooLarge, Unauthorized
+from jobwire.schemas.events import Event, SignedAuthority, TokenAuthority, payload_digest
+from jobwire.schemas.identifiers import EventId, JobId, shard_of
+from jobwire.schemas.jobs import Birth
+from jobwire.schemas.lifecycle import CREATE, DELETE, ROTATE
+from jobwire.schemas.outcomes import Outcome
+from jobwire.schemas.principals import Principal, Scope
+from jobwire.schemas.tokens import Keyring, sign
 
 #: Events that make, delete or change a record need the right to do that, however they arrive.
 _OF_THE_RECORD = (CREATE, DELETE, ROTATE)

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from actors.filesystems.base import FileInfo, FileSystem, Reader
-from actors.sites import Sandbox, Site, newest_sandbox
-from schemas.errors import Invalid, NotFound
-from schemas.jobs import Job
+from jobwire.actors.filesystems.base import FileInfo, FileSystem, Reader
+from jobwire.actors.sites import Sandbox, Site, newest_sandbox
+from jobwire.schemas.errors import Invalid, NotFound
+from jobwire.schemas.jobs import Job
 
 #: Bytes that are read at once; a reader has no more than that in memory.
 BLOCK = 262_144

@@ -11,12 +11,12 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
-from actors.operations.nonces import Nonces
-from actors.stores.base import Record, Store
-from schemas.errors import Conflict, Invalid, NotFound, TooManyRequests
-from schemas.foreign_actors import RESERVED_NAME, ActorName, ForeignActor
-from schemas.identifiers import Name
-from schemas.principals import Principal
+from jobwire.actors.operations.nonces import Nonces
+from jobwire.actors.stores.base import Record, Store
+from jobwire.schemas.errors import Conflict, Invalid, NotFound, TooManyRequests
+from jobwire.schemas.foreign_actors import RESERVED_NAME, ActorName, ForeignActor
+from jobwire.schemas.identifiers import Name
+from jobwire.schemas.principals import Principal
 
 #: Records of actors by their ids, and of the ids by their aliases.
 _ACTORS, _ALIASES = "foreign_actor", "foreign_alias"

@@ -8,23 +8,23 @@ from typing import NamedTuple
 import msgspec
 from msgspec import structs
 
-from actors.operations.births import Births, JobRequest, comparable
-from actors.operations.deliveries import Deliveries
-from actors.operations.events import Events
-from actors.operations.files import Files
-from actors.runtime.quota import Quota
-from actors.stores.base import After, Count, JobFilter, Store
-from schemas.cursors import Cursors
-from schemas.deliveries import Subscription
-from schemas.errors import Conflict, Invalid, NotFound, TooManyRequests, Unavailable
-from schemas.events import payload_digest
-from schemas.identifiers import JobId, derived_job_id, random_job_id
-from schemas.jobs import Birth, Entry, Job
-from schemas.lifecycle import CREATE, DELETE, ROTATE
-from schemas.outcomes import Outcome, Reason
-from schemas.principals import Principal
-from schemas.specs import Spec
-from schemas.tokens import Keyring, mint_token
+from jobwire.actors.operations.births import Births, JobRequest, comparable
+from jobwire.actors.operations.deliveries import Deliveries
+from jobwire.actors.operations.events import Events
+from jobwire.actors.operations.files import Files
+from jobwire.actors.runtime.quota import Quota
+from jobwire.actors.stores.base import After, Count, JobFilter, Store
+from jobwire.schemas.cursors import Cursors
+from jobwire.schemas.deliveries import Subscription
+from jobwire.schemas.errors import Conflict, Invalid, NotFound, TooManyRequests, Unavailable
+from jobwire.schemas.events import payload_digest
+from jobwire.schemas.identifiers import JobId, derived_job_id, random_job_id
+from jobwire.schemas.jobs import Birth, Entry, Job
+from jobwire.schemas.lifecycle import CREATE, DELETE, ROTATE
+from jobwire.schemas.outcomes import Outcome, Reason
+from jobwire.schemas.principals import Principal
+from jobwire.schemas.specs import Spec
+from jobwire.schemas.tokens import Keyring, mint_token
 
 #: How long a creation, a deletion or a rotation waits for its commit.
 _COMMIT_S = 5.0

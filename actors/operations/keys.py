@@ -10,10 +10,10 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta, Struct, structs
 
-from actors.stores.base import Record, Store
-from schemas.errors import Forbidden, Misconfigured, NotFound, Unauthorized
-from schemas.identifiers import Name
-from schemas.principals import ApiKey, Principal, Scope, compose_key, hash_secret, split_key
+from jobwire.actors.stores.base import Record, Store
+from jobwire.schemas.errors import Forbidden, Misconfigured, NotFound, Unauthorized
+from jobwire.schemas.identifiers import Name
+from jobwire.schemas.principals import ApiKey, Principal, Scope, compose_key, hash_secret, split_key
 
 _KIND = "api_key"
 _ID_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 from msgspec import structs
 
-from actors.operations.tables import LIFECYCLES, table_key
-from actors.stores.base import Record, Store
-from schemas.errors import Conflict, Invalid, NotFound, TooManyRequests
-from schemas.lifecycle import Lifecycle, check
-from schemas.lifecycles import BUILT_IN
-from schemas.principals import Principal
+from jobwire.actors.operations.tables import LIFECYCLES, table_key
+from jobwire.actors.stores.base import Record, Store
+from jobwire.schemas.errors import Conflict, Invalid, NotFound, TooManyRequests
+from jobwire.schemas.lifecycle import Lifecycle, check
+from jobwire.schemas.lifecycles import BUILT_IN
+from jobwire.schemas.principals import Principal
 
 _decoder = msgspec.json.Decoder(Lifecycle)
 

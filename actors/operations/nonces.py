@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from actors.stores.base import Record, Store
-from schemas.errors import Forbidden, NotFound, TooManyRequests, Unauthorized, Unavailable
-from schemas.nonces import (
+from jobwire.actors.stores.base import Record, Store
+from jobwire.schemas.errors import Forbidden, NotFound, TooManyRequests, Unauthorized, Unavailable
+from jobwire.schemas.nonces import (
     CHARACTERS,
     KINDS_OF_CHARACTERS,
     Level,
@@ -22,7 +22,7 @@ from schemas.nonces import (
     spell,
     split_nonce,
 )
-from schemas.principals import Principal, hash_secret
+from jobwire.schemas.principals import Principal, hash_secret
 
 _KIND = "nonce"
 _decoder = msgspec.json.Decoder(Nonce)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 
-from actors.operations.work import Work
-from actors.transports.base import Delivery, Handle, Transport
-from schemas.commands import Command
+from jobwire.actors.operations.work import Work
+from jobwire.actors.transports.base import Delivery, Handle, Transport
+from jobwire.schemas.commands import Command
 
 _log = structlog.get_logger()
 _decoder = msgspec.msgpack.Decoder(Command)

@@ -19,11 +19,11 @@ from time import monotonic
 
 import msgspec
 
-from actors.runtime.telemetry import Telemetry
-from actors.transports.base import Handle, Transport
-from schemas.codec import encode_packet
-from schemas.errors import Unavailable
-from schemas.events import PACKET_VERSION, Event, Packet
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.actors.transports.base import Handle, Transport
+from jobwire.schemas.codec import encode_packet
+from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.events import PACKET_VERSION, Event, Packet
 
 _decoder = msgspec.msgpack.Decoder(list[int])
 

@@ -8,11 +8,11 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from actors.stores.base import Record, Store
-from schemas.errors import TooManyRequests
-from schemas.events import Event
-from schemas.identifiers import EventId, JobId
-from schemas.principals import Principal
+from jobwire.actors.stores.base import Record, Store
+from jobwire.schemas.errors import TooManyRequests
+from jobwire.schemas.events import Event
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.principals import Principal
 
 _KIND = "parked_event"
 #: Most that wait of one job, and of one owner.

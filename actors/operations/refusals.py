@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from actors.operations.events import Events
-from actors.stores.base import EventKey, Store
-from schemas.cursors import Cursors
-from schemas.errors import NotFound
-from schemas.events import Event
-from schemas.identifiers import RESERVED_ID, EventId, JobId
-from schemas.jobs import Refusal
-from schemas.outcomes import Outcome
-from schemas.principals import Principal
+from jobwire.actors.operations.events import Events
+from jobwire.actors.stores.base import EventKey, Store
+from jobwire.schemas.cursors import Cursors
+from jobwire.schemas.errors import NotFound
+from jobwire.schemas.events import Event
+from jobwire.schemas.identifiers import RESERVED_ID, EventId, JobId
+from jobwire.schemas.jobs import Refusal
+from jobwire.schemas.outcomes import Outcome
+from jobwire.schemas.principals import Principal
 
 
 class Refusals:

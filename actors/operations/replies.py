@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from actors.transports.base import Transport
-from schemas.outcomes import Outcome
+from jobwire.actors.transports.base import Transport
+from jobwire.schemas.outcomes import Outcome
 
 _decoder = msgspec.msgpack.Decoder(Outcome)
 

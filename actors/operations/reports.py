@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from actors.stores.base import EventKey, Place, Positioned, Store
-from schemas.identifiers import EventId, JobId
-from schemas.jobs import Entry, Job, Refusal
-from schemas.principals import Principal
+from jobwire.actors.stores.base import EventKey, Place, Positioned, Store
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.jobs import Entry, Job, Refusal
+from jobwire.schemas.principals import Principal
 
 #: Entries that are looked through for the newest ones, and how far back that goes at the most.
 _FIRST_LOOK, _FARTHEST = 100, 10_000

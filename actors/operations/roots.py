@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from actors.filesystems.base import FileSystem, Place
-from schemas.errors import Invalid, Misconfigured
-from schemas.paths import check_address
+from jobwire.actors.filesystems.base import FileSystem, Place
+from jobwire.schemas.errors import Invalid, Misconfigured
+from jobwire.schemas.paths import check_address
 
 #: Longest name of an owner's folder; file systems have 255.
 _MOST_NAME = 200

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import structlog
 
-from actors.runtime.actor import Actor
-from actors.runtime.tasks import Loop, is_ending
-from actors.stores.base import Store
-from actors.stores.leases import LEASE_S, RENEW_S
-from schemas.errors import JobwireError, Unavailable
+from jobwire.actors.runtime.actor import Actor
+from jobwire.actors.runtime.tasks import Loop, is_ending
+from jobwire.actors.stores.base import Store
+from jobwire.actors.stores.leases import LEASE_S, RENEW_S
+from jobwire.schemas.errors import JobwireError, Unavailable
 
 _log = structlog.get_logger()
 

@@ -18,12 +18,12 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
-from actors.stores.base import Place, Positioned, Store, is_after, moved_to
-from actors.transports.base import Transport
-from schemas.errors import TooManyRequests
-from schemas.identifiers import JobId
-from schemas.jobs import Entry, Job
-from schemas.principals import Principal
+from jobwire.actors.stores.base import Place, Positioned, Store, is_after, moved_to
+from jobwire.actors.transports.base import Transport
+from jobwire.schemas.errors import TooManyRequests
+from jobwire.schemas.identifiers import JobId
+from jobwire.schemas.jobs import Entry, Job
+from jobwire.schemas.principals import Principal
 
 _log = structlog.get_logger()
 _decoder = msgspec.msgpack.Decoder(list[Positioned])

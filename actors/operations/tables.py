@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from actors.stores.base import Store
-from schemas.events import Event
-from schemas.jobs import Job
-from schemas.lifecycle import Lifecycle
-from schemas.lifecycles import BUILT_IN
+from jobwire.actors.stores.base import Store
+from jobwire.schemas.events import Event
+from jobwire.schemas.jobs import Job
+from jobwire.schemas.lifecycle import Lifecycle
+from jobwire.schemas.lifecycles import BUILT_IN
 
 #: Kind of the records that hold registered lifecycles, one for each version.
 LIFECYCLES = "lifecycle"

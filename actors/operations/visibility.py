@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from actors.stores.base import Record, Store
-from schemas.identifiers import JobId
-from schemas.principals import Principal
+from jobwire.actors.stores.base import Record, Store
+from jobwire.schemas.identifiers import JobId
+from jobwire.schemas.principals import Principal
 
 _KIND = "hidden_job"
 

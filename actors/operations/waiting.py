@@ -7,12 +7,12 @@ from collections.abc import Callable
 from contextlib import aclosing, suppress
 from typing import Final
 
-from actors.operations.jobs import Jobs
-from actors.operations.streams import Streams
-from schemas.errors import InDoubt, NotFound, Unavailable
-from schemas.identifiers import JobId
-from schemas.jobs import Entry, Job
-from schemas.principals import Principal
+from jobwire.actors.operations.jobs import Jobs
+from jobwire.actors.operations.streams import Streams
+from jobwire.schemas.errors import InDoubt, NotFound, Unavailable
+from jobwire.schemas.identifiers import JobId
+from jobwire.schemas.jobs import Entry, Job
+from jobwire.schemas.principals import Principal
 
 IsReached = Callable[[Entry], bool]
 """Says whether an entry of the job is the one that is waited for."""

@@ -6,12 +6,12 @@ import asyncio
 from contextlib import suppress
 from typing import Final
 
-from actors.operations.events import Events
-from actors.stores.base import Store
-from schemas.errors import InDoubt, Unavailable
-from schemas.identifiers import JobId
-from schemas.outcomes import Outcome
-from schemas.principals import Principal
+from jobwire.actors.operations.events import Events
+from jobwire.actors.stores.base import Store
+from jobwire.schemas.errors import InDoubt, Unavailable
+from jobwire.schemas.identifiers import JobId
+from jobwire.schemas.outcomes import Outcome
+from jobwire.schemas.principals import Principal
 
 #: The source of the cancel of a job that its maker takes back.
 WITHDRAWN: Final = "withdrawn"

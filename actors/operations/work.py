@@ -16,17 +16,17 @@ from typing import Any, NamedTuple
 import msgspec
 import structlog
 
-from actors.operations.events import Events
-from actors.stores.base import Awaited, Store
-from schemas.codec import canonical
-from schemas.commands import Command, CommandKind
-from schemas.errors import Unavailable
-from schemas.events import Event, payload_digest
-from schemas.identifiers import RESERVED_ID, EventId, JobId
-from schemas.jobs import LONGEST_REPUBLISH_S, Birth, Job
-from schemas.lifecycle import Role
-from schemas.specs import Spec
-from schemas.tokens import Keyring, mint_token, sign
+from jobwire.actors.operations.events import Events
+from jobwire.actors.stores.base import Awaited, Store
+from jobwire.schemas.codec import canonical
+from jobwire.schemas.commands import Command, CommandKind
+from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.events import Event, payload_digest
+from jobwire.schemas.identifiers import RESERVED_ID, EventId, JobId
+from jobwire.schemas.jobs import LONGEST_REPUBLISH_S, Birth, Job
+from jobwire.schemas.lifecycle import Role
+from jobwire.schemas.specs import Spec
+from jobwire.schemas.tokens import Keyring, mint_token, sign
 
 _log = structlog.get_logger()
 

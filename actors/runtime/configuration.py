@@ -17,9 +17,9 @@ from typing import Annotated, Any, get_args, get_origin
 import msgspec
 from msgspec import Struct
 
-from actors.runtime.settings import Settings
-from schemas.codec import in_words
-from schemas.errors import Misconfigured
+from jobwire.actors.runtime.settings import Settings
+from jobwire.schemas.codec import in_words
+from jobwire.schemas.errors import Misconfigured
 
 _PREFIX = "JOBWIRE_"
 _IN_FILE = "_file"

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from schemas.errors import Misconfigured
-from schemas.foreign_actors import ActorName
+from jobwire.schemas.errors import Misconfigured
+from jobwire.schemas.foreign_actors import ActorName
 
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]]+)):([0-9]{1,5})")
 _MOST_PORT = 65_535

@@ -28,7 +28,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from schemas.errors import Invalid, Misconfigured
+from jobwire.schemas.errors import Invalid, Misconfigured
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network

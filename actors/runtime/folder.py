@@ -20,8 +20,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from schemas.errors import Misconfigured
-from schemas.tokens import Keyring, ServiceKey
+from jobwire.schemas.errors import Misconfigured
+from jobwire.schemas.tokens import Keyring, ServiceKey
 
 
 class ServiceSecrets(Struct, frozen=True, kw_only=True):

@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 import msgspec
 import structlog
 
-from actors.runtime.tasks import is_stray
-from schemas.errors import InDoubt, JobwireError, Unavailable
-from schemas.events import Event
+from jobwire.actors.runtime.tasks import is_stray
+from jobwire.schemas.errors import InDoubt, JobwireError, Unavailable
+from jobwire.schemas.events import Event
 
 _log = structlog.get_logger()
 _encoder = msgspec.msgpack.Encoder()

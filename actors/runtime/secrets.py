@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from schemas.errors import NotFound, Unavailable
+from jobwire.schemas.errors import NotFound, Unavailable
 
 #: Largest secret.
 _MOST_BYTES = 65_536

@@ -16,24 +16,24 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from actors.filesystems.base import FileSystem, Place
-from actors.operations.orders import Orders
-from actors.operations.roots import Roots
-from actors.operations.work import Assignment, Work
-from actors.runtime.failpoints import failpoint
-from actors.runtime.settings import Staging
-from actors.runtime.tasks import Loop
-from actors.sites import Sandbox, Site
-from actors.stager.cleaning import clean_up
-from actors.stager.ending import end_of, shortened
-from actors.stager.haul import Haul
-from actors.stager.plan import Bounds, Line
-from actors.stager.turns import Turns
-from actors.transports.base import Transport
-from schemas.commands import Command
-from schemas.errors import Invalid, JobwireError, NotFound
-from schemas.identifiers import EventId, JobId
-from schemas.specs import Cause
+from jobwire.actors.filesystems.base import FileSystem, Place
+from jobwire.actors.operations.orders import Orders
+from jobwire.actors.operations.roots import Roots
+from jobwire.actors.operations.work import Assignment, Work
+from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.actors.runtime.settings import Staging
+from jobwire.actors.runtime.tasks import Loop
+from jobwire.actors.sites import Sandbox, Site
+from jobwire.actors.stager.cleaning import clean_up
+from jobwire.actors.stager.ending import end_of, shortened
+from jobwire.actors.stager.haul import Haul
+from jobwire.actors.stager.plan import Bounds, Line
+from jobwire.actors.stager.turns import Turns
+from jobwire.actors.transports.base import Transport
+from jobwire.schemas.commands import Command
+from jobwire.schemas.errors import Invalid, JobwireError, NotFound
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.specs import Cause
 
 _log = structlog.get_logger()
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from actors.filesystems.base import FileSystem
-from actors.sites import Sandbox, newest_sandbox
-from actors.stager.names import Names
-from actors.stager.plan import Pattern
-from schemas.errors import Invalid, NotFound
-from schemas.jobs import Job
-from schemas.specs import Spec
+from jobwire.actors.filesystems.base import FileSystem
+from jobwire.actors.sites import Sandbox, newest_sandbox
+from jobwire.actors.stager.names import Names
+from jobwire.actors.stager.plan import Pattern
+from jobwire.schemas.errors import Invalid, NotFound
+from jobwire.schemas.jobs import Job
+from jobwire.schemas.specs import Spec
 
 #: Kept files and directories that are looked at to name and count them.
 _MOST_COUNTED = 100_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.jobs import Ending, Job
-from schemas.specs import Cause
+from jobwire.schemas.jobs import Ending, Job
+from jobwire.schemas.specs import Cause
 
 #: Longest detail of a report.
 _MOST_DETAIL = 4_000

@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 
 import structlog
 
-from actors.filesystems.base import FileInfo, Place
-from actors.runtime.failpoints import failpoint
-from actors.stager.names import Names
-from actors.stager.plan import Bounds, Copy, Line, Pattern, base_of, check, copies_of
-from actors.stager.transfer import copy
-from schemas.errors import JobwireError, NotFound, Unavailable
-from schemas.paths import is_pattern
+from jobwire.actors.filesystems.base import FileInfo, Place
+from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.actors.stager.names import Names
+from jobwire.actors.stager.plan import Bounds, Copy, Line, Pattern, base_of, check, copies_of
+from jobwire.actors.stager.transfer import copy
+from jobwire.schemas.errors import JobwireError, NotFound, Unavailable
+from jobwire.schemas.paths import is_pattern
 
 _log = structlog.get_logger()
 

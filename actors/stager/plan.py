@@ -14,9 +14,9 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from actors.filesystems.base import FileInfo, Place
-from schemas.errors import Invalid, NotFound
-from schemas.paths import is_pattern
+from jobwire.actors.filesystems.base import FileInfo, Place
+from jobwire.schemas.errors import Invalid, NotFound
+from jobwire.schemas.paths import is_pattern
 
 _ANY_DIRECTORIES = "**"
 

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from actors.filesystems.base import Place, Reader, Writer
-from actors.runtime.failpoints import failpoint
-from actors.stager.plan import too_large
-from schemas.errors import Invalid
+from jobwire.actors.filesystems.base import Place, Reader, Writer
+from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.actors.stager.plan import too_large
+from jobwire.schemas.errors import Invalid
 
 #: Bytes that are read at once.
 _BLOCK = 4 * 1_048_576

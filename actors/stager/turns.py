@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from schemas.commands import Command
+from jobwire.schemas.commands import Command
 
 
 class Turns:

@@ -9,17 +9,17 @@ from typing import NamedTuple
 
 import structlog
 
-from actors.runtime.failpoints import failpoint
-from actors.runtime.tasks import Loop
-from actors.runtime.telemetry import Telemetry
-from actors.state_manager.batch import Settled, Settler
-from actors.state_manager.sharing import Sharing
-from actors.state_manager.teller import Teller
-from actors.stores.base import Positioned, Store
-from actors.transports.base import Delivery, Transport
-from schemas.codec import decode_packet
-from schemas.errors import InDoubt, JobwireError, Malformed, Unavailable
-from schemas.events import Event, Packet
+from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.actors.runtime.tasks import Loop
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.actors.state_manager.batch import Settled, Settler
+from jobwire.actors.state_manager.sharing import Sharing
+from jobwire.actors.state_manager.teller import Teller
+from jobwire.actors.stores.base import Positioned, Store
+from jobwire.actors.transports.base import Delivery, Transport
+from jobwire.schemas.codec import decode_packet
+from jobwire.schemas.errors import InDoubt, JobwireError, Malformed, Unavailable
+from jobwire.schemas.events import Event, Packet
 
 _log = structlog.get_logger()
 

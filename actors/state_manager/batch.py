@@ -14,18 +14,18 @@ from collections.abc import Mapping, Sequence
 import structlog
 from msgspec import Struct, field
 
-from actors.operations.tables import LifecycleTables
-from actors.state_manager.decide import Keep, Refuse, decide, entry_of
-from actors.state_manager.outcome import Fate, outcome_of, refusal_of
-from actors.state_manager.outsiders import find_outsiders
-from actors.stores.base import Commit, EventKey, Known, Positioned, Store, View
-from schemas.errors import Unavailable
-from schemas.events import Event
-from schemas.identifiers import JobId
-from schemas.jobs import Entry, Job, Refusal, advance
-from schemas.lifecycle import CREATE, Lifecycle
-from schemas.outcomes import Outcome, Reason
-from schemas.tokens import Keyring, Sender, identify
+from jobwire.actors.operations.tables import LifecycleTables
+from jobwire.actors.state_manager.decide import Keep, Refuse, decide, entry_of
+from jobwire.actors.state_manager.outcome import Fate, outcome_of, refusal_of
+from jobwire.actors.state_manager.outsiders import find_outsiders
+from jobwire.actors.stores.base import Commit, EventKey, Known, Positioned, Store, View
+from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.events import Event
+from jobwire.schemas.identifiers import JobId
+from jobwire.schemas.jobs import Entry, Job, Refusal, advance
+from jobwire.schemas.lifecycle import CREATE, Lifecycle
+from jobwire.schemas.outcomes import Outcome, Reason
+from jobwire.schemas.tokens import Keyring, Sender, identify
 
 _log = structlog.get_logger()
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from schemas.commands import CommandKind, Outstanding
-from schemas.events import Event
-from schemas.jobs import Job, Plan
-from schemas.lifecycle import State
+from jobwire.schemas.commands import CommandKind, Outstanding
+from jobwire.schemas.events import Event
+from jobwire.schemas.jobs import Job, Plan
+from jobwire.schemas.lifecycle import State
 
 #: States in which no process of the job can live, so that the reaper may say `fail`; elsewhere it
 #: says `suspect`.

@@ -13,17 +13,17 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from actors.state_manager.consequences import (
+from jobwire.actors.state_manager.consequences import (
     REAPER_MAY_FAIL,
     STARTING,
     at_birth,
     consequences,
     may_retry,
 )
-from schemas.deliveries import Interest
-from schemas.events import Event
-from schemas.jobs import NO_CHANGE, Change, Ending, Entry, Job
-from schemas.lifecycle import (
+from jobwire.schemas.deliveries import Interest
+from jobwire.schemas.events import Event
+from jobwire.schemas.jobs import NO_CHANGE, Change, Ending, Entry, Job
+from jobwire.schemas.lifecycle import (
     CREATE,
     DELETE,
     ROTATE,
@@ -33,9 +33,9 @@ from schemas.lifecycle import (
     State,
     next_state,
 )
-from schemas.outcomes import Reason
-from schemas.specs import Cause
-from schemas.tokens import Sender
+from jobwire.schemas.outcomes import Reason
+from jobwire.schemas.specs import Cause
+from jobwire.schemas.tokens import Sender
 
 Shape = TypeVar("Shape")
 

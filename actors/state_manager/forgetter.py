@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from actors.runtime.tasks import Loop
-from actors.stores.base import Store
-from schemas.errors import Unavailable
+from jobwire.actors.runtime.tasks import Loop
+from jobwire.actors.stores.base import Store
+from jobwire.schemas.errors import Unavailable
 
 _log = structlog.get_logger()
 

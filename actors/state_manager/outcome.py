@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from actors.stores.base import Known
-from schemas.events import Event
-from schemas.jobs import Entry, Job, Refusal
-from schemas.lifecycle import CREATE
-from schemas.outcomes import Outcome, Reason
-from schemas.tokens import Sender
+from jobwire.actors.stores.base import Known
+from jobwire.schemas.events import Event
+from jobwire.schemas.jobs import Entry, Job, Refusal
+from jobwire.schemas.lifecycle import CREATE
+from jobwire.schemas.outcomes import Outcome, Reason
+from jobwire.schemas.tokens import Sender
 
 #: Owner of refused events whose authority did not verify: no principal's name, so nobody's.
 NOBODY = "\x00"

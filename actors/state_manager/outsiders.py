@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from actors.state_manager.outcome import refusal_of
-from actors.stores.base import Store
-from schemas.events import Event
-from schemas.identifiers import JobId
-from schemas.jobs import Refusal
-from schemas.outcomes import Reason
-from schemas.tokens import Sender
+from jobwire.actors.state_manager.outcome import refusal_of
+from jobwire.actors.stores.base import Store
+from jobwire.schemas.events import Event
+from jobwire.schemas.identifiers import JobId
+from jobwire.schemas.jobs import Refusal
+from jobwire.schemas.outcomes import Reason
+from jobwire.schemas.tokens import Sender
 
 
 async def find_outsiders(

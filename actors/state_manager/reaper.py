@@ -15,18 +15,18 @@ from functools import partial
 import msgspec
 import structlog
 
-from actors.operations.tables import LifecycleTables
-from actors.runtime.tasks import Loop
-from actors.runtime.telemetry import Telemetry
-from actors.state_manager.teller import publish_awaited
-from actors.stores.base import Awaited, Store
-from actors.transports.base import Transport
-from schemas.errors import Unavailable
-from schemas.events import Event, payload_digest
-from schemas.identifiers import RESERVED_ID, EventId
-from schemas.jobs import LONGEST_REPUBLISH_S, REPUBLISH_S, Job
-from schemas.lifecycle import Facts, Lifecycle, next_state
-from schemas.tokens import Keyring, sign
+from jobwire.actors.operations.tables import LifecycleTables
+from jobwire.actors.runtime.tasks import Loop
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.actors.state_manager.teller import publish_awaited
+from jobwire.actors.stores.base import Awaited, Store
+from jobwire.actors.transports.base import Transport
+from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.events import Event, payload_digest
+from jobwire.schemas.identifiers import RESERVED_ID, EventId
+from jobwire.schemas.jobs import LONGEST_REPUBLISH_S, REPUBLISH_S, Job
+from jobwire.schemas.lifecycle import Facts, Lifecycle, next_state
+from jobwire.schemas.tokens import Keyring, sign
 
 _log = structlog.get_logger()
 

@@ -14,11 +14,11 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import structlog
 
-from actors.runtime.tasks import Loop
-from actors.stores.base import Store
-from actors.stores.leases import LEASE_S, RENEW_S
-from actors.transports.base import Delivery, Handle, Transport
-from schemas.errors import Unavailable
+from jobwire.actors.runtime.tasks import Loop
+from jobwire.actors.stores.base import Store
+from jobwire.actors.stores.leases import LEASE_S, RENEW_S
+from jobwire.actors.transports.base import Delivery, Handle, Transport
+from jobwire.schemas.errors import Unavailable
 
 _log = structlog.get_logger()
 

@@ -11,15 +11,15 @@ from collections.abc import Sequence
 import msgspec
 import structlog
 
-from actors.operations.packets import receipts_topic
-from actors.operations.streams import ENTRIES_TOPIC
-from actors.runtime.failpoints import failpoint
-from actors.runtime.telemetry import Telemetry
-from actors.state_manager.batch import Settled
-from actors.transports.base import Transport
-from schemas.errors import Unavailable
-from schemas.events import Packet
-from schemas.jobs import Job
+from jobwire.actors.operations.packets import receipts_topic
+from jobwire.actors.operations.streams import ENTRIES_TOPIC
+from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.actors.state_manager.batch import Settled
+from jobwire.actors.transports.base import Transport
+from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.events import Packet
+from jobwire.schemas.jobs import Job
 
 _log = structlog.get_logger()
 _encode = msgspec.msgpack.Encoder().encode

@@ -13,12 +13,12 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-from actors.stores.leases import Leases
-from actors.stores.outbox import AfterDelivery, DeliveryFilter, EventKey, Outbox
-from actors.stores.places import Place, Positioned, is_after, moved_to
-from schemas.identifiers import EventId, JobId
-from schemas.jobs import Entry, Job, Refusal
-from schemas.lifecycle import JobOutcome
+from jobwire.actors.stores.leases import Leases
+from jobwire.actors.stores.outbox import AfterDelivery, DeliveryFilter, EventKey, Outbox
+from jobwire.actors.stores.places import Place, Positioned, is_after, moved_to
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.jobs import Entry, Job, Refusal
+from jobwire.schemas.lifecycle import JobOutcome
 
 __all__ = [
     "After",

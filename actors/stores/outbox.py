@@ -13,9 +13,9 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-from schemas.deliveries import Delivery, DeliveryStatus
-from schemas.identifiers import EventId, JobId
-from schemas.jobs import Entry
+from jobwire.schemas.deliveries import Delivery, DeliveryStatus
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.jobs import Entry
 
 
 class EventKey(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from schemas.jobs import Entry
+from jobwire.schemas.jobs import Entry
 
 Place = tuple[int, ...]
 """

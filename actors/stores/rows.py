@@ -13,11 +13,11 @@ from uuid import UUID
 
 import msgspec
 
-from actors.stores.base import Count
-from schemas.deliveries import Delivery
-from schemas.identifiers import JobId
-from schemas.jobs import Entry, Job, Refusal
-from schemas.lifecycle import JobOutcome
+from jobwire.actors.stores.base import Count
+from jobwire.schemas.deliveries import Delivery
+from jobwire.schemas.identifiers import JobId
+from jobwire.schemas.jobs import Entry, Job, Refusal
+from jobwire.schemas.lifecycle import JobOutcome
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -15,25 +15,25 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from actors.batch_systems.base import RunStatus
-from actors.operations.orders import Orders
-from actors.operations.work import Assignment, Work
-from actors.runtime.failpoints import failpoint
-from actors.runtime.secrets import JobSecrets
-from actors.runtime.settings import LocalSite
-from actors.runtime.tasks import Loop
-from actors.sites import Site
-from actors.submitter.home import Home
-from actors.submitter.reporter import Reporter
-from actors.submitter.reports import never_starts
-from actors.submitter.runs import Runs
-from actors.submitter.slots import Slots
-from actors.submitter.watcher import Watcher
-from actors.transports.base import Transport
-from schemas.commands import Command
-from schemas.errors import JobwireError
-from schemas.identifiers import JobId
-from schemas.specs import Cause
+from jobwire.actors.batch_systems.base import RunStatus
+from jobwire.actors.operations.orders import Orders
+from jobwire.actors.operations.work import Assignment, Work
+from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.actors.runtime.secrets import JobSecrets
+from jobwire.actors.runtime.settings import LocalSite
+from jobwire.actors.runtime.tasks import Loop
+from jobwire.actors.sites import Site
+from jobwire.actors.submitter.home import Home
+from jobwire.actors.submitter.reporter import Reporter
+from jobwire.actors.submitter.reports import never_starts
+from jobwire.actors.submitter.runs import Runs
+from jobwire.actors.submitter.slots import Slots
+from jobwire.actors.submitter.watcher import Watcher
+from jobwire.actors.transports.base import Transport
+from jobwire.schemas.commands import Command
+from jobwire.schemas.errors import JobwireError
+from jobwire.schemas.identifiers import JobId
+from jobwire.schemas.specs import Cause
 
 _log = structlog.get_logger()
 

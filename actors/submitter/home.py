@@ -10,10 +10,10 @@ from __future__ import annotations
 import secrets
 from typing import Final
 
-from actors.filesystems.base import FileSystem
-from actors.sites import Site
-from actors.stores.base import Record, Store
-from schemas.errors import Misconfigured, NotFound
+from jobwire.actors.filesystems.base import FileSystem
+from jobwire.actors.sites import Site
+from jobwire.actors.stores.base import Record, Store
+from jobwire.schemas.errors import Misconfigured, NotFound
 
 #: The file in the folder of sandboxes that holds its id.
 ID_FILE: Final = "folder-id"

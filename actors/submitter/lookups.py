@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from actors.batch_systems.base import Launch, RunStatus
-from actors.sites import Site
-from schemas.errors import Unavailable
+from jobwire.actors.batch_systems.base import Launch, RunStatus
+from jobwire.actors.sites import Site
+from jobwire.schemas.errors import Unavailable
 
 #: Attempts of one command.
 _MOST = 200

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from actors.batch_systems.base import RunStatus
-from actors.operations.work import Assignment, Work
-from actors.runtime.failpoints import failpoint
-from actors.submitter.reports import report_of
-from actors.submitter.runs import Runs
-from schemas.jobs import Job
-from schemas.specs import Cause
+from jobwire.actors.batch_systems.base import RunStatus
+from jobwire.actors.operations.work import Assignment, Work
+from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.actors.submitter.reports import report_of
+from jobwire.actors.submitter.runs import Runs
+from jobwire.schemas.jobs import Job
+from jobwire.schemas.specs import Cause
 
 
 class Reporter:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from actors.batch_systems.base import RunStatus
-from schemas.commands import Command
-from schemas.specs import Cause, Spec
+from jobwire.actors.batch_systems.base import RunStatus
+from jobwire.schemas.commands import Command
+from jobwire.schemas.specs import Cause, Spec
 
 #: Why an attempt could not start, by the step at which the shim gave up.
 _STEPS = {

@@ -11,18 +11,18 @@ from pathlib import Path
 
 import structlog
 
-from actors.batch_systems.base import Launch, RunStatus
-from actors.operations.roots import folder_name
-from actors.operations.work import Work
-from actors.runtime.failpoints import failpoint
-from actors.runtime.secrets import JobSecrets
-from actors.runtime.settings import LocalSite
-from actors.sites import Sandbox, Site
-from actors.submitter.lookups import Lookups
-from schemas.commands import Command
-from schemas.errors import JobwireError, NotFound, Unavailable
-from schemas.jobs import Job
-from schemas.specs import Cause, Secret, Spec
+from jobwire.actors.batch_systems.base import Launch, RunStatus
+from jobwire.actors.operations.roots import folder_name
+from jobwire.actors.operations.work import Work
+from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.actors.runtime.secrets import JobSecrets
+from jobwire.actors.runtime.settings import LocalSite
+from jobwire.actors.sites import Sandbox, Site
+from jobwire.actors.submitter.lookups import Lookups
+from jobwire.schemas.commands import Command
+from jobwire.schemas.errors import JobwireError, NotFound, Unavailable
+from jobwire.schemas.jobs import Job
+from jobwire.schemas.specs import Cause, Secret, Spec
 
 _log = structlog.get_logger()
 

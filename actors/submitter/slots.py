@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
 
-from schemas.commands import Command
+from jobwire.schemas.commands import Command
 
 
 class Slots:

@@ -8,13 +8,13 @@ from datetime import datetime
 
 import structlog
 
-from actors.batch_systems.base import RunStatus
-from actors.operations.work import Assignment, Work
-from actors.runtime.failpoints import failpoint
-from actors.submitter.reporter import Reporter
-from actors.submitter.runs import Runs
-from schemas.commands import Command
-from schemas.errors import JobwireError
+from jobwire.actors.batch_systems.base import RunStatus
+from jobwire.actors.operations.work import Assignment, Work
+from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.actors.submitter.reporter import Reporter
+from jobwire.actors.submitter.runs import Runs
+from jobwire.schemas.commands import Command
+from jobwire.schemas.errors import JobwireError
 
 _log = structlog.get_logger()
 

@@ -9,19 +9,19 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import structlog
 
-from actors.gateway.actor import Gateway
-from actors.runtime.folder import DataFolder, Service
-from actors.runtime.settings import Settings
-from actors.runtime.tasks import is_ending
-from actors.system.beginnings import (
+from jobwire.actors.gateway.actor import Gateway
+from jobwire.actors.runtime.folder import DataFolder, Service
+from jobwire.actors.runtime.settings import Settings
+from jobwire.actors.runtime.tasks import is_ending
+from jobwire.actors.system.beginnings import (
     adopt_first_key,
     fix_shards,
     make_first_key,
     shared_secrets,
 )
-from actors.system.cast import ACTORS, ActorName, Cast, process_name
-from actors.system.parts import Parts, now
-from schemas.errors import JobwireError, Misconfigured
+from jobwire.actors.system.cast import ACTORS, ActorName, Cast, process_name
+from jobwire.actors.system.parts import Parts, now
+from jobwire.schemas.errors import JobwireError, Misconfigured
 
 __all__ = ["ACTORS", "ActorName", "System", "now"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from actors.operations.keys import KeyRequest, Keys
-from actors.runtime.folder import DataFolder, ServiceSecrets, read_secrets, write_private
-from actors.runtime.settings import Settings
-from actors.stores.base import Record, Store
-from schemas.errors import Misconfigured
-from schemas.principals import ALL_SCOPES
+from jobwire.actors.operations.keys import KeyRequest, Keys
+from jobwire.actors.runtime.folder import DataFolder, ServiceSecrets, read_secrets, write_private
+from jobwire.actors.runtime.settings import Settings
+from jobwire.actors.stores.base import Record, Store
+from jobwire.schemas.errors import Misconfigured
+from jobwire.schemas.principals import ALL_SCOPES
 
 #: Owner of what is made with the first key.
 FIRST_PRINCIPAL = "admin"

@@ -9,28 +9,28 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Final, Literal, get_args
 
-from actors.dialects.base import Missing
-from actors.dialects.pipelinejobs.resending import Resender
-from actors.gateway.actor import Gateway
-from actors.gateway.health import HealthRoutes, HealthServer
-from actors.gateway.inlet import Inlet
-from actors.gateway.waker import Waker
-from actors.notifier.actor import Notifier
-from actors.notifier.herald import Herald
-from actors.operations.standby import Standby
-from actors.runtime.actor import Actor
-from actors.sites import Site
-from actors.stager.actor import Stager
-from actors.state_manager.actor import StateManager
-from actors.state_manager.batch import Settler
-from actors.state_manager.forgetter import Forgetter
-from actors.state_manager.reaper import Reaper
-from actors.submitter.actor import Submitter
-from actors.submitter.home import Home
-from actors.system.parts import Parts, now
-from schemas.events import Event
-from schemas.identifiers import shard_of
-from schemas.lifecycles.pipeline import PIPELINE
+from jobwire.actors.dialects.base import Missing
+from jobwire.actors.dialects.pipelinejobs.resending import Resender
+from jobwire.actors.gateway.actor import Gateway
+from jobwire.actors.gateway.health import HealthRoutes, HealthServer
+from jobwire.actors.gateway.inlet import Inlet
+from jobwire.actors.gateway.waker import Waker
+from jobwire.actors.notifier.actor import Notifier
+from jobwire.actors.notifier.herald import Herald
+from jobwire.actors.operations.standby import Standby
+from jobwire.actors.runtime.actor import Actor
+from jobwire.actors.sites import Site
+from jobwire.actors.stager.actor import Stager
+from jobwire.actors.state_manager.actor import StateManager
+from jobwire.actors.state_manager.batch import Settler
+from jobwire.actors.state_manager.forgetter import Forgetter
+from jobwire.actors.state_manager.reaper import Reaper
+from jobwire.actors.submitter.actor import Submitter
+from jobwire.actors.submitter.home import Home
+from jobwire.actors.system.parts import Parts, now
+from jobwire.schemas.events import Event
+from jobwire.schemas.identifiers import shard_of
+from jobwire.schemas.lifecycles.pipeline import PIPELINE
 
 ActorName = Literal["gateway", "state-manager", "submitter", "stager", "notifier"]
 

@@ -10,50 +10,50 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from actors.batch_systems.local import LocalBatch
-from actors.dialects.base import Door, ForeignDialect, Missing, Signer
-from actors.dialects.joblauncher import JoblauncherDialect
-from actors.dialects.joblauncher.credentials import ReceiverKeys
-from actors.dialects.native import NativeDialect
-from actors.dialects.pipelinejobs import PipelineJobsDialect
-from actors.filesystems.file import FileTree
-from actors.hosts.local import LocalHost
-from actors.operations import Operations
-from actors.operations.births import Births
-from actors.operations.controls import Controls
-from actors.operations.deliveries import Deliveries
-from actors.operations.events import Events
-from actors.operations.files import Files
-from actors.operations.foreign_actors import ForeignActors
-from actors.operations.jobs import Jobs
-from actors.operations.keys import Keys
-from actors.operations.lifecycles import Lifecycles
-from actors.operations.nonces import Nonces
-from actors.operations.packets import Packets
-from actors.operations.parking import Parking
-from actors.operations.refusals import Refusals
-from actors.operations.replies import Replies
-from actors.operations.reports import Reports
-from actors.operations.roots import Roots
-from actors.operations.streams import Streams
-from actors.operations.tables import LifecycleTables
-from actors.operations.visibility import Visibility
-from actors.operations.waiting import Waiting
-from actors.operations.withdrawals import Withdrawals
-from actors.operations.work import Work
-from actors.runtime.egress import Egress
-from actors.runtime.folder import DataFolder, ServiceSecrets
-from actors.runtime.packer import Packer
-from actors.runtime.quota import Quota
-from actors.runtime.secrets import JobSecrets
-from actors.runtime.settings import Settings
-from actors.runtime.telemetry import Telemetry
-from actors.sites import Site
-from actors.stores.base import Store
-from actors.stores.sqlite import SqliteStore
-from actors.transports.base import Transport
-from actors.transports.embedded import EmbeddedTransport
-from schemas.cursors import Cursors
+from jobwire.actors.batch_systems.local import LocalBatch
+from jobwire.actors.dialects.base import Door, ForeignDialect, Missing, Signer
+from jobwire.actors.dialects.joblauncher import JoblauncherDialect
+from jobwire.actors.dialects.joblauncher.credentials import ReceiverKeys
+from jobwire.actors.dialects.native import NativeDialect
+from jobwire.actors.dialects.pipelinejobs import PipelineJobsDialect
+from jobwire.actors.filesystems.file import FileTree
+from jobwire.actors.hosts.local import LocalHost
+from jobwire.actors.operations import Operations
+from jobwire.actors.operations.births import Births
+from jobwire.actors.operations.controls import Controls
+from jobwire.actors.operations.deliveries import Deliveries
+from jobwire.actors.operations.events import Events
+from jobwire.actors.operations.files import Files
+from jobwire.actors.operations.foreign_actors import ForeignActors
+from jobwire.actors.operations.jobs import Jobs
+from jobwire.actors.operations.keys import Keys
+from jobwire.actors.operations.lifecycles import Lifecycles
+from jobwire.actors.operations.nonces import Nonces
+from jobwire.actors.operations.packets import Packets
+from jobwire.actors.operations.parking import Parking
+from jobwire.actors.operations.refusals import Refusals
+from jobwire.actors.operations.replies import Replies
+from jobwire.actors.operations.reports import Reports
+from jobwire.actors.operations.roots import Roots
+from jobwire.actors.operations.streams import Streams
+from jobwire.actors.operations.tables import LifecycleTables
+from jobwire.actors.operations.visibility import Visibility
+from jobwire.actors.operations.waiting import Waiting
+from jobwire.actors.operations.withdrawals import Withdrawals
+from jobwire.actors.operations.work import Work
+from jobwire.actors.runtime.egress import Egress
+from jobwire.actors.runtime.folder import DataFolder, ServiceSecrets
+from jobwire.actors.runtime.packer import Packer
+from jobwire.actors.runtime.quota import Quota
+from jobwire.actors.runtime.secrets import JobSecrets
+from jobwire.actors.runtime.settings import Settings
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.actors.sites import Site
+from jobwire.actors.stores.base import Store
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.actors.transports.base import Transport
+from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.schemas.cursors import Cursors
 
 #: How long a packet stays open under load before it goes to a broker; longer made larger packets,
 #: and left processors idle while clients waited.
@@ -97,7 +97,7 @@ class Parts:
         if settings.database.url is None:
             return SqliteStore(self.folder.database, max_bytes=settings.limits.database_bytes)
         # Only who uses a driver waits until it is loaded.
-        from actors.stores.mongodb import MongoStore  # noqa: PLC0415
+        from jobwire.actors.stores.mongodb import MongoStore  # noqa: PLC0415
 
         database = settings.database
         return MongoStore(database.url or "", shards=settings.shards, driver=database.driver)
@@ -105,7 +105,7 @@ class Parts:
     def _make_transport(self, name: str) -> Transport:
         if self.settings.broker.url is None:
             return EmbeddedTransport()
-        from actors.transports.rabbitmq import RabbitTransport  # noqa: PLC0415
+        from jobwire.actors.transports.rabbitmq import RabbitTransport  # noqa: PLC0415
 
         return RabbitTransport(self.settings.broker.url, name)
 

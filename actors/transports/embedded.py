@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from actors.transports.base import Delivery, Handle, Handler, Listener
-from schemas.errors import InDoubt, Unavailable
+from jobwire.actors.transports.base import Delivery, Handle, Handler, Listener
+from jobwire.schemas.errors import InDoubt, Unavailable
 
 _log = structlog.get_logger()
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from actors.cli.release import release
 from benchmarks.events import load
 from benchmarks.feed import Feed
 from benchmarks.load import Plan
 from benchmarks.peers.row import Quantiles, Row, quantiles
 from benchmarks.service import service
+from jobwire.actors.cli.release import release
 
 _CLIENTS: Final = 64
 _JOBS: Final = 200

@@ -7,10 +7,10 @@ from importlib.metadata import version
 from typing import Any
 
 from _generate.schemas import REFERENCE, described
-from actors.dialects.native.events import EventBody
-from actors.dialects.native.messages import CLOUD_EVENT, CLOUD_HEADS, CloudEvent
-from actors.transports.rabbitmq.topology import INLET, JOBS, dead_queue
-from schemas.transitions import Transition
+from jobwire.actors.dialects.native.events import EventBody
+from jobwire.actors.dialects.native.messages import CLOUD_EVENT, CLOUD_HEADS, CloudEvent
+from jobwire.actors.transports.rabbitmq.topology import INLET, JOBS, dead_queue
+from jobwire.schemas.transitions import Transition
 
 #: A piece of the document: JSON, and nothing more is said about it.
 Piece = dict[str, Any]

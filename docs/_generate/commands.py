@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import click
 
 from _generate.markdown import table
-from actors.cli.main import cli
+from jobwire.actors.cli.main import cli
 
 
 def commands_text() -> str:

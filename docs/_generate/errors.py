@@ -8,9 +8,9 @@ from pathlib import Path
 
 from _generate.markdown import note, table
 from _generate.reasons import under_wait
-from schemas import errors
-from schemas.errors import JobwireError, Misconfigured
-from schemas.outcomes import Reason
+from jobwire.schemas import errors
+from jobwire.schemas.errors import JobwireError, Misconfigured
+from jobwire.schemas.outcomes import Reason
 
 _ROOT = Path(__file__).parent.parent.parent
 _FOLDERS = ("schemas", "actors")

@@ -10,12 +10,21 @@ from msgspec import Struct
 
 from _generate.fields import default, fields, kind, meanings
 from _generate.markdown import note, table
-from actors.operations.births import JobRequest
-from schemas import specs
-from schemas.deliveries import Callback
-from schemas.lifecycles import BUILT_IN
-from schemas.specs import Cause, CleanUp, Resources, Retries, Secret, Spec, StageIn, StageOut
-from schemas.views import JobView
+from jobwire.actors.operations.births import JobRequest
+from jobwire.schemas import specs
+from jobwire.schemas.deliveries import Callback
+from jobwire.schemas.lifecycles import BUILT_IN
+from jobwire.schemas.specs import (
+    Cause,
+    CleanUp,
+    Resources,
+    Retries,
+    Secret,
+    Spec,
+    StageIn,
+    StageOut,
+)
+from jobwire.schemas.views import JobView
 
 #: What fields mean that have no text of their own in the source, or need more words here.
 _MEANINGS: Mapping[type[Struct], Mapping[str, str]] = {

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from _generate.markdown import note, table
-from schemas.lifecycle import Arrow, Lifecycle, State, arrows
-from schemas.lifecycles import BUILT_IN
+from jobwire.schemas.lifecycle import Arrow, Lifecycle, State, arrows
+from jobwire.schemas.lifecycles import BUILT_IN
 
 _SENDERS = {
     "token": "the job's own token",

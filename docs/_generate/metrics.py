@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from prometheus_client.metrics import MetricWrapperBase
 
 from _generate.markdown import note, table
-from actors.runtime.telemetry import Telemetry
+from jobwire.actors.runtime.telemetry import Telemetry
 
 _INTRODUCTION = """\
 # Metrics

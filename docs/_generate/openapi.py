@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from _generate.routes import HEADERS, LINE, NDJSON, ROUTES, Content, Page, Route
 from _generate.schemas import REFERENCE, described
-from schemas.views import Problem
+from jobwire.schemas.views import Problem
 
 #: A piece of the document: JSON, and nothing more is said about it.
 Piece = dict[str, Any]

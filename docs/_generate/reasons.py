@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 
 from _generate.markdown import table
-from actors.dialects.native.outcomes import refusal_of
-from schemas import outcomes
-from schemas.identifiers import EventId, JobId
-from schemas.outcomes import Outcome, Reason, Verdict
+from jobwire.actors.dialects.native.outcomes import refusal_of
+from jobwire.schemas import outcomes
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.outcomes import Outcome, Reason, Verdict
 
 _COMMENT = re.compile(r'^    ([A-Z_]+) = "\w+"  #.*?\b(kept|refused): (.+)$', re.MULTILINE)
 

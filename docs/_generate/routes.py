@@ -7,20 +7,24 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from actors.dialects.native.deliveries import DeliveriesQuery, JobDeliveriesQuery, RecoverBody
-from actors.dialects.native.events import EventBody, EventParameters
-from actors.dialects.native.files import FileQuery, FilesQuery
-from actors.dialects.native.jobs import DeleteQuery, HistoryQuery, JobsQuery, RotateBody
-from actors.dialects.native.records import ListQuery, VersionQuery
-from actors.dialects.native.streams import StreamQuery
-from actors.operations.births import JobRequest
-from actors.operations.controls import Selection
-from actors.operations.foreign_actors import ActorRequest
-from actors.operations.keys import KeyRequest
-from schemas.foreign_actors import ActorView, AdminTokenView
-from schemas.lifecycle import Lifecycle
-from schemas.principals import Scope
-from schemas.views import (
+from jobwire.actors.dialects.native.deliveries import (
+    DeliveriesQuery,
+    JobDeliveriesQuery,
+    RecoverBody,
+)
+from jobwire.actors.dialects.native.events import EventBody, EventParameters
+from jobwire.actors.dialects.native.files import FileQuery, FilesQuery
+from jobwire.actors.dialects.native.jobs import DeleteQuery, HistoryQuery, JobsQuery, RotateBody
+from jobwire.actors.dialects.native.records import ListQuery, VersionQuery
+from jobwire.actors.dialects.native.streams import StreamQuery
+from jobwire.actors.operations.births import JobRequest
+from jobwire.actors.operations.controls import Selection
+from jobwire.actors.operations.foreign_actors import ActorRequest
+from jobwire.actors.operations.keys import KeyRequest
+from jobwire.schemas.foreign_actors import ActorView, AdminTokenView
+from jobwire.schemas.lifecycle import Lifecycle
+from jobwire.schemas.principals import Scope
+from jobwire.schemas.views import (
     Accepted,
     ControlledView,
     CreatedView,

@@ -9,7 +9,7 @@ from msgspec.inspect import Field, StructType
 
 from _generate.fields import default, fields, kind, meanings
 from _generate.markdown import note, table
-from actors.runtime.settings import Settings
+from jobwire.actors.runtime.settings import Settings
 
 _INTRODUCTION = """\
 # Settings

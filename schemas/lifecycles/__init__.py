@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from schemas.lifecycle import Lifecycle
-from schemas.lifecycles.execution import EXECUTION
-from schemas.lifecycles.pipeline import PIPELINE
+from jobwire.schemas.lifecycle import Lifecycle
+from jobwire.schemas.lifecycles.execution import EXECUTION
+from jobwire.schemas.lifecycles.pipeline import PIPELINE
 
 __all__ = ["BUILT_IN", "EXECUTION", "PIPELINE"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from schemas.lifecycle import Arrow, EventKind, Lifecycle, State
-from schemas.lifecycles.table import read_table
+from jobwire.schemas.lifecycle import Arrow, EventKind, Lifecycle, State
+from jobwire.schemas.lifecycles.table import read_table
 
 #: Names of the guarded exits in the table: what a failure leads to, and what a report out of the
 #: dark does.

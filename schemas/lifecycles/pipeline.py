@@ -6,8 +6,8 @@ The states of the SD2E PipelineJobs manager.
 
 from __future__ import annotations
 
-from schemas.lifecycle import EventKind, Lifecycle, State
-from schemas.lifecycles.table import read_table
+from jobwire.schemas.lifecycle import EventKind, Lifecycle, State
+from jobwire.schemas.lifecycles.table import read_table
 
 _TABLE = """
            | create  run     update     resource fail   finish   index    indexed  validate   validated reject   finalize  retire  reset ready

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from schemas.lifecycle import Arrow, Exit
+from jobwire.schemas.lifecycle import Arrow, Exit
 
 
 def read_table(

@@ -7,7 +7,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.notifier.breaker import FAILING, Breaker
+from jobwire.actors.notifier.breaker import FAILING, Breaker
 from tests.support.factories import NOW, after
 
 

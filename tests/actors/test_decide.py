@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from actors.state_manager.decide import Keep, Refuse, decide, entry_of
-from schemas.commands import Outstanding
-from schemas.deliveries import Interest
-from schemas.events import Event
-from schemas.identifiers import EventId
-from schemas.jobs import NO_CHANGE, Change, Ending, Job, advance
-from schemas.lifecycle import Lifecycle
-from schemas.lifecycles import EXECUTION, PIPELINE
-from schemas.outcomes import Reason
-from schemas.tokens import Sender, identify
+from jobwire.actors.state_manager.decide import Keep, Refuse, decide, entry_of
+from jobwire.schemas.commands import Outstanding
+from jobwire.schemas.deliveries import Interest
+from jobwire.schemas.events import Event
+from jobwire.schemas.identifiers import EventId
+from jobwire.schemas.jobs import NO_CHANGE, Change, Ending, Job, advance
+from jobwire.schemas.lifecycle import Lifecycle
+from jobwire.schemas.lifecycles import EXECUTION, PIPELINE
+from jobwire.schemas.outcomes import Reason
+from jobwire.schemas.tokens import Sender, identify
 from tests.support.factories import (
     FAILED_WITH_CODE,
     KEYRING,

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from actors.runtime.egress import Denied, Egress
-from schemas.errors import Invalid, Misconfigured
+from jobwire.actors.runtime.egress import Denied, Egress
+from jobwire.schemas.errors import Invalid, Misconfigured
 from tests.support.receiver import receiving, with_headers
 from tests.support.teller import LOOPBACK, Leading
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from actors.transports.embedded import EmbeddedTransport
-from schemas.errors import Unavailable
+from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.schemas.errors import Unavailable
 from tests.support.consumers import Consumer
 from tests.support.deadlines import turns, until
 

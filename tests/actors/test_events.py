@@ -9,16 +9,16 @@ import msgspec
 import pytest
 from msgspec import Struct, field
 
-from actors.operations.events import Events
-from actors.operations.replies import Replies
-from actors.runtime.packer import Packer
-from actors.transports.embedded import EmbeddedTransport
-from schemas.errors import Forbidden, Invalid, TooLarge, Unauthorized, Unavailable
-from schemas.events import Event, SignedAuthority, TokenAuthority
-from schemas.identifiers import shard_of
-from schemas.outcomes import Outcome
-from schemas.principals import Principal
-from schemas.tokens import identify, mint_token
+from jobwire.actors.operations.events import Events
+from jobwire.actors.operations.replies import Replies
+from jobwire.actors.runtime.packer import Packer
+from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.schemas.errors import Forbidden, Invalid, TooLarge, Unauthorized, Unavailable
+from jobwire.schemas.events import Event, SignedAuthority, TokenAuthority
+from jobwire.schemas.identifiers import shard_of
+from jobwire.schemas.outcomes import Outcome
+from jobwire.schemas.principals import Principal
+from jobwire.schemas.tokens import identify, mint_token
 from tests.support.factories import KEYRING, NOW, OWNER, after, job_id
 
 _SHARDS = 2

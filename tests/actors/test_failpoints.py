@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from actors.runtime.failpoints import arm, arm_from_environment, disarm, failpoint
+from jobwire.actors.runtime.failpoints import arm, arm_from_environment, disarm, failpoint
 
 
 def test_a_failpoint_does_nothing_until_it_is_armed() -> None:

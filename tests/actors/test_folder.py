@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.runtime.folder import DataFolder, Service, default_folder, write_private
-from schemas.errors import Misconfigured
-from schemas.tokens import mint_token
+from jobwire.actors.runtime.folder import DataFolder, Service, default_folder, write_private
+from jobwire.schemas.errors import Misconfigured
+from jobwire.schemas.tokens import mint_token
 from tests.support.factories import job_id
 
 

@@ -7,10 +7,10 @@ from datetime import datetime
 import pytest
 from msgspec.structs import replace
 
-from actors.state_manager import forgetter
-from actors.state_manager.forgetter import Forgetter
-from actors.stores.sqlite import SqliteStore
-from schemas.errors import Unavailable
+from jobwire.actors.state_manager import forgetter
+from jobwire.actors.state_manager.forgetter import Forgetter
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.schemas.errors import Unavailable
 from tests.support.commits import make_commit
 from tests.support.deadlines import until
 from tests.support.factories import OWNER, after, job_id, make_history

@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from actors.notifier import herald
-from actors.notifier.herald import Herald
-from actors.operations.streams import ENTRIES_TOPIC
-from actors.stores.base import Positioned
-from actors.transports.embedded import EmbeddedTransport
-from schemas.errors import Unavailable
-from schemas.jobs import Entry
+from jobwire.actors.notifier import herald
+from jobwire.actors.notifier.herald import Herald
+from jobwire.actors.operations.streams import ENTRIES_TOPIC
+from jobwire.actors.stores.base import Positioned
+from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.jobs import Entry
 from tests.support.deadlines import turns, until
 from tests.support.factories import OWNER, job_id, make_entry
 

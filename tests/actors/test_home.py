@@ -7,23 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from actors.batch_systems.local import LocalBatch
-from actors.filesystems.file import FileTree
-from actors.hosts.local import LocalHost
-from actors.operations.events import Events
-from actors.operations.replies import Replies
-from actors.operations.standby import Standby
-from actors.operations.work import Work
-from actors.runtime.packer import Packer
-from actors.runtime.secrets import JobSecrets
-from actors.runtime.settings import LocalSite
-from actors.sites import Site
-from actors.stores.sqlite import SqliteStore
-from actors.submitter.actor import Submitter
-from actors.submitter.home import ID_FILE, Home
-from actors.transports.embedded import EmbeddedTransport
-from schemas.errors import Misconfigured
-from schemas.events import Event
+from jobwire.actors.batch_systems.local import LocalBatch
+from jobwire.actors.filesystems.file import FileTree
+from jobwire.actors.hosts.local import LocalHost
+from jobwire.actors.operations.events import Events
+from jobwire.actors.operations.replies import Replies
+from jobwire.actors.operations.standby import Standby
+from jobwire.actors.operations.work import Work
+from jobwire.actors.runtime.packer import Packer
+from jobwire.actors.runtime.secrets import JobSecrets
+from jobwire.actors.runtime.settings import LocalSite
+from jobwire.actors.sites import Site
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.actors.submitter.actor import Submitter
+from jobwire.actors.submitter.home import ID_FILE, Home
+from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.schemas.errors import Misconfigured
+from jobwire.schemas.events import Event
 from tests.support.deadlines import until
 from tests.support.factories import KEYRING, NOW
 

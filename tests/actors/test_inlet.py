@@ -10,19 +10,19 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from actors.gateway.inlet import INLET_QUEUE, Inlet
-from actors.operations.events import Events
-from actors.operations.replies import Replies
-from actors.runtime.packer import Packer
-from actors.runtime.settings import Limits
-from actors.runtime.telemetry import Telemetry
-from actors.transports.base import Delivery, Handle, Handler
-from actors.transports.embedded import EmbeddedTransport
-from schemas.codec import canonical
-from schemas.errors import Unavailable
-from schemas.events import Event, TokenAuthority, payload_digest
-from schemas.identifiers import shard_of
-from schemas.tokens import mint_token
+from jobwire.actors.gateway.inlet import INLET_QUEUE, Inlet
+from jobwire.actors.operations.events import Events
+from jobwire.actors.operations.replies import Replies
+from jobwire.actors.runtime.packer import Packer
+from jobwire.actors.runtime.settings import Limits
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.actors.transports.base import Delivery, Handle, Handler
+from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.schemas.codec import canonical
+from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.events import Event, TokenAuthority, payload_digest
+from jobwire.schemas.identifiers import shard_of
+from jobwire.schemas.tokens import mint_token
 from tests.support.deadlines import turns, until
 from tests.support.factories import KEYRING, NOW, after, job_id
 
@@ -323,7 +323,7 @@ async def test_a_batch_is_posted_in_order_without_what_is_no_event(bench: _Bench
 async def test_a_batch_waits_until_all_of_it_is_safe_and_keeps_each_jobs_order(
     bench: _Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.gateway.inlet._PAUSE_S", 0.01)
+    monkeypatch.setattr("jobwire.actors.gateway.inlet._PAUSE_S", 0.01)
     away = shard_of(job_id(1), _SHARDS)
     other = next(n for n in range(2, 20) if shard_of(job_id(n), _SHARDS) != away)
     bench.broken.add(away)
@@ -360,7 +360,7 @@ async def test_a_batch_that_waits_stays_on_the_bus_when_the_inlet_stops(bench: _
 async def test_a_batch_waits_until_its_letters_can_be_put_aside(
     bench: _Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.gateway.inlet._PAUSE_S", 0.01)
+    monkeypatch.setattr("jobwire.actors.gateway.inlet._PAUSE_S", 0.01)
     bench.bus.is_full = True
 
     taking = asyncio.ensure_future(

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from actors.operations.keys import KeyRequest, Keys, require
-from actors.stores.sqlite import SqliteStore
-from schemas.errors import Forbidden, NotFound, Unauthorized
-from schemas.principals import Principal
+from jobwire.actors.operations.keys import KeyRequest, Keys, require
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.schemas.errors import Forbidden, NotFound, Unauthorized
+from jobwire.schemas.principals import Principal
 from tests.support.factories import NOW
 
 

@@ -6,14 +6,14 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from actors.operations.lifecycles import Lifecycles
-from actors.operations.tables import LIFECYCLES, LifecycleTables, table_key
-from actors.stores.base import Record
-from actors.stores.sqlite import SqliteStore
-from schemas.errors import Conflict, Invalid, NotFound, TooManyRequests
-from schemas.lifecycle import EventKind
-from schemas.lifecycles import EXECUTION, PIPELINE
-from schemas.principals import Principal
+from jobwire.actors.operations.lifecycles import Lifecycles
+from jobwire.actors.operations.tables import LIFECYCLES, LifecycleTables, table_key
+from jobwire.actors.stores.base import Record
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.schemas.errors import Conflict, Invalid, NotFound, TooManyRequests
+from jobwire.schemas.lifecycle import EventKind
+from jobwire.schemas.lifecycles import EXECUTION, PIPELINE
+from jobwire.schemas.principals import Principal
 from tests.support.factories import (
     OWNER,
     STRANGER,

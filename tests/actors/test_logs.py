@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from actors.runtime.logs import configure_logs, redact
+from jobwire.actors.runtime.logs import configure_logs, redact
 
 _TOKEN = "aabcdefghijklmnopqrstuvwxyz234"
 _KEY = "jwk_abcdefghij_SECRETSECRETSECRETSECRETSECRETSE"

@@ -18,10 +18,10 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError, OperationFailure
 from structlog.testing import capture_logs
 
-from actors.operations.tables import LifecycleTables
-from actors.runtime import failpoints
-from actors.state_manager.batch import Settler
-from actors.stores.base import (
+from jobwire.actors.operations.tables import LifecycleTables
+from jobwire.actors.runtime import failpoints
+from jobwire.actors.state_manager.batch import Settler
+from jobwire.actors.stores.base import (
     After,
     AfterDelivery,
     Awaited,
@@ -33,17 +33,17 @@ from actors.stores.base import (
     Record,
     Store,
 )
-from actors.stores.mongodb import MongoStore
-from actors.stores.mongodb.client import Client, translated
-from actors.stores.mongodb.schema import INDEXES, VERSION, prepare
-from actors.stores.rows import job_key
-from actors.stores.sqlite import SqliteStore
-from schemas.commands import Outstanding
-from schemas.deliveries import Attempt, Delivery
-from schemas.errors import InDoubt, Misconfigured, Unavailable
-from schemas.events import Event
-from schemas.identifiers import EventId
-from schemas.jobs import Change, Entry
+from jobwire.actors.stores.mongodb import MongoStore
+from jobwire.actors.stores.mongodb.client import Client, translated
+from jobwire.actors.stores.mongodb.schema import INDEXES, VERSION, prepare
+from jobwire.actors.stores.rows import job_key
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.schemas.commands import Outstanding
+from jobwire.schemas.deliveries import Attempt, Delivery
+from jobwire.schemas.errors import InDoubt, Misconfigured, Unavailable
+from jobwire.schemas.events import Event
+from jobwire.schemas.identifiers import EventId
+from jobwire.schemas.jobs import Change, Entry
 from tests.support.commits import keep, make_commit
 from tests.support.factories import (
     KEYRING,

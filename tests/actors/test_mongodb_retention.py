@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from actors.stores.mongodb import MongoStore, retention
-from schemas.jobs import Entry
+from jobwire.actors.stores.mongodb import MongoStore, retention
+from jobwire.schemas.jobs import Entry
 from tests.support.commits import keep
 from tests.support.factories import OWNER, after, fold, job_id, make_entry, make_history
 

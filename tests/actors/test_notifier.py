@@ -16,15 +16,15 @@ from msgspec.structs import replace
 from standardwebhooks import WebhookVerificationError
 from yarl import URL
 
-from actors.dialects.base import Notice
-from actors.notifier.breaker import FAILING
-from actors.notifier.endpoints import ENDPOINTS
-from actors.notifier.message import write_body
-from actors.runtime import failpoints
-from actors.runtime.settings import Callbacks
-from schemas.deliveries import Callback, Delivery, Subscription
-from schemas.errors import JobwireError, NotFound, Unavailable
-from schemas.jobs import Change, Ending, Entry, Job
+from jobwire.actors.dialects.base import Notice
+from jobwire.actors.notifier.breaker import FAILING
+from jobwire.actors.notifier.endpoints import ENDPOINTS
+from jobwire.actors.notifier.message import write_body
+from jobwire.actors.runtime import failpoints
+from jobwire.actors.runtime.settings import Callbacks
+from jobwire.schemas.deliveries import Callback, Delivery, Subscription
+from jobwire.schemas.errors import JobwireError, NotFound, Unavailable
+from jobwire.schemas.jobs import Change, Ending, Entry, Job
 from tests.support.deadlines import turns, until
 from tests.support.factories import (
     OWNER,

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from actors.runtime.packer import PACKET_BYTES, PACKET_EVENTS, Packer
-from schemas.codec import encode_packet
-from schemas.errors import InDoubt, JobwireError, Unavailable
-from schemas.events import PACKET_VERSION, Event, Packet
-from schemas.specs import Spec
+from jobwire.actors.runtime.packer import PACKET_BYTES, PACKET_EVENTS, Packer
+from jobwire.schemas.codec import encode_packet
+from jobwire.schemas.errors import InDoubt, JobwireError, Unavailable
+from jobwire.schemas.events import PACKET_VERSION, Event, Packet
+from jobwire.schemas.specs import Spec
 from tests.support.deadlines import turns
 from tests.support.factories import make_birth, make_create, make_event
 

@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 import msgspec
 import pytest
 
-from actors.operations import packets
-from actors.operations.packets import Packets, receipts_topic
-from actors.runtime.telemetry import Telemetry
-from actors.transports.base import Handle
-from actors.transports.embedded import EmbeddedTransport
-from schemas.codec import decode_packet
-from schemas.errors import Unavailable
-from schemas.events import Packet
+from jobwire.actors.operations import packets
+from jobwire.actors.operations.packets import Packets, receipts_topic
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.actors.transports.base import Handle
+from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.schemas.codec import decode_packet
+from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.events import Packet
 from tests.support.deadlines import turns, until
 from tests.support.factories import make_event
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.runtime.quota import Quota
+from jobwire.actors.runtime.quota import Quota
 
 
 class _Clock:

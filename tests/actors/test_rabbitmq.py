@@ -13,17 +13,17 @@ import structlog
 from structlog.testing import capture_logs
 from yarl import URL
 
-from actors.transports.base import Delivery
-from actors.transports.rabbitmq import RabbitTransport, link
-from actors.transports.rabbitmq.link import Link
-from actors.transports.rabbitmq.topology import (
+from jobwire.actors.transports.base import Delivery
+from jobwire.actors.transports.rabbitmq import RabbitTransport, link
+from jobwire.actors.transports.rabbitmq.link import Link
+from jobwire.actors.transports.rabbitmq.topology import (
     QUEUE_BYTES,
     broadcast_route,
     dead_queue,
     ear_route,
     route_to,
 )
-from schemas.errors import InDoubt, Unavailable
+from jobwire.schemas.errors import InDoubt, Unavailable
 from tests.support.consumers import Consumer, numbered
 from tests.support.deadlines import turns, until
 from tests.support.rabbitmq import RabbitServer
@@ -441,7 +441,7 @@ async def test_it_is_well_again_after_all_that_may_happen_to_a_broker(
 async def test_a_message_whose_properties_cannot_be_read_harms_no_other(
     bus: RabbitTransport, broker_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.transports.rabbitmq.consumer._LONGEST_PAUSE_S", 0.2)
+    monkeypatch.setattr("jobwire.actors.transports.rabbitmq.consumer._LONGEST_PAUSE_S", 0.2)
     shard, inlet = Consumer(), Consumer()
     await bus.consume("events.0", shard)
     await bus.consume("events.in", inlet)

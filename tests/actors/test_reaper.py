@@ -11,20 +11,20 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from actors.operations.tables import LIFECYCLES, LifecycleTables, table_key
-from actors.runtime.telemetry import Telemetry
-from actors.state_manager import reaper as reaper_module
-from actors.state_manager.batch import Settler
-from actors.state_manager.reaper import Reaper, stale_event_of
-from actors.stores.base import Record
-from actors.stores.sqlite import SqliteStore
-from actors.transports.base import Delivery
-from actors.transports.embedded import EmbeddedTransport
-from schemas.commands import Command
-from schemas.errors import Unavailable
-from schemas.events import Event
-from schemas.jobs import Job
-from schemas.lifecycles import EXECUTION, PIPELINE
+from jobwire.actors.operations.tables import LIFECYCLES, LifecycleTables, table_key
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.actors.state_manager import reaper as reaper_module
+from jobwire.actors.state_manager.batch import Settler
+from jobwire.actors.state_manager.reaper import Reaper, stale_event_of
+from jobwire.actors.stores.base import Record
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.actors.transports.base import Delivery
+from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.schemas.commands import Command
+from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.events import Event
+from jobwire.schemas.jobs import Job
+from jobwire.schemas.lifecycles import EXECUTION, PIPELINE
 from tests.support.deadlines import until
 from tests.support.factories import (
     KEYRING,

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from actors.operations.replies import Replies
-from actors.transports.embedded import EmbeddedTransport
-from schemas.identifiers import EventId
-from schemas.outcomes import Outcome
+from jobwire.actors.operations.replies import Replies
+from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.schemas.identifiers import EventId
+from jobwire.schemas.outcomes import Outcome
 from tests.support.deadlines import turns
 from tests.support.factories import job_id
 

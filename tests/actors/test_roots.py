@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.filesystems.file import FileTree
-from actors.operations.roots import Roots, folder_name
-from schemas.errors import Invalid, Misconfigured
+from jobwire.actors.filesystems.file import FileTree
+from jobwire.actors.operations.roots import Roots, folder_name
+from jobwire.schemas.errors import Invalid, Misconfigured
 
 
 def _roots(folder: Path, *patterns: str) -> Roots:

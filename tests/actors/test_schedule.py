@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.notifier.schedule import (
+from jobwire.actors.notifier.schedule import (
     MOST_RETRY_AFTER_S,
     first_try,
     next_try,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.runtime.secrets import JobSecrets
-from schemas.errors import NotFound, Unavailable
+from jobwire.actors.runtime.secrets import JobSecrets
+from jobwire.schemas.errors import NotFound, Unavailable
 
 
 @pytest.fixture(name="secrets")

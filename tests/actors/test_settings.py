@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.runtime.configuration import load_settings
-from actors.runtime.settings import Limits, Settings
-from schemas.errors import Misconfigured
+from jobwire.actors.runtime.configuration import load_settings
+from jobwire.actors.runtime.settings import Limits, Settings
+from jobwire.schemas.errors import Misconfigured
 
 
 def _file(folder: Path, text: str | bytes) -> Path:

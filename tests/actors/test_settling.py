@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from actors.operations.tables import LifecycleTables
-from actors.state_manager import batch
-from actors.state_manager.batch import Settled, Settler
-from actors.state_manager.outcome import NOBODY
-from actors.stores.base import Commit, Committed, EventKey, Store, View
-from actors.stores.sqlite import SqliteStore
-from schemas.errors import Unavailable
-from schemas.events import Event, TokenAuthority
-from schemas.identifiers import EventId, JobId
-from schemas.outcomes import Outcome, Reason
-from schemas.tokens import mint_token
+from jobwire.actors.operations.tables import LifecycleTables
+from jobwire.actors.state_manager import batch
+from jobwire.actors.state_manager.batch import Settled, Settler
+from jobwire.actors.state_manager.outcome import NOBODY
+from jobwire.actors.stores.base import Commit, Committed, EventKey, Store, View
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.events import Event, TokenAuthority
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.outcomes import Outcome, Reason
+from jobwire.schemas.tokens import mint_token
 from tests.support.commits import make_commit
 from tests.support.factories import (
     KEYRING,

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.state_manager import sharing
-from actors.state_manager.sharing import Sharing, share_of
-from actors.stores.sqlite import SqliteStore
-from actors.transports.base import Delivery
-from actors.transports.rabbitmq import RabbitTransport
-from schemas.errors import Unavailable
+from jobwire.actors.state_manager import sharing
+from jobwire.actors.state_manager.sharing import Sharing, share_of
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.actors.transports.base import Delivery
+from jobwire.actors.transports.rabbitmq import RabbitTransport
+from jobwire.schemas.errors import Unavailable
 from tests.support.deadlines import until
 
 

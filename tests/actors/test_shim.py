@@ -17,12 +17,12 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from actors.batch_systems.base import Launch, RunStatus
-from actors.batch_systems.local import LocalBatch
-from actors.filesystems.file import FileTree
-from actors.hosts.local import LocalHost
-from actors.submitter import actor
-from schemas.specs import Resources
+from jobwire.actors.batch_systems.base import Launch, RunStatus
+from jobwire.actors.batch_systems.local import LocalBatch
+from jobwire.actors.filesystems.file import FileTree
+from jobwire.actors.hosts.local import LocalHost
+from jobwire.actors.submitter import actor
+from jobwire.schemas.specs import Resources
 from tests.support.deadlines import until
 from tests.support.disk import small_disk
 from tests.support.factories import job_id

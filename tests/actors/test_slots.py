@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from actors.submitter.slots import Slots
-from schemas.commands import Command
-from schemas.identifiers import EventId
+from jobwire.actors.submitter.slots import Slots
+from jobwire.schemas.commands import Command
+from jobwire.schemas.identifiers import EventId
 from tests.support.factories import job_id
 
 

@@ -12,12 +12,12 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from actors.stores.base import JobFilter, Record
-from actors.stores.rows import job_id, job_key, microseconds, words
-from actors.stores.sqlite import SqliteStore
-from actors.stores.sqlite.schema import UPGRADES, VERSION
-from actors.stores.sqlite.threads import connect
-from schemas.errors import Misconfigured, Unavailable
+from jobwire.actors.stores.base import JobFilter, Record
+from jobwire.actors.stores.rows import job_id, job_key, microseconds, words
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.actors.stores.sqlite.schema import UPGRADES, VERSION
+from jobwire.actors.stores.sqlite.threads import connect
+from jobwire.schemas.errors import Misconfigured, Unavailable
 from tests.support.commits import keep, make_commit
 from tests.support.factories import (
     NOW,

@@ -16,32 +16,32 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from actors.filesystems.base import FileSystem
-from actors.filesystems.file import FileTree
-from actors.operations.events import Events
-from actors.operations.replies import Replies
-from actors.operations.roots import Roots
-from actors.operations.tables import LifecycleTables
-from actors.operations.work import Work
-from actors.runtime import failpoints
-from actors.runtime.packer import Packer
-from actors.runtime.settings import Staging
-from actors.runtime.telemetry import Telemetry
-from actors.sites import Sandbox, Site
-from actors.stager.actor import Stager
-from actors.state_manager.actor import StateManager
-from actors.state_manager.batch import Settler
-from actors.state_manager.teller import publish_awaited
-from actors.stores.sqlite import SqliteStore
-from actors.system import now
-from actors.transports.embedded import EmbeddedTransport
-from schemas.codec import encode_packet
-from schemas.commands import Command
-from schemas.errors import Unavailable
-from schemas.events import PACKET_VERSION, Event, Packet
-from schemas.identifiers import EventId, JobId
-from schemas.jobs import Entry, Job, Plan
-from schemas.specs import Spec
+from jobwire.actors.filesystems.base import FileSystem
+from jobwire.actors.filesystems.file import FileTree
+from jobwire.actors.operations.events import Events
+from jobwire.actors.operations.replies import Replies
+from jobwire.actors.operations.roots import Roots
+from jobwire.actors.operations.tables import LifecycleTables
+from jobwire.actors.operations.work import Work
+from jobwire.actors.runtime import failpoints
+from jobwire.actors.runtime.packer import Packer
+from jobwire.actors.runtime.settings import Staging
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.actors.sites import Sandbox, Site
+from jobwire.actors.stager.actor import Stager
+from jobwire.actors.state_manager.actor import StateManager
+from jobwire.actors.state_manager.batch import Settler
+from jobwire.actors.state_manager.teller import publish_awaited
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.actors.system import now
+from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.schemas.codec import encode_packet
+from jobwire.schemas.commands import Command
+from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.events import PACKET_VERSION, Event, Packet
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.jobs import Entry, Job, Plan
+from jobwire.schemas.specs import Spec
 from tests.support.deadlines import turns, until
 from tests.support.factories import KEYRING, OWNER, job_id, make_birth, make_create, make_signed
 
@@ -550,10 +550,10 @@ async def test_staging_out_that_breaks_off_anywhere_is_done_again_and_reported_o
 _COPY = """
 import asyncio, os, sys
 from pathlib import Path
-from actors.filesystems.base import Place
-from actors.filesystems.file import FileTree
-from actors.runtime.failpoints import arm_from_environment
-from actors.stager.transfer import copy
+from jobwire.actors.filesystems.base import Place
+from jobwire.actors.filesystems.file import FileTree
+from jobwire.actors.runtime.failpoints import arm_from_environment
+from jobwire.actors.stager.transfer import copy
 arm_from_environment(os.environ)
 source, target = Place(FileTree(Path(sys.argv[1])), "x"), Place(FileTree(Path(sys.argv[2])), "x")
 done = asyncio.run(copy(source, target, limit=10**9, sha256=None, tag="t", moved=lambda _: None))

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from actors.filesystems.base import FileInfo, FileKind, Place
-from actors.filesystems.file import FileTree
-from actors.stager.plan import Bounds, Copy, Line, Pattern, base_of, check, copies_of
-from schemas.errors import Invalid, NotFound
+from jobwire.actors.filesystems.base import FileInfo, FileKind, Place
+from jobwire.actors.filesystems.file import FileTree
+from jobwire.actors.stager.plan import Bounds, Copy, Line, Pattern, base_of, check, copies_of
+from jobwire.schemas.errors import Invalid, NotFound
 from tests.support.factories import NOW
 
 _BOUNDS = Bounds(files=100, bytes=1_000, file_bytes=500)

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from actors.operations import standby
-from actors.operations.standby import Standby
-from actors.stores.sqlite import SqliteStore
-from schemas.errors import Unavailable
+from jobwire.actors.operations import standby
+from jobwire.actors.operations.standby import Standby
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.schemas.errors import Unavailable
 from tests.support.deadlines import until
 
 

@@ -11,25 +11,25 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from actors.operations.streams import ENTRIES_TOPIC
-from actors.operations.tables import LifecycleTables
-from actors.runtime import failpoints
-from actors.runtime.telemetry import Telemetry
-from actors.state_manager.actor import BATCH_EVENTS, StateManager
-from actors.state_manager.batch import Settler
-from actors.state_manager.teller import publish_awaited
-from actors.stores.base import Commit, Committed, Positioned
-from actors.stores.sqlite import SqliteStore
-from actors.transports.base import Delivery
-from actors.transports.embedded import EmbeddedTransport
-from schemas.codec import encode_packet
-from schemas.commands import Command, CommandKind, Outstanding
-from schemas.errors import InDoubt, Unavailable
-from schemas.events import PACKET_VERSION, Event, Packet
-from schemas.identifiers import EventId, JobId
-from schemas.jobs import Job
-from schemas.lifecycle import Lifecycle
-from schemas.outcomes import Outcome, Reason
+from jobwire.actors.operations.streams import ENTRIES_TOPIC
+from jobwire.actors.operations.tables import LifecycleTables
+from jobwire.actors.runtime import failpoints
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.actors.state_manager.actor import BATCH_EVENTS, StateManager
+from jobwire.actors.state_manager.batch import Settler
+from jobwire.actors.state_manager.teller import publish_awaited
+from jobwire.actors.stores.base import Commit, Committed, Positioned
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.actors.transports.base import Delivery
+from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.schemas.codec import encode_packet
+from jobwire.schemas.commands import Command, CommandKind, Outstanding
+from jobwire.schemas.errors import InDoubt, Unavailable
+from jobwire.schemas.events import PACKET_VERSION, Event, Packet
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.jobs import Job
+from jobwire.schemas.lifecycle import Lifecycle
+from jobwire.schemas.outcomes import Outcome, Reason
 from tests.support.deadlines import turns, until
 from tests.support.factories import (
     KEYRING,

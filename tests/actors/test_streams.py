@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.operations.streams import ENTRIES_TOPIC, Item, Streams
-from actors.stores.base import Positioned, Store
-from actors.stores.sqlite import SqliteStore
-from actors.transports.embedded import EmbeddedTransport
-from schemas.errors import TooManyRequests
-from schemas.jobs import Change, Entry, Job
-from schemas.principals import Principal
+from jobwire.actors.operations.streams import ENTRIES_TOPIC, Item, Streams
+from jobwire.actors.stores.base import Positioned, Store
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.schemas.errors import TooManyRequests
+from jobwire.schemas.jobs import Change, Entry, Job
+from jobwire.schemas.principals import Principal
 from tests.support.commits import make_commit
 from tests.support.deadlines import turns, until
 from tests.support.factories import (

@@ -16,16 +16,16 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from actors.batch_systems.base import RunStatus
-from actors.operations.work import Assignment
-from actors.runtime import failpoints
-from actors.runtime.settings import LocalSite, Settings
-from actors.submitter.actor import Submitter
-from actors.system.beginnings import FIRST_PRINCIPAL
-from schemas.commands import Command
-from schemas.errors import Unavailable
-from schemas.identifiers import EventId
-from schemas.jobs import Job
+from jobwire.actors.batch_systems.base import RunStatus
+from jobwire.actors.operations.work import Assignment
+from jobwire.actors.runtime import failpoints
+from jobwire.actors.runtime.settings import LocalSite, Settings
+from jobwire.actors.submitter.actor import Submitter
+from jobwire.actors.system.beginnings import FIRST_PRINCIPAL
+from jobwire.schemas.commands import Command
+from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.identifiers import EventId
+from jobwire.schemas.jobs import Job
 from tests.support.deadlines import until
 from tests.support.service import Service, running
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from actors.cli.life import Life
-from actors.cli.secrets import make_installation
-from actors.runtime.folder import DataFolder
-from actors.runtime.settings import Broker, Database, Settings
-from actors.stores.mongodb import MongoStore
-from actors.system import System
-from actors.system.beginnings import fix_shards
-from schemas.errors import Misconfigured, Unavailable
+from jobwire.actors.cli.life import Life
+from jobwire.actors.cli.secrets import make_installation
+from jobwire.actors.runtime.folder import DataFolder
+from jobwire.actors.runtime.settings import Broker, Database, Settings
+from jobwire.actors.stores.mongodb import MongoStore
+from jobwire.actors.system import System
+from jobwire.actors.system.beginnings import fix_shards
+from jobwire.schemas.errors import Misconfigured, Unavailable
 from tests.support.deadlines import until
 from tests.support.factories import make_event
 

@@ -8,8 +8,8 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from actors.runtime import tasks
-from actors.runtime.tasks import Loop
+from jobwire.actors.runtime import tasks
+from jobwire.actors.runtime.tasks import Loop
 from tests.support.deadlines import turns, until
 
 

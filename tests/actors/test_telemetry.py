@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from actors.runtime.telemetry import Telemetry
+from jobwire.actors.runtime.telemetry import Telemetry
 
 
 def test_all_metrics_are_shown_from_the_beginning_with_a_word_on_each() -> None:

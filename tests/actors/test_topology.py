@@ -8,8 +8,8 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from actors.transports.rabbitmq import topology
-from actors.transports.rabbitmq.topology import (
+from jobwire.actors.transports.rabbitmq import topology
+from jobwire.actors.transports.rabbitmq.topology import (
     dead_queue,
     declare_exchanges,
     declare_queue,

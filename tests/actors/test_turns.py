@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.stager.turns import Turns
-from schemas.commands import Command
-from schemas.identifiers import EventId
+from jobwire.actors.stager.turns import Turns
+from jobwire.schemas.commands import Command
+from jobwire.schemas.identifiers import EventId
 from tests.support.factories import job_id
 
 

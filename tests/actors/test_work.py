@@ -10,22 +10,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from actors.operations.events import Events
-from actors.operations.replies import Replies
-from actors.operations.tables import LifecycleTables
-from actors.operations.work import Work
-from actors.runtime.packer import Packer
-from actors.runtime.telemetry import Telemetry
-from actors.state_manager.actor import StateManager
-from actors.state_manager.batch import Settler
-from actors.stores.sqlite import SqliteStore
-from actors.transports.embedded import EmbeddedTransport
-from schemas.codec import encode_packet
-from schemas.commands import Command
-from schemas.errors import Unavailable
-from schemas.events import PACKET_VERSION, Event, Packet
-from schemas.jobs import Job
-from schemas.specs import Spec
+from jobwire.actors.operations.events import Events
+from jobwire.actors.operations.replies import Replies
+from jobwire.actors.operations.tables import LifecycleTables
+from jobwire.actors.operations.work import Work
+from jobwire.actors.runtime.packer import Packer
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.actors.state_manager.actor import StateManager
+from jobwire.actors.state_manager.batch import Settler
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.schemas.codec import encode_packet
+from jobwire.schemas.commands import Command
+from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.events import PACKET_VERSION, Event, Packet
+from jobwire.schemas.jobs import Job
+from jobwire.schemas.specs import Spec
 from tests.support.factories import (
     KEYRING,
     NOW,

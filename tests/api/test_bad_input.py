@@ -16,7 +16,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from actors.runtime.settings import Limits, Settings
+from jobwire.actors.runtime.settings import Limits, Settings
 from tests.support.service import Answer, Caller, Service, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors.runtime.settings import Callbacks, Settings
+from jobwire.actors.runtime.settings import Callbacks, Settings
 from tests.support.deadlines import until
 from tests.support.receiver import Receiver, receiving
 from tests.support.service import Caller, Service, running

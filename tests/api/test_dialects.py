@@ -11,17 +11,17 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from actors.dialects.base import ForeignDialect, Notice, base_url
-from actors.gateway.actor import Gateway
-from actors.gateway.health import HealthRoutes
-from actors.operations.streams import Streams
-from actors.runtime.dialects import Dialects, PipelineJobs
-from actors.runtime.settings import Limits, Settings
-from actors.runtime.telemetry import Telemetry
-from actors.stores.sqlite import SqliteStore
-from schemas.deliveries import Subscription
-from schemas.errors import JobwireError
-from schemas.jobs import Entry, Job
+from jobwire.actors.dialects.base import ForeignDialect, Notice, base_url
+from jobwire.actors.gateway.actor import Gateway
+from jobwire.actors.gateway.health import HealthRoutes
+from jobwire.actors.operations.streams import Streams
+from jobwire.actors.runtime.dialects import Dialects, PipelineJobs
+from jobwire.actors.runtime.settings import Limits, Settings
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.schemas.deliveries import Subscription
+from jobwire.schemas.errors import JobwireError
+from jobwire.schemas.jobs import Entry, Job
 from tests.support.service import Answer, Caller
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.runtime.settings import Limits, Settings
+from jobwire.actors.runtime.settings import Limits, Settings
 from tests.support.service import Answer, Service, running
 
 _UNKNOWN = "2f1c6c1e-7f43-4c0e-9a51-0d6a3c1f5a10"

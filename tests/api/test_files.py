@@ -12,13 +12,13 @@ from typing import Any
 import aiohttp
 import pytest
 
-from actors.client import Client
-from actors.operations.work import Work
-from actors.runtime.settings import Limits, LocalSite, Settings
-from actors.sites import Sandbox
-from actors.system import System, now
-from schemas.errors import NotFound
-from schemas.identifiers import JobId
+from jobwire.actors.client import Client
+from jobwire.actors.operations.work import Work
+from jobwire.actors.runtime.settings import Limits, LocalSite, Settings
+from jobwire.actors.sites import Sandbox
+from jobwire.actors.system import System, now
+from jobwire.schemas.errors import NotFound
+from jobwire.schemas.identifiers import JobId
 from tests.support.deadlines import until
 from tests.support.service import Answer, Caller, Service, running
 

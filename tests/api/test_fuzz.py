@@ -12,7 +12,7 @@ import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.runtime.settings import Limits, Settings
+from jobwire.actors.runtime.settings import Limits, Settings
 from tests.support.service import Service, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from actors.operations import jobs
-from actors.runtime.settings import Limits, Settings
-from actors.system.beginnings import FIRST_PRINCIPAL
-from schemas.events import payload_digest
+from jobwire.actors.operations import jobs
+from jobwire.actors.runtime.settings import Limits, Settings
+from jobwire.actors.system.beginnings import FIRST_PRINCIPAL
+from jobwire.schemas.events import payload_digest
 from tests.support.service import Service, running
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")

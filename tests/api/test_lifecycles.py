@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from actors.runtime.settings import Limits, Settings
+from jobwire.actors.runtime.settings import Limits, Settings
 from tests.support.deadlines import until
 from tests.support.service import Service, running
 

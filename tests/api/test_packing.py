@@ -7,8 +7,8 @@ import zlib
 
 import pytest
 
-from actors.dialects.packing import unpacked
-from schemas.errors import Malformed, TooLarge
+from jobwire.actors.dialects.packing import unpacked
+from jobwire.schemas.errors import Malformed, TooLarge
 
 _TEXT = b'{"n": 12345}'
 _BARE = zlib.compress(_TEXT)[2:-4]

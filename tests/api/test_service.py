@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from actors.runtime.settings import Limits, Settings
-from schemas.errors import Misconfigured
+from jobwire.actors.runtime.settings import Limits, Settings
+from jobwire.schemas.errors import Misconfigured
 from tests.support.deadlines import until
 from tests.support.service import Service, running
 

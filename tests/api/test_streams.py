@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.runtime.settings import Limits, Settings
+from jobwire.actors.runtime.settings import Limits, Settings
 from tests.support.deadlines import until
 from tests.support.service import Service, running
 

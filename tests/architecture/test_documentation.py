@@ -9,16 +9,16 @@ from typing import Final
 import pytest
 from msgspec import Struct, structs
 
-from actors.operations.births import JobRequest
-from actors.runtime.settings import Settings
-from actors.runtime.telemetry import Telemetry
-from schemas import errors, specs
-from schemas.deliveries import Callback
-from schemas.errors import JobwireError
-from schemas.lifecycle import CREATE, RESERVED
-from schemas.lifecycles import BUILT_IN
-from schemas.outcomes import Reason
-from schemas.specs import Cause
+from jobwire.actors.operations.births import JobRequest
+from jobwire.actors.runtime.settings import Settings
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.schemas import errors, specs
+from jobwire.schemas.deliveries import Callback
+from jobwire.schemas.errors import JobwireError
+from jobwire.schemas.lifecycle import CREATE, RESERVED
+from jobwire.schemas.lifecycles import BUILT_IN
+from jobwire.schemas.outcomes import Reason
+from jobwire.schemas.specs import Cause
 from tests.architecture.sources import ROOT, modules
 
 _REFERENCE: Final = ROOT / "docs" / "reference"

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.request import Request, urlopen
 
-from actors.runtime.folder import DataFolder
+from jobwire.actors.runtime.folder import DataFolder
 from tests.support.leftovers import end_jobs
 
 ROOT = Path(__file__).parents[2]
-COMMAND = (sys.executable, "-m", "actors.cli.main")
+COMMAND = (sys.executable, "-m", "jobwire.actors.cli.main")
 
 #: Longest time for one command, also on a machine that is busy with other tests.
 PATIENCE_S = 30.0

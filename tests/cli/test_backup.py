@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.runtime.folder import DataFolder
+from jobwire.actors.runtime.folder import DataFolder
 from tests.cli.console import Console
 
 Members = dict[str, bytes]

@@ -7,10 +7,17 @@ from contextlib import aclosing
 
 import pytest
 
-from actors.client import Client, NewEvent
-from schemas.errors import Conflict, Invalid, JobwireError, NotFound, Unauthorized, Unavailable
-from schemas.lifecycles import PIPELINE
-from schemas.views import Settled
+from jobwire.actors.client import Client, NewEvent
+from jobwire.schemas.errors import (
+    Conflict,
+    Invalid,
+    JobwireError,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+)
+from jobwire.schemas.lifecycles import PIPELINE
+from jobwire.schemas.views import Settled
 from tests.cli.console import Console
 
 

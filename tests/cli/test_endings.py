@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import pytest
 from msgspec import Raw
 
-from actors.cli.endings import exit_code, in_words
-from actors.cli.progress import progress_of
-from schemas.identifiers import parse_job_id
-from schemas.lifecycle import JobOutcome
-from schemas.specs import Resources, Spec
-from schemas.views import JobView
+from jobwire.actors.cli.endings import exit_code, in_words
+from jobwire.actors.cli.progress import progress_of
+from jobwire.schemas.identifiers import parse_job_id
+from jobwire.schemas.lifecycle import JobOutcome
+from jobwire.schemas.specs import Resources, Spec
+from jobwire.schemas.views import JobView
 
 _NOW = datetime.now(UTC)
 

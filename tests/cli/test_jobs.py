@@ -199,7 +199,7 @@ def test_ctrl_c_ends_a_watch_quietly(console: Console) -> None:
 
 def test_help_is_quick_because_nothing_heavy_is_loaded(bare: Console) -> None:
     code = (
-        "import sys\nfrom actors.cli.main import run\nassert run(['--help']) == 0\n"
+        "import sys\nfrom jobwire.actors.cli.main import run\nassert run(['--help']) == 0\n"
         "sys.exit(bool({'aiohttp', 'rich', 'uvloop', 'structlog'} & set(sys.modules)))"
     )
 

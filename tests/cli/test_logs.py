@@ -14,13 +14,13 @@ import pytest
 from aiohttp import web
 from msgspec import Raw
 
-from actors.cli.course import Course
-from actors.client import Client
-from actors.client.reading import last_lines
-from schemas.errors import Invalid
-from schemas.identifiers import EventId, parse_job_id
-from schemas.lifecycle import JobOutcome
-from schemas.views import EntryView
+from jobwire.actors.cli.course import Course
+from jobwire.actors.client import Client
+from jobwire.actors.client.reading import last_lines
+from jobwire.schemas.errors import Invalid
+from jobwire.schemas.identifiers import EventId, parse_job_id
+from jobwire.schemas.lifecycle import JobOutcome
+from jobwire.schemas.views import EntryView
 from tests.cli.console import COMMAND, PATIENCE_S, Console, wait_until
 
 _JOB = parse_job_id("2f1c6c1e-53b5-4d0a-9c86-0a3f35f1f6a4")

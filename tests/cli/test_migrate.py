@@ -13,15 +13,15 @@ import pytest
 from msgspec.structs import replace
 from pymongo import MongoClient
 
-from actors.runtime.folder import DataFolder
-from actors.stores.base import DeliveryFilter, EventKey, JobFilter, Record, Store
-from actors.stores.mongodb import MongoStore
-from actors.stores.sqlite import SqliteStore
-from schemas.commands import Outstanding
-from schemas.deliveries import Attempt, Delivery
-from schemas.errors import Misconfigured
-from schemas.identifiers import EventId, JobId
-from schemas.jobs import Change
+from jobwire.actors.runtime.folder import DataFolder
+from jobwire.actors.stores.base import DeliveryFilter, EventKey, JobFilter, Record, Store
+from jobwire.actors.stores.mongodb import MongoStore
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.schemas.commands import Outstanding
+from jobwire.schemas.deliveries import Attempt, Delivery
+from jobwire.schemas.errors import Misconfigured
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.jobs import Change
 from tests.cli.console import Console, texts
 from tests.support.commits import keep, make_commit
 from tests.support.factories import (

@@ -10,18 +10,18 @@ from typing import Any
 import click
 import pytest
 
-from actors.cli.callbacks import CallbackType
-from actors.cli.quantities import read_length, read_memory
-from actors.cli.requests import (
+from jobwire.actors.cli.callbacks import CallbackType
+from jobwire.actors.cli.quantities import read_length, read_memory
+from jobwire.actors.cli.requests import (
     Here,
     job_options,
     read_stage_in,
     read_stage_out,
     request_of,
 )
-from actors.cli.submit import read_requests
-from schemas.deliveries import Callback
-from schemas.lifecycle import JobOutcome
+from jobwire.actors.cli.submit import read_requests
+from jobwire.schemas.deliveries import Callback
+from jobwire.schemas.lifecycle import JobOutcome
 
 HERE = Here(Path("/home/ada"), {"HOME": "/home/ada", "EMPTY": ""})
 

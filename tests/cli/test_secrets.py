@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.cli.secrets import make_installation
-from actors.runtime.folder import read_secrets
-from schemas.errors import Misconfigured
+from jobwire.actors.cli.secrets import make_installation
+from jobwire.actors.runtime.folder import read_secrets
+from jobwire.schemas.errors import Misconfigured
 
 
 def test_new_secrets_can_be_read_by_their_owner_only(tmp_path: Path) -> None:

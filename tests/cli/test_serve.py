@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from actors.stores.mongodb import MongoStore
-from actors.system.beginnings import fix_shards
+from jobwire.actors.stores.mongodb import MongoStore
+from jobwire.actors.system.beginnings import fix_shards
 from tests.cli.console import Console
 from tests.support.servers import free_port
 
@@ -60,7 +60,7 @@ class Process:
         }
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "actors.cli.main", "serve", *actors],
+                [sys.executable, "-m", "jobwire.actors.cli.main", "serve", *actors],
                 env=environment,
                 stdout=log,
                 stderr=log,

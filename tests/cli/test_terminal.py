@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from actors.cli.main import COMMANDS
+from jobwire.actors.cli.main import COMMANDS
 from tests.cli.console import Console, plain, texts
 
 COLUMNS = (80, 120)

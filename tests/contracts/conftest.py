@@ -10,19 +10,19 @@ from typing import Final
 import pytest
 from _pytest.mark import ParameterSet
 
-from actors.batch_systems.base import BatchSystem
-from actors.batch_systems.local import LocalBatch
-from actors.filesystems.base import FileSystem
-from actors.filesystems.file import FileTree
-from actors.hosts.base import Host
-from actors.hosts.local import LocalHost
-from actors.stores.base import Store
-from actors.stores.mongodb import MongoStore
-from actors.stores.mongodb.client import Driver
-from actors.stores.sqlite import SqliteStore
-from actors.transports.base import Transport
-from actors.transports.embedded import EmbeddedTransport
-from actors.transports.rabbitmq import RabbitTransport
+from jobwire.actors.batch_systems.base import BatchSystem
+from jobwire.actors.batch_systems.local import LocalBatch
+from jobwire.actors.filesystems.base import FileSystem
+from jobwire.actors.filesystems.file import FileTree
+from jobwire.actors.hosts.base import Host
+from jobwire.actors.hosts.local import LocalHost
+from jobwire.actors.stores.base import Store
+from jobwire.actors.stores.mongodb import MongoStore
+from jobwire.actors.stores.mongodb.client import Driver
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.actors.transports.base import Transport
+from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.actors.transports.rabbitmq import RabbitTransport
 
 
 def _embedded(_: pytest.FixtureRequest) -> Transport:

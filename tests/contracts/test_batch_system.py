@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from actors.batch_systems.base import BatchSystem, Launch, RunStatus
-from schemas.errors import Unavailable
-from schemas.specs import Resources
+from jobwire.actors.batch_systems.base import BatchSystem, Launch, RunStatus
+from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.specs import Resources
 from tests.support.factories import job_id
 
 _RUN = f"{job_id()}.1"

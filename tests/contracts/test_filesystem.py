@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from actors.filesystems.base import MOST_DEPTH, FileSystem
-from actors.filesystems.file import FileTree
-from actors.runtime import failpoints
-from schemas.errors import Invalid, NotFound, Unavailable
+from jobwire.actors.filesystems.base import MOST_DEPTH, FileSystem
+from jobwire.actors.filesystems.file import FileTree
+from jobwire.actors.runtime import failpoints
+from jobwire.schemas.errors import Invalid, NotFound, Unavailable
 from tests.support.disk import small_disk
 
 

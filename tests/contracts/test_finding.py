@@ -10,9 +10,9 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
-from actors.stores.base import After, JobFilter, Store
-from schemas.identifiers import JobId
-from schemas.jobs import Entry, Job
+from jobwire.actors.stores.base import After, JobFilter, Store
+from jobwire.schemas.identifiers import JobId
+from jobwire.schemas.jobs import Entry, Job
 from tests.support.commits import keep
 from tests.support.factories import (
     NOW,

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from actors.hosts.base import Host
-from schemas.errors import Unavailable
+from jobwire.actors.hosts.base import Host
+from jobwire.schemas.errors import Unavailable
 from tests.support.deadlines import until
 
 MakeHost = Callable[[], Host]
@@ -172,8 +172,8 @@ def test_a_command_that_cannot_be_killed_yet_holds_nobody_up(
 
 _AS_INIT = """
 import asyncio, os, pathlib, sys
-from actors.filesystems.file import FileTree
-from actors.hosts.local import LocalHost
+from jobwire.actors.filesystems.file import FileTree
+from jobwire.actors.hosts.local import LocalHost
 
 async def main():
     host = LocalHost(FileTree(pathlib.Path(sys.argv[1])), sys.argv[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from actors.stores.base import Store
+from jobwire.actors.stores.base import Store
 from tests.support.deadlines import until
 
 _LONG_S = 60.0

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from actors.operations.nonces import NewNonce, Nonces, Place
-from actors.stores.base import Store
-from schemas.errors import Forbidden, JobwireError, NotFound, Unauthorized
-from schemas.nonces import Level
-from schemas.principals import Principal
+from jobwire.actors.operations.nonces import NewNonce, Nonces, Place
+from jobwire.actors.stores.base import Store
+from jobwire.schemas.errors import Forbidden, JobwireError, NotFound, Unauthorized
+from jobwire.schemas.nonces import Level
+from jobwire.schemas.principals import Principal
 from tests.support.factories import OWNER, STRANGER
 
 _HERE = Place("actor", None)

@@ -8,9 +8,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from actors.stores.base import AfterDelivery, DeliveryFilter, EventKey, Store
-from schemas.deliveries import Attempt, Delivery
-from schemas.jobs import Change, Entry
+from jobwire.actors.stores.base import AfterDelivery, DeliveryFilter, EventKey, Store
+from jobwire.schemas.deliveries import Attempt, Delivery
+from jobwire.schemas.jobs import Change, Entry
 from tests.support.commits import keep
 from tests.support.factories import (
     NOW,

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from actors.stores.base import EventKey, JobFilter, Store
-from schemas.commands import Outstanding
-from schemas.deliveries import Attempt, Delivery
-from schemas.identifiers import EventId
-from schemas.jobs import Change, Entry, Job
+from jobwire.actors.stores.base import EventKey, JobFilter, Store
+from jobwire.schemas.commands import Outstanding
+from jobwire.schemas.deliveries import Attempt, Delivery
+from jobwire.schemas.identifiers import EventId
+from jobwire.schemas.jobs import Change, Entry, Job
 from tests.support.commits import keep, make_commit
 from tests.support.factories import (
     NOW,

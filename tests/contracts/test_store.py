@@ -10,7 +10,7 @@ import pytest
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from actors.stores.base import (
+from jobwire.actors.stores.base import (
     Commit,
     Count,
     EventKey,
@@ -23,10 +23,10 @@ from actors.stores.base import (
     is_after,
     moved_to,
 )
-from schemas.commands import Outstanding
-from schemas.identifiers import EventId, JobId
-from schemas.jobs import Change, Entry, Job
-from schemas.outcomes import Reason
+from jobwire.schemas.commands import Outstanding
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.jobs import Change, Entry, Job
+from jobwire.schemas.outcomes import Reason
 from tests.support.commits import keep, make_commit
 from tests.support.factories import (
     OWNER,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from actors.transports.base import Delivery, Listener, Transport
+from jobwire.actors.transports.base import Delivery, Listener, Transport
 from tests.support.consumers import Consumer, numbered
 from tests.support.deadlines import turns, until
 

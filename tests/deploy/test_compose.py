@@ -11,9 +11,9 @@ from typing import Any, Final
 import click
 import pytest
 
-from actors.cli.main import cli
-from actors.cli.release import release
-from actors.runtime.configuration import load_settings
+from jobwire.actors.cli.main import cli
+from jobwire.actors.cli.release import release
+from jobwire.actors.runtime.configuration import load_settings
 from tests.architecture.sources import ROOT
 from tests.deploy.compose import FILE, SECRETS, actors, document, processes, services
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from actors.cli.main import COMMANDS
+from jobwire.actors.cli.main import COMMANDS
 from tests.architecture.sources import ROOT
 
 _TEXT: Final = (ROOT / "Dockerfile").read_text()

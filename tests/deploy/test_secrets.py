@@ -18,7 +18,7 @@ from tests.deploy.compose import document
 def _make(folder: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
     """Run the script with this source's command line in place of the image's."""
     jobwire = tmp_path / "jobwire"
-    jobwire.write_text(f'#!/bin/sh\nexec {sys.executable} -m actors.cli.main "$@"\n')
+    jobwire.write_text(f'#!/bin/sh\nexec {sys.executable} -m jobwire.actors.cli.main "$@"\n')
     jobwire.chmod(0o755)
     return subprocess.run(
         [ROOT / "deploy" / "make-secrets.sh", folder],

@@ -10,13 +10,13 @@ from typing import Any, Final
 import pytest
 from aiohttp import web
 
-from actors.dialects.joblauncher.asking import Launchers, job_request
-from actors.dialects.joblauncher.requests import LaunchRequest
-from actors.runtime.dialects import Joblauncher
-from schemas.errors import Invalid
-from schemas.identifiers import parse_job_id
-from schemas.principals import Principal
-from schemas.specs import Spec
+from jobwire.actors.dialects.joblauncher.asking import Launchers, job_request
+from jobwire.actors.dialects.joblauncher.requests import LaunchRequest
+from jobwire.actors.runtime.dialects import Joblauncher
+from jobwire.schemas.errors import Invalid
+from jobwire.schemas.identifiers import parse_job_id
+from jobwire.schemas.principals import Principal
+from jobwire.schemas.specs import Spec
 from tests.support.deadlines import until
 from tests.support.launching import STEP_S, Box, launching
 from tests.support.receiver import receiving

@@ -9,10 +9,10 @@ from typing import Final
 
 import pytest
 
-from actors.operations.withdrawals import Withdrawals
-from schemas.errors import InDoubt
-from schemas.identifiers import parse_job_id, random_job_id
-from schemas.principals import Principal
+from jobwire.actors.operations.withdrawals import Withdrawals
+from jobwire.schemas.errors import InDoubt
+from jobwire.schemas.identifiers import parse_job_id, random_job_id
+from jobwire.schemas.principals import Principal
 from tests.support.deadlines import until
 from tests.support.launching import STEP_S, Box, launching
 from tests.support.receiver import receiving

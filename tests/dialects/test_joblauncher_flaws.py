@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from yarl import URL
 
-from actors.dialects.joblauncher.credentials import ReceiverKeys
-from actors.runtime.dialects import MacCredential
-from actors.runtime.settings import Callbacks, Limits, LocalSite
-from actors.state_manager.forgetter import Forgetter
-from schemas.errors import Misconfigured
+from jobwire.actors.dialects.joblauncher.credentials import ReceiverKeys
+from jobwire.actors.runtime.dialects import MacCredential
+from jobwire.actors.runtime.settings import Callbacks, Limits, LocalSite
+from jobwire.actors.state_manager.forgetter import Forgetter
+from jobwire.schemas.errors import Misconfigured
 from tests.support.deadlines import until
 from tests.support.launching import STEP_S, Box, launching
 from tests.support.mac_receiver import MacReceiver

@@ -11,11 +11,11 @@ from typing import Final
 
 import pytest
 
-from actors.dialects.joblauncher.asking import Launchers
-from actors.dialects.joblauncher.credentials import ReceiverKeys
-from actors.dialects.joblauncher.importing import settings_of
-from actors.runtime.configuration import load_settings
-from actors.runtime.settings import Settings
+from jobwire.actors.dialects.joblauncher.asking import Launchers
+from jobwire.actors.dialects.joblauncher.credentials import ReceiverKeys
+from jobwire.actors.dialects.joblauncher.importing import settings_of
+from jobwire.actors.runtime.configuration import load_settings
+from jobwire.actors.runtime.settings import Settings
 
 _2013: Final = """
 # The sample of the first releases.
@@ -69,7 +69,14 @@ def _pair(**changed: object) -> dict[str, object]:
 def _run(tmp_path: Path, text: str) -> subprocess.CompletedProcess[str]:
     file = tmp_path / "joblauncher.yml"
     file.write_text(text)
-    command = [sys.executable, "-m", "actors.cli.main", "import-config", "joblauncher", str(file)]
+    command = [
+        sys.executable,
+        "-m",
+        "jobwire.actors.cli.main",
+        "import-config",
+        "joblauncher",
+        str(file),
+    ]
     environment = {**os.environ, "COLUMNS": "200"}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 

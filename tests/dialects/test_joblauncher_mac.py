@@ -9,7 +9,7 @@ from base64 import b64decode, b64encode
 import pytest
 from yarl import URL
 
-from actors.dialects.joblauncher.mac import (
+from jobwire.actors.dialects.joblauncher.mac import (
     NONCE_BYTES,
     Algorithm,
     Target,

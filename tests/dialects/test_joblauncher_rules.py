@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.dialects.joblauncher.comments import without_comments
-from actors.dialects.joblauncher.logins import without_login
-from actors.dialects.joblauncher.requests import LaunchRequest, echo, read_request, reread
-from actors.dialects.joblauncher.staging import Staged, staged
-from actors.dialects.joblauncher.statuses import Status, is_unstarted, status_of
-from schemas.codec import parse_json
-from schemas.errors import Invalid, JobwireError, Malformed
-from schemas.jobs import Ending
-from schemas.lifecycle import JobOutcome
-from schemas.lifecycles.execution import EXECUTION
-from schemas.specs import Cause, Spec, StageIn, StageOut, check
+from jobwire.actors.dialects.joblauncher.comments import without_comments
+from jobwire.actors.dialects.joblauncher.logins import without_login
+from jobwire.actors.dialects.joblauncher.requests import LaunchRequest, echo, read_request, reread
+from jobwire.actors.dialects.joblauncher.staging import Staged, staged
+from jobwire.actors.dialects.joblauncher.statuses import Status, is_unstarted, status_of
+from jobwire.schemas.codec import parse_json
+from jobwire.schemas.errors import Invalid, JobwireError, Malformed
+from jobwire.schemas.jobs import Ending
+from jobwire.schemas.lifecycle import JobOutcome
+from jobwire.schemas.lifecycles.execution import EXECUTION
+from jobwire.schemas.specs import Cause, Spec, StageIn, StageOut, check
 
 # --- comments -------------------------------------------------------------------------------------
 

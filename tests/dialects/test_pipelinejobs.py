@@ -14,14 +14,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as limits
 from hypothesis import strategies as some
 
-from actors.dialects.pipelinejobs.content import NOTHING, read_json
-from actors.dialects.pipelinejobs.early import allowed, is_early, is_repetition
-from actors.dialects.pipelinejobs.messages import read_message
-from actors.dialects.pipelinejobs.statuses import event_of
-from actors.runtime.dialects import Dialects, PipelineJobs
-from actors.runtime.settings import Limits, Settings
-from schemas.errors import Invalid
-from schemas.lifecycles.pipeline import PIPELINE
+from jobwire.actors.dialects.pipelinejobs.content import NOTHING, read_json
+from jobwire.actors.dialects.pipelinejobs.early import allowed, is_early, is_repetition
+from jobwire.actors.dialects.pipelinejobs.messages import read_message
+from jobwire.actors.dialects.pipelinejobs.statuses import event_of
+from jobwire.actors.runtime.dialects import Dialects, PipelineJobs
+from jobwire.actors.runtime.settings import Limits, Settings
+from jobwire.schemas.errors import Invalid
+from jobwire.schemas.lifecycles.pipeline import PIPELINE
 from tests.support.deadlines import until
 from tests.support.receiver import receiving
 from tests.support.service import Answer, Caller, Service, running

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from actors.runtime.dialects import Dialects, PipelineJobs
-from actors.runtime.settings import Settings
+from jobwire.actors.runtime.dialects import Dialects, PipelineJobs
+from jobwire.actors.runtime.settings import Settings
 from tests.dialects.replay import RECORDINGS
 from tests.support.service import Caller, running
 

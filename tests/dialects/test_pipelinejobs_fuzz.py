@@ -13,8 +13,8 @@ import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.runtime.dialects import Dialects, PipelineJobs
-from actors.runtime.settings import Limits, Settings
+from jobwire.actors.runtime.dialects import Dialects, PipelineJobs
+from jobwire.actors.runtime.settings import Limits, Settings
 from tests.support.service import Answer, Service, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

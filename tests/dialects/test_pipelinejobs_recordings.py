@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from actors.runtime.dialects import Dialects, PipelineJobs
-from actors.runtime.settings import Settings
+from jobwire.actors.runtime.dialects import Dialects, PipelineJobs
+from jobwire.actors.runtime.settings import Settings
 from tests.dialects.replay import read, recordings, replay
 from tests.support.service import running
 

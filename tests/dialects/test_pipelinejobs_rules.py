@@ -12,17 +12,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.dialects.pipelinejobs.content import read_json
-from actors.dialects.pipelinejobs.messages import (
+from jobwire.actors.dialects.pipelinejobs.content import read_json
+from jobwire.actors.dialects.pipelinejobs.messages import (
     CreateMessage,
     DeleteMessage,
     EventMessage,
     read_message,
 )
-from actors.runtime.configuration import load_settings
-from actors.runtime.dialects import Dialects, PipelineJobs
-from actors.runtime.settings import Settings
-from schemas.errors import Invalid, Misconfigured
+from jobwire.actors.runtime.configuration import load_settings
+from jobwire.actors.runtime.dialects import Dialects, PipelineJobs
+from jobwire.actors.runtime.settings import Settings
+from jobwire.schemas.errors import Invalid, Misconfigured
 from tests.support.deadlines import until
 from tests.support.service import Answer, Caller, Service, running
 

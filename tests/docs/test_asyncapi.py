@@ -10,16 +10,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.dialects.native.messages import read_message
-from actors.operations.events import Events
-from actors.operations.replies import Replies
-from actors.runtime.packer import Packer
-from actors.transports.base import Delivery
-from actors.transports.rabbitmq.topology import INLET, JOBS
-from schemas.events import Event
-from schemas.identifiers import JobId
-from schemas.tokens import mint_token
-from schemas.transitions import Transition, topic_of
+from jobwire.actors.dialects.native.messages import read_message
+from jobwire.actors.operations.events import Events
+from jobwire.actors.operations.replies import Replies
+from jobwire.actors.runtime.packer import Packer
+from jobwire.actors.transports.base import Delivery
+from jobwire.actors.transports.rabbitmq.topology import INLET, JOBS
+from jobwire.schemas.events import Event
+from jobwire.schemas.identifiers import JobId
+from jobwire.schemas.tokens import mint_token
+from jobwire.schemas.transitions import Transition, topic_of
 from tests.docs.page import ROOT
 from tests.support.factories import KEYRING
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from actors.cli.main import COMMANDS
-from actors.gateway.actor import Gateway
-from actors.runtime.folder import DataFolder
-from actors.runtime.settings import Settings
-from actors.system import System
+from jobwire.actors.cli.main import COMMANDS
+from jobwire.actors.gateway.actor import Gateway
+from jobwire.actors.runtime.folder import DataFolder
+from jobwire.actors.runtime.settings import Settings
+from jobwire.actors.system import System
 
 from .page import ROOT, pages
 

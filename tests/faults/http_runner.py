@@ -11,10 +11,10 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-import actors.system.parts
-from actors.cli.main import run
-from actors.transports.embedded import EmbeddedTransport
-from schemas.errors import Unavailable
+import jobwire.actors.system.parts
+from jobwire.actors.cli.main import run
+from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.schemas.errors import Unavailable
 
 
 class AnswersEarly(EmbeddedTransport):
@@ -41,5 +41,5 @@ _MISTAKES = {"answers_early": AnswersEarly}
 
 
 if __name__ == "__main__":
-    setattr(actors.system.parts, EmbeddedTransport.__name__, _MISTAKES[sys.argv[1]])
+    setattr(jobwire.actors.system.parts, EmbeddedTransport.__name__, _MISTAKES[sys.argv[1]])
     sys.exit(run(sys.argv[2:]))

@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.support.leftovers import end_jobs
 
 _ROOT = Path(__file__).parents[2]
-_COMMAND = (sys.executable, "-m", "actors.cli.main")
+_COMMAND = (sys.executable, "-m", "jobwire.actors.cli.main")
 _RUNNER = (sys.executable, str(Path(__file__).with_name("http_runner.py")))
 
 #: Longest time that a start may take, also on a machine that is busy with other tests.

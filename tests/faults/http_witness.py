@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import aiohttp
 from http_load import ANOTHER, Ledger, Sent, Watched
 
-from schemas.lifecycles import PIPELINE
+from jobwire.schemas.lifecycles import PIPELINE
 
 Entry = dict[str, Any]  # JSON
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from actors.transports.base import Delivery, Handle, Handler, Listener
-from schemas.commands import Command
-from schemas.errors import Unavailable
-from schemas.outcomes import Outcome
+from jobwire.actors.transports.base import Delivery, Handle, Handler, Listener
+from jobwire.schemas.commands import Command
+from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.outcomes import Outcome
 
 _read_outcome = msgspec.msgpack.Decoder(Outcome).decode
 _read_command = msgspec.msgpack.Decoder(Command).decode

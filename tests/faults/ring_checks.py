@@ -12,16 +12,16 @@ import msgspec
 from msgspec import UNSET
 from ring_events import KEYRING, OWNER, EventMaker, Sent
 
-from actors.state_manager.decide import Keep, decide, entry_of
-from actors.state_manager.reaper import stale_event_of
-from actors.stores.base import EventKey
-from actors.stores.rows import job_id, microseconds
-from actors.stores.sqlite import SqliteStore
-from schemas.identifiers import EventId, JobId
-from schemas.jobs import Entry, Job, Refusal, advance
-from schemas.lifecycles import BUILT_IN
-from schemas.outcomes import Outcome, Reason
-from schemas.tokens import identify
+from jobwire.actors.state_manager.decide import Keep, decide, entry_of
+from jobwire.actors.state_manager.reaper import stale_event_of
+from jobwire.actors.stores.base import EventKey
+from jobwire.actors.stores.rows import job_id, microseconds
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.jobs import Entry, Job, Refusal, advance
+from jobwire.schemas.lifecycles import BUILT_IN
+from jobwire.schemas.outcomes import Outcome, Reason
+from jobwire.schemas.tokens import identify
 
 if TYPE_CHECKING:
     from ring_world import World

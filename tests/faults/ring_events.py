@@ -8,13 +8,13 @@ import msgspec
 from msgspec import Struct, structs
 from ring_script import Again, Intent
 
-from schemas.deliveries import Interest
-from schemas.events import Event, SignedAuthority, TokenAuthority, payload_digest
-from schemas.identifiers import EventId, JobId
-from schemas.jobs import Birth, Job, Plan
-from schemas.lifecycle import CREATE, DELETE, ROTATE, Facts, Lifecycle, Role, next_state
-from schemas.lifecycles import BUILT_IN
-from schemas.tokens import Keyring, ServiceKey, mint_token, sign
+from jobwire.schemas.deliveries import Interest
+from jobwire.schemas.events import Event, SignedAuthority, TokenAuthority, payload_digest
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.jobs import Birth, Job, Plan
+from jobwire.schemas.lifecycle import CREATE, DELETE, ROTATE, Facts, Lifecycle, Role, next_state
+from jobwire.schemas.lifecycles import BUILT_IN
+from jobwire.schemas.tokens import Keyring, ServiceKey, mint_token, sign
 
 OWNER = "ann"
 KEYRING = Keyring((ServiceKey(id="aa", secret=b"a" * 32),))

@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from actors.runtime import failpoints
+from jobwire.actors.runtime import failpoints
 
 FaultKind = Literal["crash", "pause", "lost", "done", "late"]
 """`lost`, `done` and `late` are writes that time out: not written, written, or written later."""

@@ -18,19 +18,19 @@ from ring_script import Profile
 from ring_store import RingStore, part
 from ring_world import Parts
 
-from actors.state_manager.actor import StateManager
-from actors.state_manager.batch import Settled, Settler
-from actors.state_manager.decide import Keep, Refuse
-from actors.state_manager.teller import Teller
-from actors.stores.base import Awaited, Commit, Committed, EventKey, Positioned, View
-from actors.stores.rows import job_key
-from actors.transports.base import Delivery
-from schemas.errors import Unavailable
-from schemas.events import Event, Packet
-from schemas.identifiers import JobId
-from schemas.jobs import Entry, Job
-from schemas.lifecycle import Lifecycle
-from schemas.tokens import Sender
+from jobwire.actors.state_manager.actor import StateManager
+from jobwire.actors.state_manager.batch import Settled, Settler
+from jobwire.actors.state_manager.decide import Keep, Refuse
+from jobwire.actors.state_manager.teller import Teller
+from jobwire.actors.stores.base import Awaited, Commit, Committed, EventKey, Positioned, View
+from jobwire.actors.stores.rows import job_key
+from jobwire.actors.transports.base import Delivery
+from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.events import Event, Packet
+from jobwire.schemas.identifiers import JobId
+from jobwire.schemas.jobs import Entry, Job
+from jobwire.schemas.lifecycle import Lifecycle
+from jobwire.schemas.tokens import Sender
 
 
 class Mutation(Struct, frozen=True, kw_only=True):

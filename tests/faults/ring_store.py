@@ -13,11 +13,11 @@ from pathlib import Path
 
 from ring_faults import Gate
 
-from actors.stores.base import Commit, Committed, EventKey, View
-from actors.stores.sqlite import SqliteStore
-from schemas.errors import Unavailable
-from schemas.identifiers import JobId
-from schemas.jobs import Entry, Job, Refusal
+from jobwire.actors.stores.base import Commit, Committed, EventKey, View
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.identifiers import JobId
+from jobwire.schemas.jobs import Entry, Job, Refusal
 
 #: Remembers every entry ever inserted, with what deletion takes away later; atomic with the insert.
 _WITNESS = """

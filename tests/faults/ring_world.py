@@ -17,18 +17,18 @@ from ring_faults import Crash, Fault, Gate
 from ring_script import Block, Late, Reap, Resume, Run, Send, Step, Takeover, Tick
 from ring_store import RingStore, add_witness
 
-from actors.operations.tables import LifecycleTables
-from actors.runtime.telemetry import Telemetry
-from actors.state_manager.actor import StateManager
-from actors.state_manager.batch import Settler
-from actors.state_manager.reaper import Reaper
-from actors.stores.base import Commit
-from actors.transports.base import Delivery
-from schemas.codec import encode_packet
-from schemas.errors import Unavailable
-from schemas.events import PACKET_VERSION, Event, Packet
-from schemas.identifiers import shard_of
-from schemas.jobs import Job, advance
+from jobwire.actors.operations.tables import LifecycleTables
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.actors.state_manager.actor import StateManager
+from jobwire.actors.state_manager.batch import Settler
+from jobwire.actors.state_manager.reaper import Reaper
+from jobwire.actors.stores.base import Commit
+from jobwire.actors.transports.base import Delivery
+from jobwire.schemas.codec import encode_packet
+from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.events import PACKET_VERSION, Event, Packet
+from jobwire.schemas.identifiers import shard_of
+from jobwire.schemas.jobs import Job, advance
 
 _SHARDS = 2
 #: Entries of one job from which on a schedule meets the limit.

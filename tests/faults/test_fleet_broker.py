@@ -15,8 +15,8 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from fleet_lab import Lab, laboratory, say
 from fleet_trial import ANSWER_S, WELL_S, Trial
 
-from schemas.codec import encode_packet
-from schemas.events import PACKET_VERSION, Packet
+from jobwire.schemas.codec import encode_packet
+from jobwire.schemas.events import PACKET_VERSION, Packet
 from tests.support.deadlines import until
 from tests.support.fleet import ALL
 from tests.support.proxy import Link

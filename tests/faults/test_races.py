@@ -12,7 +12,7 @@ import pytest
 from http_load import SEED
 from run_fleet import alive
 
-from actors.runtime.settings import Limits, LocalSite, Settings
+from jobwire.actors.runtime.settings import Limits, LocalSite, Settings
 from tests.support.service import Caller, running
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(240)]

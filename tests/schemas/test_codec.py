@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw, Struct
 
-from schemas.codec import (
+from jobwire.schemas.codec import (
     MAX_DEPTH,
     MAX_ELEMENTS,
     MAX_STRING,
@@ -22,8 +22,8 @@ from schemas.codec import (
     encode_packet,
     parse_json,
 )
-from schemas.errors import Invalid, JobwireError, Malformed
-from schemas.events import PACKET_VERSION, Packet
+from jobwire.schemas.errors import Invalid, JobwireError, Malformed
+from jobwire.schemas.events import PACKET_VERSION, Packet
 from tests.support.factories import make_create, make_event
 
 

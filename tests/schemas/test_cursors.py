@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.cursors import Cursors
-from schemas.errors import Invalid
+from jobwire.schemas.cursors import Cursors
+from jobwire.schemas.errors import Invalid
 
 _CURSORS = Cursors(b"the secret of this service")
 

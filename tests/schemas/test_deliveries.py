@@ -7,7 +7,7 @@ import base64
 import msgspec
 import pytest
 
-from schemas.deliveries import (
+from jobwire.schemas.deliveries import (
     MOST_ATTEMPTS,
     Attempt,
     Callback,
@@ -15,8 +15,8 @@ from schemas.deliveries import (
     Interest,
     check_secret,
 )
-from schemas.errors import Invalid
-from schemas.lifecycle import JobOutcome
+from jobwire.schemas.errors import Invalid
+from jobwire.schemas.lifecycle import JobOutcome
 from tests.support.factories import NOW, OWNER, after, job_id
 
 

@@ -6,15 +6,15 @@ import re
 
 import pytest
 
-import schemas.errors
-from schemas.errors import Invalid, JobwireError, Misconfigured, NotFound
+import jobwire.schemas.errors
+from jobwire.schemas.errors import Invalid, JobwireError, Misconfigured, NotFound
 
 _CLASSES = [
     each
-    for each in vars(schemas.errors).values()
+    for each in vars(jobwire.schemas.errors).values()
     if isinstance(each, type) and issubclass(each, JobwireError) and each is not JobwireError
 ]
-_DRAWN = re.findall(r"[├└]── (\w+)\s+(\d{3})", schemas.errors.__doc__ or "")
+_DRAWN = re.findall(r"[├└]── (\w+)\s+(\d{3})", jobwire.schemas.errors.__doc__ or "")
 
 
 def test_the_tree_is_drawn_as_it_is() -> None:

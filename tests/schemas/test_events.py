@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.events import payload_digest
+from jobwire.schemas.events import payload_digest
 
 _NAMES = st.text(alphabet=st.characters(exclude_characters="\x00", exclude_categories=["Cs"]))
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import Invalid
-from schemas.identifiers import (
+from jobwire.schemas.errors import Invalid
+from jobwire.schemas.identifiers import (
     JobId,
     Name,
     Tag,

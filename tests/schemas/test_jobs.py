@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 from msgspec.structs import asdict, replace
 
-from schemas.commands import Command, CommandKind, Outstanding
-from schemas.identifiers import EventId
-from schemas.jobs import Change, Entry, advance
-from schemas.lifecycle import CREATE
+from jobwire.schemas.commands import Command, CommandKind, Outstanding
+from jobwire.schemas.identifiers import EventId
+from jobwire.schemas.jobs import Change, Entry, advance
+from jobwire.schemas.lifecycle import CREATE
 from tests.support.factories import (
     OWNER,
     after,

@@ -9,8 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import Invalid
-from schemas.lifecycle import Arrow, EventKind, Facts, Lifecycle, State, arrows, check, next_state
+from jobwire.schemas.errors import Invalid
+from jobwire.schemas.lifecycle import (
+    Arrow,
+    EventKind,
+    Facts,
+    Lifecycle,
+    State,
+    arrows,
+    check,
+    next_state,
+)
 from tests.support.factories import make_lifecycle
 
 _SMALL = make_lifecycle()

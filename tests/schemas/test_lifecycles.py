@@ -11,9 +11,9 @@ from typing import Final
 
 import pytest
 
-from schemas.lifecycle import Arrow, Facts, Lifecycle, check, next_state
-from schemas.lifecycles import BUILT_IN, EXECUTION, PIPELINE
-from schemas.lifecycles.table import read_table
+from jobwire.schemas.lifecycle import Arrow, Facts, Lifecycle, check, next_state
+from jobwire.schemas.lifecycles import BUILT_IN, EXECUTION, PIPELINE
+from jobwire.schemas.lifecycles.table import read_table
 
 #: Exits of `pipeline`: event, then the states it may leave and where each leads.
 _PIPELINE: Final = {

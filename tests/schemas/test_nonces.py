@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from msgspec import structs
 
-from schemas.nonces import (
+from jobwire.schemas.nonces import (
     CHARACTERS,
     LEVELS,
     MOST_SPENT,
@@ -20,7 +20,7 @@ from schemas.nonces import (
     spell,
     split_nonce,
 )
-from schemas.principals import hash_secret
+from jobwire.schemas.principals import hash_secret
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import Invalid
-from schemas.paths import check_address, check_path, is_pattern
+from jobwire.schemas.errors import Invalid
+from jobwire.schemas.paths import check_address, check_path, is_pattern
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.principals import ApiKey, compose_key, hash_secret, split_key
+from jobwire.schemas.principals import ApiKey, compose_key, hash_secret, split_key
 from tests.support.factories import NOW, after
 
 _SECRET = "s" * 32

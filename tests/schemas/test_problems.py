@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-import schemas.errors
-from schemas.errors import JobwireError, Misconfigured, Unavailable
-from schemas.problems import error_of
+import jobwire.schemas.errors
+from jobwire.schemas.errors import JobwireError, Misconfigured, Unavailable
+from jobwire.schemas.problems import error_of
 
 _KINDS = [
     kind
-    for kind in vars(schemas.errors).values()
+    for kind in vars(jobwire.schemas.errors).values()
     if isinstance(kind, type)
     and issubclass(kind, JobwireError)
     and kind not in (JobwireError, Misconfigured)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import Invalid
-from schemas.specs import Secret, Spec, check
+from jobwire.schemas.errors import Invalid
+from jobwire.schemas.specs import Secret, Spec, check
 
 
 def _spec(**fields: Any) -> Spec:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from schemas.events import SignedAuthority, TokenAuthority
-from schemas.identifiers import EventId
-from schemas.tokens import (
+from jobwire.schemas.events import SignedAuthority, TokenAuthority
+from jobwire.schemas.identifiers import EventId
+from jobwire.schemas.tokens import (
     Keyring,
     Sender,
     ServiceKey,

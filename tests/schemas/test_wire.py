@@ -12,10 +12,10 @@ import msgspec
 import pytest
 from msgspec import Struct, structs
 
-from schemas.commands import Command, Outstanding
-from schemas.events import Event, Packet, SignedAuthority, TokenAuthority
-from schemas.jobs import Birth, Entry, Job, Plan, Refusal
-from schemas.outcomes import Outcome
+from jobwire.schemas.commands import Command, Outstanding
+from jobwire.schemas.events import Event, Packet, SignedAuthority, TokenAuthority
+from jobwire.schemas.jobs import Birth, Entry, Job, Plan, Refusal
+from jobwire.schemas.outcomes import Outcome
 from tests.support.factories import make_create, make_entry, make_event, make_job, make_refusal
 
 _FIRST_FIELDS: dict[type[Struct], str] = {

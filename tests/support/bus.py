@@ -10,17 +10,17 @@ from typing import Any, NamedTuple
 import aiohttp
 from aiohttp import web
 
-from actors.dialects.base import MOUNT, Mount
-from actors.gateway.inlet import Inlet
-from actors.gateway.problems import problems
-from actors.notifier.herald import Herald
-from actors.operations.keys import KeyRequest
-from actors.runtime.folder import DataFolder
-from actors.runtime.settings import Broker, Settings
-from actors.state_manager.actor import StateManager
-from actors.state_manager.batch import Settler
-from actors.system.parts import Parts
-from schemas.principals import ALL_SCOPES
+from jobwire.actors.dialects.base import MOUNT, Mount
+from jobwire.actors.gateway.inlet import Inlet
+from jobwire.actors.gateway.problems import problems
+from jobwire.actors.notifier.herald import Herald
+from jobwire.actors.operations.keys import KeyRequest
+from jobwire.actors.runtime.folder import DataFolder
+from jobwire.actors.runtime.settings import Broker, Settings
+from jobwire.actors.state_manager.actor import StateManager
+from jobwire.actors.state_manager.batch import Settler
+from jobwire.actors.system.parts import Parts
+from jobwire.schemas.principals import ALL_SCOPES
 from tests.support.deadlines import until
 from tests.support.service import Caller
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from actors.stores.base import Commit, Committed, Store
-from schemas.identifiers import JobId
-from schemas.jobs import Entry, Job, Refusal, advance
-from schemas.lifecycle import CREATE
+from jobwire.actors.stores.base import Commit, Committed, Store
+from jobwire.schemas.identifiers import JobId
+from jobwire.schemas.jobs import Entry, Job, Refusal, advance
+from jobwire.schemas.lifecycle import CREATE
 
 
 def make_commit(

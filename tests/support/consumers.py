@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from actors.transports.base import Delivery
+from jobwire.actors.transports.base import Delivery
 
 
 class Consumer:

@@ -8,12 +8,12 @@ from typing import Any
 from msgspec import UNSET, structs
 from msgspec.structs import replace
 
-from schemas.events import Event, TokenAuthority, payload_digest
-from schemas.identifiers import EventId, JobId
-from schemas.jobs import Birth, Change, Entry, Job, Plan, Refusal, advance
-from schemas.lifecycle import CREATE, EventKind, Lifecycle, Role, State
-from schemas.outcomes import Reason
-from schemas.tokens import Keyring, ServiceKey, mint_token, sign
+from jobwire.schemas.events import Event, TokenAuthority, payload_digest
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.jobs import Birth, Change, Entry, Job, Plan, Refusal, advance
+from jobwire.schemas.lifecycle import CREATE, EventKind, Lifecycle, Role, State
+from jobwire.schemas.outcomes import Reason
+from jobwire.schemas.tokens import Keyring, ServiceKey, mint_token, sign
 
 #: The moment at which tests begin.
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)

@@ -13,12 +13,12 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from actors.cli.secrets import make_installation
+from jobwire.actors.cli.secrets import make_installation
 from tests.support.leftovers import end_jobs
 from tests.support.servers import free_port
 
 _ROOT: Final = Path(__file__).parents[2]
-_COMMAND: Final = (sys.executable, "-m", "actors.cli.main", "serve")
+_COMMAND: Final = (sys.executable, "-m", "jobwire.actors.cli.main", "serve")
 #: Longest time that a start, or getting ready, may take on a machine that is busy.
 PATIENCE_S: Final = 30.0
 #: Characters of what a process wrote that are shown of one that fails.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from actors.runtime.dialects import Dialects, Joblauncher
-from actors.runtime.settings import Settings, Staging
+from jobwire.actors.runtime.dialects import Dialects, Joblauncher
+from jobwire.actors.runtime.settings import Settings, Staging
 from tests.support.deadlines import until
 from tests.support.service import Answer, Caller, Service, running
 

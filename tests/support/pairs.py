@@ -43,7 +43,7 @@ async def one_process(data: Path, settings: dict[str, str]) -> AsyncIterator[tup
     """Run everything in one process, as `jobwire up` does."""
     port = free_port()
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), **settings}
-    command = (sys.executable, "-m", "actors.cli.main", "up", "--data", str(data))
+    command = (sys.executable, "-m", "jobwire.actors.cli.main", "up", "--data", str(data))
     process = await asyncio.create_subprocess_exec(
         *command, "--port", str(port), env=environment, stdout=asyncio.subprocess.DEVNULL
     )

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import aiohttp
 import msgspec
 
-from actors.runtime.folder import DataFolder
-from actors.runtime.settings import Settings
-from actors.system import System
+from jobwire.actors.runtime.folder import DataFolder
+from jobwire.actors.runtime.settings import Settings
+from jobwire.actors.system import System
 from tests.support.leftovers import end_jobs
 
 #: How long a test waits for one answer.

@@ -12,19 +12,19 @@ from types import MappingProxyType
 import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from actors.dialects.base import ForeignDialect, Signer
-from actors.notifier.actor import Notifier
-from actors.operations.deliveries import Deliveries
-from actors.operations.streams import ENTRIES_TOPIC
-from actors.runtime.egress import Egress
-from actors.runtime.settings import Callbacks
-from actors.runtime.telemetry import Telemetry
-from actors.stores.base import DeliveryFilter
-from actors.stores.sqlite import SqliteStore
-from actors.transports.embedded import EmbeddedTransport
-from schemas.deliveries import Callback, Delivery, Subscription
-from schemas.jobs import Entry
-from schemas.principals import ALL_SCOPES, Principal
+from jobwire.actors.dialects.base import ForeignDialect, Signer
+from jobwire.actors.notifier.actor import Notifier
+from jobwire.actors.operations.deliveries import Deliveries
+from jobwire.actors.operations.streams import ENTRIES_TOPIC
+from jobwire.actors.runtime.egress import Egress
+from jobwire.actors.runtime.settings import Callbacks
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.actors.stores.base import DeliveryFilter
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.schemas.deliveries import Callback, Delivery, Subscription
+from jobwire.schemas.jobs import Entry
+from jobwire.schemas.principals import ALL_SCOPES, Principal
 from tests.support.commits import make_commit
 from tests.support.deadlines import until
 from tests.support.factories import OWNER, fold, job_id, make_birth, make_entry, make_history

@@ -13,15 +13,15 @@ from typing import assert_type
 
 from aiohttp import web
 
-from actors.dialects.base import Dialect
-from actors.dialects.native import NativeDialect
-from actors.gateway.actor import Gateway
-from actors.operations.events import Events
-from actors.runtime.actor import Actor
-from actors.state_manager.actor import StateManager
-from actors.state_manager.decide import Keep, Refuse, decide
-from actors.state_manager.reaper import Reaper
-from actors.stores.base import (
+from jobwire.actors.dialects.base import Dialect
+from jobwire.actors.dialects.native import NativeDialect
+from jobwire.actors.gateway.actor import Gateway
+from jobwire.actors.operations.events import Events
+from jobwire.actors.runtime.actor import Actor
+from jobwire.actors.state_manager.actor import StateManager
+from jobwire.actors.state_manager.decide import Keep, Refuse, decide
+from jobwire.actors.state_manager.reaper import Reaper
+from jobwire.actors.stores.base import (
     After,
     Awaited,
     Commit,
@@ -36,17 +36,17 @@ from actors.stores.base import (
     Store,
     View,
 )
-from actors.stores.sqlite import SqliteStore
-from actors.transports.base import Delivery, Handle, Transport
-from actors.transports.embedded import EmbeddedTransport
-from schemas.codec import canonical, check_json, decode_packet, encode_packet
-from schemas.errors import JobwireError
-from schemas.events import Event, Packet
-from schemas.identifiers import EventId, JobId
-from schemas.jobs import Entry, Job, Refusal, advance
-from schemas.lifecycle import Facts, Lifecycle, check, next_state
-from schemas.outcomes import Outcome
-from schemas.tokens import Keyring, Sender, identify, mint_token
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.actors.transports.base import Delivery, Handle, Transport
+from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.schemas.codec import canonical, check_json, decode_packet, encode_packet
+from jobwire.schemas.errors import JobwireError
+from jobwire.schemas.events import Event, Packet
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.jobs import Entry, Job, Refusal, advance
+from jobwire.schemas.lifecycle import Facts, Lifecycle, check, next_state
+from jobwire.schemas.outcomes import Outcome
+from jobwire.schemas.tokens import Keyring, Sender, identify, mint_token
 
 store: Store = SqliteStore(Path("jobwire.db"), max_bytes=0)
 transport: Transport = EmbeddedTransport()

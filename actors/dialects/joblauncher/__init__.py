@@ -6,18 +6,18 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from actors.dialects.base import Door, Missing, Notice
-from actors.dialects.joblauncher.access import Access
-from actors.dialects.joblauncher.admin import AdminRoutes
-from actors.dialects.joblauncher.callbacks import Callbacks
-from actors.dialects.joblauncher.jobs import NAME, JobRoutes
-from actors.dialects.problems import problem
-from actors.operations import Operations
-from actors.runtime.settings import Settings
-from actors.runtime.telemetry import Telemetry
-from schemas.deliveries import Subscription
-from schemas.errors import JobwireError, Unauthorized
-from schemas.jobs import Entry, Job
+from jobwire.actors.dialects.base import Door, Missing, Notice
+from jobwire.actors.dialects.joblauncher.access import Access
+from jobwire.actors.dialects.joblauncher.admin import AdminRoutes
+from jobwire.actors.dialects.joblauncher.callbacks import Callbacks
+from jobwire.actors.dialects.joblauncher.jobs import NAME, JobRoutes
+from jobwire.actors.dialects.problems import problem
+from jobwire.actors.operations import Operations
+from jobwire.actors.runtime.settings import Settings
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.schemas.deliveries import Subscription
+from jobwire.schemas.errors import JobwireError, Unauthorized
+from jobwire.schemas.jobs import Entry, Job
 
 
 class JoblauncherDialect:

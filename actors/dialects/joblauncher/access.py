@@ -9,10 +9,10 @@ from typing import Final
 from aiohttp import web
 from yarl import URL
 
-from actors.dialects.base import Door
-from actors.operations.keys import require
-from schemas.errors import Forbidden, NotAcceptable, Unauthorized
-from schemas.principals import Principal, Scope
+from jobwire.actors.dialects.base import Door
+from jobwire.actors.operations.keys import require
+from jobwire.schemas.errors import Forbidden, NotAcceptable, Unauthorized
+from jobwire.schemas.principals import Principal, Scope
 
 _BASIC: Final = "basic "
 #: What an open door lets its owner do: this dialect asks for nothing else.

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from actors.dialects.base import Missing
-from actors.dialects.joblauncher.access import Access
-from actors.dialects.problems import encode
-from actors.runtime.telemetry import Telemetry
+from jobwire.actors.dialects.base import Missing
+from jobwire.actors.dialects.joblauncher.access import Access
+from jobwire.actors.dialects.problems import encode
+from jobwire.actors.runtime.telemetry import Telemetry
 
 _UNCACHED = {"Cache-Control": "must-revalidate,no-cache,no-store"}
 

@@ -9,14 +9,14 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from actors.dialects.joblauncher.requests import NO_MAX_TIME, LaunchRequest
-from actors.dialects.joblauncher.staging import staged
-from actors.operations.births import JobRequest
-from actors.runtime.dialects import Joblauncher
-from schemas.codec import invalid
-from schemas.deliveries import Callback
-from schemas.errors import Invalid, JobwireError, Misconfigured
-from schemas.specs import CleanUp, Resources, Spec
+from jobwire.actors.dialects.joblauncher.requests import NO_MAX_TIME, LaunchRequest
+from jobwire.actors.dialects.joblauncher.staging import staged
+from jobwire.actors.operations.births import JobRequest
+from jobwire.actors.runtime.dialects import Joblauncher
+from jobwire.schemas.codec import invalid
+from jobwire.schemas.deliveries import Callback
+from jobwire.schemas.errors import Invalid, JobwireError, Misconfigured
+from jobwire.schemas.specs import CleanUp, Resources, Spec
 
 #: The tag by which the jobs of this dialect are found again.
 TAG: Final = "joblauncher"

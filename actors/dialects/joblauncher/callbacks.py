@@ -6,15 +6,15 @@ from typing import Final
 
 from msgspec import UNSET
 
-from actors.dialects.base import Notice
-from actors.dialects.joblauncher.asking import TOLD
-from actors.dialects.joblauncher.statuses import is_unstarted, status_of
-from actors.dialects.problems import encode
-from actors.operations import Operations
-from actors.operations.withdrawals import WITHDRAWN
-from schemas.errors import NotFound
-from schemas.jobs import Entry, Job
-from schemas.principals import Principal
+from jobwire.actors.dialects.base import Notice
+from jobwire.actors.dialects.joblauncher.asking import TOLD
+from jobwire.actors.dialects.joblauncher.statuses import is_unstarted, status_of
+from jobwire.actors.dialects.problems import encode
+from jobwire.actors.operations import Operations
+from jobwire.actors.operations.withdrawals import WITHDRAWN
+from jobwire.schemas.errors import NotFound
+from jobwire.schemas.jobs import Entry, Job
+from jobwire.schemas.principals import Principal
 
 _TYPE: Final = ("Content-Type", "application/json; charset=UTF-8")
 #: Entries of a history that are looked at for an earlier run.

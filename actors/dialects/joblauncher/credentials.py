@@ -10,9 +10,9 @@ from typing import Final, NamedTuple, TypeVar
 
 from yarl import URL
 
-from actors.dialects.joblauncher.mac import NONCE_BYTES, authorization, nonce_of, target_of
-from actors.runtime.dialects import BasicCredential, MacCredential
-from schemas.errors import Misconfigured
+from jobwire.actors.dialects.joblauncher.mac import NONCE_BYTES, authorization, nonce_of, target_of
+from jobwire.actors.runtime.dialects import BasicCredential, MacCredential
+from jobwire.schemas.errors import Misconfigured
 
 _MAC: Final = re.compile(r"(?:^|,)\s*MAC(?:\s|,|$)", re.IGNORECASE)
 

@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from actors.dialects.joblauncher.reading import Reading, Remark, Tree, table_of
-from actors.dialects.joblauncher.receivers import read_basic, read_macs
-from actors.dialects.joblauncher.toml import Block, written
-from actors.runtime.dialects import Dialects, Joblauncher, Mounting
-from actors.runtime.settings import Settings
-from schemas.errors import Misconfigured
+from jobwire.actors.dialects.joblauncher.reading import Reading, Remark, Tree, table_of
+from jobwire.actors.dialects.joblauncher.receivers import read_basic, read_macs
+from jobwire.actors.dialects.joblauncher.toml import Block, written
+from jobwire.actors.runtime.dialects import Dialects, Joblauncher, Mounting
+from jobwire.actors.runtime.settings import Settings
+from jobwire.schemas.errors import Misconfigured
 
 _MS: Final = 1_000
 #: Ports of the sample configuration.

@@ -11,20 +11,20 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from actors.dialects.base import Door, base_url, is_json
-from actors.dialects.joblauncher.access import Access, check_accept
-from actors.dialects.joblauncher.asking import TAG, Launchers, in_own_words, job_request
-from actors.dialects.joblauncher.comments import without_comments
-from actors.dialects.joblauncher.logins import without_login
-from actors.dialects.joblauncher.requests import LaunchRequest, echo, read_request, reread
-from actors.dialects.joblauncher.statuses import is_unstarted, status_of
-from actors.dialects.problems import encode
-from actors.operations import Operations
-from actors.runtime.dialects import Joblauncher
-from actors.runtime.settings import Settings
-from actors.stores.base import JobFilter
-from schemas.codec import check_json
-from schemas.errors import (
+from jobwire.actors.dialects.base import Door, base_url, is_json
+from jobwire.actors.dialects.joblauncher.access import Access, check_accept
+from jobwire.actors.dialects.joblauncher.asking import TAG, Launchers, in_own_words, job_request
+from jobwire.actors.dialects.joblauncher.comments import without_comments
+from jobwire.actors.dialects.joblauncher.logins import without_login
+from jobwire.actors.dialects.joblauncher.requests import LaunchRequest, echo, read_request, reread
+from jobwire.actors.dialects.joblauncher.statuses import is_unstarted, status_of
+from jobwire.actors.dialects.problems import encode
+from jobwire.actors.operations import Operations
+from jobwire.actors.runtime.dialects import Joblauncher
+from jobwire.actors.runtime.settings import Settings
+from jobwire.actors.stores.base import JobFilter
+from jobwire.schemas.codec import check_json
+from jobwire.schemas.errors import (
     Conflict,
     InDoubt,
     Invalid,
@@ -33,9 +33,9 @@ from schemas.errors import (
     Unavailable,
     UnsupportedMedia,
 )
-from schemas.identifiers import JobId, parse_job_id, random_job_id
-from schemas.jobs import Entry, Job
-from schemas.principals import Principal
+from jobwire.schemas.identifiers import JobId, parse_job_id, random_job_id
+from jobwire.schemas.jobs import Entry, Job
+from jobwire.schemas.principals import Principal
 
 #: The name of the dialect, which its jobs carry.
 NAME: Final = "joblauncher"

@@ -13,8 +13,8 @@ from urllib.parse import unquote_to_bytes
 
 from msgspec.structs import replace
 
-from actors.dialects.joblauncher.requests import LaunchRequest
-from schemas.errors import Invalid
+from jobwire.actors.dialects.joblauncher.requests import LaunchRequest
+from jobwire.schemas.errors import Invalid
 
 #: An address up to the end of its login; what is behind the last `@` is the host.
 _LOGIN: Final = re.compile(r"(?P<scheme>[^/?#]*//)(?P<login>[^/?#]*)@(?P<rest>.*)", re.DOTALL)

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from actors.dialects.joblauncher.credentials import check_scope
-from actors.dialects.joblauncher.reading import Reading, Tree, table_of
-from actors.runtime.dialects import BasicCredential, MacCredential
-from schemas.errors import Misconfigured
+from jobwire.actors.dialects.joblauncher.credentials import check_scope
+from jobwire.actors.dialects.joblauncher.reading import Reading, Tree, table_of
+from jobwire.actors.runtime.dialects import BasicCredential, MacCredential
+from jobwire.schemas.errors import Misconfigured
 
 
 def read_macs(reading: Reading, key: str, value: Any) -> None:

@@ -7,8 +7,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from schemas.codec import decode
-from schemas.errors import Invalid, Malformed
+from jobwire.schemas.codec import decode
+from jobwire.schemas.errors import Invalid, Malformed
 
 #: What the original does without being asked.
 STDERR, STDOUT = "stderr.txt", "stdout.txt"

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
-from schemas.errors import Invalid
-from schemas.paths import check_path, is_pattern
-from schemas.specs import StageIn, StageOut
+from jobwire.schemas.errors import Invalid
+from jobwire.schemas.paths import check_path, is_pattern
+from jobwire.schemas.specs import StageIn, StageOut
 
 
 class Staged(NamedTuple):

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from schemas.jobs import Ending
-from schemas.lifecycle import JobOutcome
-from schemas.specs import Cause
+from jobwire.schemas.jobs import Ending
+from jobwire.schemas.lifecycle import JobOutcome
+from jobwire.schemas.specs import Cause
 
 #: The texts of the original, without the prefix that later releases put before them.
 CANCELLED: Final = "Process cancelled by user."

@@ -6,21 +6,21 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from actors.dialects.base import Door
-from actors.dialects.native.actors import ActorRoutes
-from actors.dialects.native.answers import problem
-from actors.dialects.native.controls import ControlRoutes
-from actors.dialects.native.deliveries import DeliveryRoutes
-from actors.dialects.native.events import EventRoutes
-from actors.dialects.native.files import FileRoutes
-from actors.dialects.native.jobs import JobRoutes
-from actors.dialects.native.records import KeyRoutes, LifecycleRoutes, RefusedRoutes
-from actors.dialects.native.streams import StreamRoutes
-from actors.operations import Operations
-from actors.runtime.settings import Settings
-from actors.runtime.telemetry import Telemetry
-from schemas.cursors import Cursors
-from schemas.errors import JobwireError
+from jobwire.actors.dialects.base import Door
+from jobwire.actors.dialects.native.actors import ActorRoutes
+from jobwire.actors.dialects.native.answers import problem
+from jobwire.actors.dialects.native.controls import ControlRoutes
+from jobwire.actors.dialects.native.deliveries import DeliveryRoutes
+from jobwire.actors.dialects.native.events import EventRoutes
+from jobwire.actors.dialects.native.files import FileRoutes
+from jobwire.actors.dialects.native.jobs import JobRoutes
+from jobwire.actors.dialects.native.records import KeyRoutes, LifecycleRoutes, RefusedRoutes
+from jobwire.actors.dialects.native.streams import StreamRoutes
+from jobwire.actors.operations import Operations
+from jobwire.actors.runtime.settings import Settings
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.schemas.cursors import Cursors
+from jobwire.schemas.errors import JobwireError
 
 
 class NativeDialect:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import msgspec
 from aiohttp import web
 
-from actors.dialects.base import Door
-from actors.dialects.native.answers import answer, page
-from actors.dialects.native.jobs import NoQuery
-from actors.dialects.native.queries import read_query
-from actors.operations import Operations
-from actors.operations.foreign_actors import ActorRequest
-from actors.runtime.settings import Limits
-from schemas.codec import decode
-from schemas.foreign_actors import ActorView, AdminTokenView, ForeignActor
+from jobwire.actors.dialects.base import Door
+from jobwire.actors.dialects.native.answers import answer, page
+from jobwire.actors.dialects.native.jobs import NoQuery
+from jobwire.actors.dialects.native.queries import read_query
+from jobwire.actors.operations import Operations
+from jobwire.actors.operations.foreign_actors import ActorRequest
+from jobwire.actors.runtime.settings import Limits
+from jobwire.schemas.codec import decode
+from jobwire.schemas.foreign_actors import ActorView, AdminTokenView, ForeignActor
 
 _decoder = msgspec.json.Decoder(ActorRequest)
 

@@ -8,11 +8,11 @@ from typing import Any
 from aiohttp import web
 from msgspec import Raw
 
-from actors.dialects.problems import encode, problem, problem_document
-from actors.operations.jobs import Origin
-from schemas.deliveries import Subscription, shown_url
-from schemas.jobs import Ending, Entry, Job, Refusal
-from schemas.views import (
+from jobwire.actors.dialects.problems import encode, problem, problem_document
+from jobwire.actors.operations.jobs import Origin
+from jobwire.schemas.deliveries import Subscription, shown_url
+from jobwire.schemas.jobs import Ending, Entry, Job, Refusal
+from jobwire.schemas.views import (
     CallbackView,
     EntryView,
     FullJobView,

@@ -8,15 +8,15 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from actors.dialects.base import Door, base_url, idempotency_key_of
-from actors.dialects.native.answers import answer
-from actors.dialects.native.jobs import NoQuery, created, job_id_of
-from actors.dialects.native.queries import read_query
-from actors.operations import Operations
-from actors.operations.controls import Control, Selection
-from actors.runtime.settings import Limits
-from schemas.codec import decode
-from schemas.views import ControlledView
+from jobwire.actors.dialects.base import Door, base_url, idempotency_key_of
+from jobwire.actors.dialects.native.answers import answer
+from jobwire.actors.dialects.native.jobs import NoQuery, created, job_id_of
+from jobwire.actors.dialects.native.queries import read_query
+from jobwire.actors.operations import Operations
+from jobwire.actors.operations.controls import Control, Selection
+from jobwire.actors.runtime.settings import Limits
+from jobwire.schemas.codec import decode
+from jobwire.schemas.views import ControlledView
 
 _selection_decoder = msgspec.json.Decoder(Selection)
 

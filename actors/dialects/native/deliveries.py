@@ -6,19 +6,19 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from actors.dialects.base import Door
-from actors.dialects.native.answers import answer, page
-from actors.dialects.native.events import Moment
-from actors.dialects.native.jobs import Limit, NoQuery, job_id_of
-from actors.dialects.native.queries import read_query
-from actors.operations import Operations
-from actors.operations.deliveries import DeliveryPage
-from actors.runtime.settings import Limits
-from actors.stores.base import DeliveryFilter
-from schemas.codec import decode
-from schemas.deliveries import Delivery, DeliveryStatus, shown_url
-from schemas.identifiers import Name, parse_job_id
-from schemas.views import AttemptView, DeliveryView, RecoveredView
+from jobwire.actors.dialects.base import Door
+from jobwire.actors.dialects.native.answers import answer, page
+from jobwire.actors.dialects.native.events import Moment
+from jobwire.actors.dialects.native.jobs import Limit, NoQuery, job_id_of
+from jobwire.actors.dialects.native.queries import read_query
+from jobwire.actors.operations import Operations
+from jobwire.actors.operations.deliveries import DeliveryPage
+from jobwire.actors.runtime.settings import Limits
+from jobwire.actors.stores.base import DeliveryFilter
+from jobwire.schemas.codec import decode
+from jobwire.schemas.deliveries import Delivery, DeliveryStatus, shown_url
+from jobwire.schemas.identifiers import Name, parse_job_id
+from jobwire.schemas.views import AttemptView, DeliveryView, RecoveredView
 
 
 class JobDeliveriesQuery(Struct, frozen=True, kw_only=True):

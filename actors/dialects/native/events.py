@@ -10,25 +10,25 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Raw, Struct
 
-from actors.dialects.base import Door, credentials, idempotency_key_of
-from actors.dialects.native.answers import answer, encode, problem, problem_document
-from actors.dialects.native.outcomes import refusal_of
-from actors.dialects.native.queries import read_query
-from actors.operations import Operations
-from actors.operations.events import Events, Posted
-from actors.runtime.settings import Limits
-from schemas.codec import check_json, decode, parse_json
-from schemas.errors import (
+from jobwire.actors.dialects.base import Door, credentials, idempotency_key_of
+from jobwire.actors.dialects.native.answers import answer, encode, problem, problem_document
+from jobwire.actors.dialects.native.outcomes import refusal_of
+from jobwire.actors.dialects.native.queries import read_query
+from jobwire.actors.operations import Operations
+from jobwire.actors.operations.events import Events, Posted
+from jobwire.actors.runtime.settings import Limits
+from jobwire.schemas.codec import check_json, decode, parse_json
+from jobwire.schemas.errors import (
     Conflict,
     Invalid,
     JobwireError,
     TooLarge,
     Unauthorized,
 )
-from schemas.events import Event
-from schemas.identifiers import RESERVED_ID, Name, parse_job_id
-from schemas.principals import Principal
-from schemas.views import Accepted, LineResult, Settled
+from jobwire.schemas.events import Event
+from jobwire.schemas.identifiers import RESERVED_ID, Name, parse_job_id
+from jobwire.schemas.principals import Principal
+from jobwire.schemas.views import Accepted, LineResult, Settled
 
 _NDJSON = "application/x-ndjson"
 #: Longest time that a client may ask to wait.

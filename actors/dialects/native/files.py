@@ -13,11 +13,11 @@ from urllib.parse import quote
 from aiohttp import ClientConnectionResetError, web
 from msgspec import Meta, Struct
 
-from actors.dialects.base import Door
-from actors.dialects.native.answers import page, problem
-from actors.dialects.native.jobs import job_id_of
-from actors.dialects.native.queries import read_query
-from actors.dialects.native.ranges import (
+from jobwire.actors.dialects.base import Door
+from jobwire.actors.dialects.native.answers import page, problem
+from jobwire.actors.dialects.native.jobs import job_id_of
+from jobwire.actors.dialects.native.queries import read_query
+from jobwire.actors.dialects.native.ranges import (
     MOST_BYTES,
     Span,
     Version,
@@ -27,15 +27,15 @@ from actors.dialects.native.ranges import (
     start_of,
     version_of,
 )
-from actors.filesystems.base import FileInfo, Reader
-from actors.operations import Operations
-from actors.operations.files import BLOCK, Box
-from actors.runtime.settings import Limits
-from schemas.cursors import Cursors
-from schemas.errors import JobwireError, NotFound, RangeNotSatisfiable, TooManyRequests
-from schemas.jobs import Job
-from schemas.principals import Principal
-from schemas.views import FileView
+from jobwire.actors.filesystems.base import FileInfo, Reader
+from jobwire.actors.operations import Operations
+from jobwire.actors.operations.files import BLOCK, Box
+from jobwire.actors.runtime.settings import Limits
+from jobwire.schemas.cursors import Cursors
+from jobwire.schemas.errors import JobwireError, NotFound, RangeNotSatisfiable, TooManyRequests
+from jobwire.schemas.jobs import Job
+from jobwire.schemas.principals import Principal
+from jobwire.schemas.views import FileView
 
 Attempt = Annotated[int, Meta(ge=1, le=2**31)]
 

@@ -9,8 +9,8 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from actors.dialects.base import Door, base_url, idempotency_key_of
-from actors.dialects.native.answers import (
+from jobwire.actors.dialects.base import Door, base_url, idempotency_key_of
+from jobwire.actors.dialects.native.answers import (
     answer,
     entry_view,
     full_job_view,
@@ -18,18 +18,18 @@ from actors.dialects.native.answers import (
     new_callback_view,
     page,
 )
-from actors.dialects.native.events import Moment
-from actors.dialects.native.queries import read_query
-from actors.operations import Operations
-from actors.operations.births import JobRequest
-from actors.operations.jobs import NewJob
-from actors.runtime.settings import Limits
-from actors.stores.base import JobFilter
-from schemas.codec import decode
-from schemas.errors import Invalid, NotFound
-from schemas.identifiers import JobId, Name, Tag, parse_job_id
-from schemas.lifecycle import JobOutcome
-from schemas.views import CreatedView, RotatedView
+from jobwire.actors.dialects.native.events import Moment
+from jobwire.actors.dialects.native.queries import read_query
+from jobwire.actors.operations import Operations
+from jobwire.actors.operations.births import JobRequest
+from jobwire.actors.operations.jobs import NewJob
+from jobwire.actors.runtime.settings import Limits
+from jobwire.actors.stores.base import JobFilter
+from jobwire.schemas.codec import decode
+from jobwire.schemas.errors import Invalid, NotFound
+from jobwire.schemas.identifiers import JobId, Name, Tag, parse_job_id
+from jobwire.schemas.lifecycle import JobOutcome
+from jobwire.schemas.views import CreatedView, RotatedView
 
 Limit = Annotated[int, Meta(ge=1, le=500)]
 HistoryLimit = Annotated[int, Meta(ge=1, le=1000)]

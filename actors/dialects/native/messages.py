@@ -13,13 +13,13 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from actors.dialects.native.events import EventBody, Moment, build_event
-from actors.operations.events import Events
-from actors.transports.base import Delivery
-from schemas.codec import check_json, decode, invalid, parse_json
-from schemas.errors import Invalid, TooLarge, Unauthorized, UnsupportedMedia
-from schemas.events import Event
-from schemas.identifiers import Name, parse_job_id
+from jobwire.actors.dialects.native.events import EventBody, Moment, build_event
+from jobwire.actors.operations.events import Events
+from jobwire.actors.transports.base import Delivery
+from jobwire.schemas.codec import check_json, decode, invalid, parse_json
+from jobwire.schemas.errors import Invalid, TooLarge, Unauthorized, UnsupportedMedia
+from jobwire.schemas.events import Event
+from jobwire.schemas.identifiers import Name, parse_job_id
 
 CLOUD_EVENT = "application/cloudevents+json"
 """The content type of a CloudEvent that is whole in the body."""

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from schemas.errors import Conflict, Forbidden, Invalid, JobwireError, NotFound, TooManyRequests
-from schemas.outcomes import Outcome, Reason
+from jobwire.schemas.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    JobwireError,
+    NotFound,
+    TooManyRequests,
+)
+from jobwire.schemas.outcomes import Outcome, Reason
 
 
 def refusal_of(outcome: Outcome) -> JobwireError | None:  # noqa: PLR0911 - a table

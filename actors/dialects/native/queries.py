@@ -10,8 +10,8 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from schemas.codec import invalid
-from schemas.errors import Invalid, Malformed
+from jobwire.schemas.codec import invalid
+from jobwire.schemas.errors import Invalid, Malformed
 
 Query = TypeVar("Query", bound=Struct)
 

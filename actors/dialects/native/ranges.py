@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import NamedTuple
 
-from schemas.errors import RangeNotSatisfiable
+from jobwire.schemas.errors import RangeNotSatisfiable
 
 _ONE_RANGE = re.compile(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*", re.IGNORECASE)
 _DIGITS = 18

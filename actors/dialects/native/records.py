@@ -8,20 +8,20 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from actors.dialects.base import Door
-from actors.dialects.native.answers import answer, page, problem, refusal_view
-from actors.dialects.native.jobs import Limit, NoQuery, job_id_of
-from actors.dialects.native.outcomes import refusal_of
-from actors.dialects.native.queries import read_query
-from actors.operations import Operations
-from actors.operations.keys import KeyRequest
-from actors.runtime.settings import Limits
-from schemas.codec import decode
-from schemas.errors import Unavailable
-from schemas.identifiers import EventId
-from schemas.lifecycle import Lifecycle
-from schemas.principals import ApiKey
-from schemas.views import KeyView, NewKeyView, Settled
+from jobwire.actors.dialects.base import Door
+from jobwire.actors.dialects.native.answers import answer, page, problem, refusal_view
+from jobwire.actors.dialects.native.jobs import Limit, NoQuery, job_id_of
+from jobwire.actors.dialects.native.outcomes import refusal_of
+from jobwire.actors.dialects.native.queries import read_query
+from jobwire.actors.operations import Operations
+from jobwire.actors.operations.keys import KeyRequest
+from jobwire.actors.runtime.settings import Limits
+from jobwire.schemas.codec import decode
+from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.identifiers import EventId
+from jobwire.schemas.lifecycle import Lifecycle
+from jobwire.schemas.principals import ApiKey
+from jobwire.schemas.views import KeyView, NewKeyView, Settled
 
 
 class ListQuery(Struct, frozen=True, kw_only=True):

@@ -8,18 +8,18 @@ from typing import Any
 from aiohttp import ClientConnectionResetError, web
 from msgspec import Struct
 
-from actors.dialects.base import Door
-from actors.dialects.native.answers import encode, entry_view
-from actors.dialects.native.jobs import job_id_of
-from actors.dialects.native.queries import read_query
-from actors.operations import Operations
-from actors.operations.streams import Item
-from actors.runtime.telemetry import Telemetry
-from actors.stores.base import Place
-from schemas.cursors import Cursors
-from schemas.errors import Invalid
-from schemas.identifiers import Name
-from schemas.jobs import Entry
+from jobwire.actors.dialects.base import Door
+from jobwire.actors.dialects.native.answers import encode, entry_view
+from jobwire.actors.dialects.native.jobs import job_id_of
+from jobwire.actors.dialects.native.queries import read_query
+from jobwire.actors.operations import Operations
+from jobwire.actors.operations.streams import Item
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.actors.stores.base import Place
+from jobwire.schemas.cursors import Cursors
+from jobwire.schemas.errors import Invalid
+from jobwire.schemas.identifiers import Name
+from jobwire.schemas.jobs import Entry
 
 #: Digits of the longest seq that is read at all.
 _SEQ_DIGITS = 15

@@ -12,23 +12,23 @@ from collections.abc import Iterable
 import msgspec
 from aiohttp import web
 
-from actors.dialects.base import Door, Notice
-from actors.dialects.pipelinejobs.access import Entrance
-from actors.dialects.pipelinejobs.answers import problem
-from actors.dialects.pipelinejobs.authority import Authority
-from actors.dialects.pipelinejobs.births import INDEXING, JobMaker
-from actors.dialects.pipelinejobs.executions import ExecutionRoutes
-from actors.dialects.pipelinejobs.inbox import MessageRoutes
-from actors.dialects.pipelinejobs.jobs import JobRoutes
-from actors.dialects.pipelinejobs.nonces import NonceRoutes
-from actors.dialects.pipelinejobs.reporting import Reporter
-from actors.dialects.pipelinejobs.resending import Resender
-from actors.operations import Operations
-from actors.runtime.dialects import PipelineJobs
-from schemas.cursors import Cursors
-from schemas.deliveries import Subscription
-from schemas.errors import JobwireError
-from schemas.jobs import Entry, Job
+from jobwire.actors.dialects.base import Door, Notice
+from jobwire.actors.dialects.pipelinejobs.access import Entrance
+from jobwire.actors.dialects.pipelinejobs.answers import problem
+from jobwire.actors.dialects.pipelinejobs.authority import Authority
+from jobwire.actors.dialects.pipelinejobs.births import INDEXING, JobMaker
+from jobwire.actors.dialects.pipelinejobs.executions import ExecutionRoutes
+from jobwire.actors.dialects.pipelinejobs.inbox import MessageRoutes
+from jobwire.actors.dialects.pipelinejobs.jobs import JobRoutes
+from jobwire.actors.dialects.pipelinejobs.nonces import NonceRoutes
+from jobwire.actors.dialects.pipelinejobs.reporting import Reporter
+from jobwire.actors.dialects.pipelinejobs.resending import Resender
+from jobwire.actors.operations import Operations
+from jobwire.actors.runtime.dialects import PipelineJobs
+from jobwire.schemas.cursors import Cursors
+from jobwire.schemas.deliveries import Subscription
+from jobwire.schemas.errors import JobwireError
+from jobwire.schemas.jobs import Entry, Job
 
 
 class PipelineJobsDialect:

@@ -7,14 +7,14 @@ from typing import Final, NamedTuple
 
 from aiohttp import web
 
-from actors.dialects.base import Door, credentials
-from actors.operations import Operations
-from actors.operations.keys import require
-from actors.operations.nonces import Place
-from schemas.errors import Unauthorized
-from schemas.foreign_actors import ForeignActor
-from schemas.nonces import Level
-from schemas.principals import Principal, Scope
+from jobwire.actors.dialects.base import Door, credentials
+from jobwire.actors.operations import Operations
+from jobwire.actors.operations.keys import require
+from jobwire.actors.operations.nonces import Place
+from jobwire.schemas.errors import Unauthorized
+from jobwire.schemas.foreign_actors import ForeignActor
+from jobwire.schemas.nonces import Level
+from jobwire.schemas.principals import Principal, Scope
 
 #: The scope that whoever asks for something of a level must have.
 SCOPE_OF: Final[dict[Level, Scope]] = {"READ": "read", "EXECUTE": "events", "UPDATE": "jobs"}

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from schemas.errors import Invalid, JobwireError, Unauthorized
+from jobwire.schemas.errors import Invalid, JobwireError, Unauthorized
 
 encode = msgspec.json.Encoder().encode
 

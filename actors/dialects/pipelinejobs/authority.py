@@ -6,15 +6,15 @@ from typing import Final
 
 from aiohttp import web
 
-from actors.dialects.base import Door
-from actors.dialects.pipelinejobs.access import Access
-from actors.dialects.pipelinejobs.messages import EventMessage
-from actors.operations import Operations
-from schemas.errors import Forbidden, JobwireError, TooManyRequests, Unauthorized
-from schemas.identifiers import JobId
-from schemas.lifecycle import CREATE
-from schemas.lifecycles.pipeline import PIPELINE
-from schemas.principals import Principal
+from jobwire.actors.dialects.base import Door
+from jobwire.actors.dialects.pipelinejobs.access import Access
+from jobwire.actors.dialects.pipelinejobs.messages import EventMessage
+from jobwire.actors.operations import Operations
+from jobwire.schemas.errors import Forbidden, JobwireError, TooManyRequests, Unauthorized
+from jobwire.schemas.identifiers import JobId
+from jobwire.schemas.lifecycle import CREATE
+from jobwire.schemas.lifecycles.pipeline import PIPELINE
+from jobwire.schemas.principals import Principal
 
 #: Events that a job's own token is not enough for.
 _ADMINISTRATIVE: Final = frozenset(

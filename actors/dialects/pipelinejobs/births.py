@@ -9,18 +9,18 @@ import msgspec
 from aiohttp import web
 from msgspec import Raw
 
-from actors.dialects.base import base_url
-from actors.dialects.pipelinejobs.access import Access
-from actors.dialects.pipelinejobs.authority import Authority
-from actors.dialects.pipelinejobs.messages import CreateMessage, DeleteMessage
-from actors.dialects.pipelinejobs.record import job_uuid, record_of
-from actors.operations import Operations
-from actors.operations.births import JobRequest
-from actors.operations.keys import require
-from actors.runtime.dialects import PipelineJobs
-from schemas.codec import canonical
-from schemas.deliveries import Callback
-from schemas.lifecycles.pipeline import PIPELINE
+from jobwire.actors.dialects.base import base_url
+from jobwire.actors.dialects.pipelinejobs.access import Access
+from jobwire.actors.dialects.pipelinejobs.authority import Authority
+from jobwire.actors.dialects.pipelinejobs.messages import CreateMessage, DeleteMessage
+from jobwire.actors.dialects.pipelinejobs.record import job_uuid, record_of
+from jobwire.actors.operations import Operations
+from jobwire.actors.operations.births import JobRequest
+from jobwire.actors.operations.keys import require
+from jobwire.actors.runtime.dialects import PipelineJobs
+from jobwire.schemas.codec import canonical
+from jobwire.schemas.deliveries import Callback
+from jobwire.schemas.lifecycles.pipeline import PIPELINE
 
 #: What an indexer is told of.
 INDEXING: Final = ("index", "indexed")

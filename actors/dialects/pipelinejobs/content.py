@@ -14,9 +14,9 @@ from urllib.parse import parse_qs
 import msgspec
 from aiohttp import web
 
-from actors.dialects.base import Door
-from schemas.codec import check_json, parse_json
-from schemas.errors import Malformed
+from jobwire.actors.dialects.base import Door
+from jobwire.schemas.codec import check_json, parse_json
+from jobwire.schemas.errors import Malformed
 
 _FORM = "application/x-www-form-urlencoded"
 _BINARY = "application/octet-stream"

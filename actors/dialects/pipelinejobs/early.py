@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from schemas.lifecycle import CREATE
-from schemas.lifecycles.pipeline import PIPELINE
+from jobwire.schemas.lifecycle import CREATE
+from jobwire.schemas.lifecycles.pipeline import PIPELINE
 
 #: How far a job has come on its way, where it is on one.
 _REACHED: Final = {

@@ -14,18 +14,18 @@ from uuid import UUID
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from actors.dialects.base import base_url
-from actors.dialects.pipelinejobs.access import Access, Entrance
-from actors.dialects.pipelinejobs.answers import answer
-from actors.dialects.pipelinejobs.early import is_repetition
-from actors.dialects.pipelinejobs.queries import read_query
-from actors.operations import Operations
-from actors.operations.parking import again
-from schemas.cursors import Cursors
-from schemas.errors import Invalid, NotFound
-from schemas.identifiers import EventId, JobId
-from schemas.jobs import Entry
-from schemas.principals import Principal
+from jobwire.actors.dialects.base import base_url
+from jobwire.actors.dialects.pipelinejobs.access import Access, Entrance
+from jobwire.actors.dialects.pipelinejobs.answers import answer
+from jobwire.actors.dialects.pipelinejobs.early import is_repetition
+from jobwire.actors.dialects.pipelinejobs.queries import read_query
+from jobwire.actors.operations import Operations
+from jobwire.actors.operations.parking import again
+from jobwire.schemas.cursors import Cursors
+from jobwire.schemas.errors import Invalid, NotFound
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.jobs import Entry
+from jobwire.schemas.principals import Principal
 
 #: Characters of the log that an id holds.
 _MOST_LOG: Final = 500

@@ -7,25 +7,25 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from actors.dialects.base import Door, idempotency_key_of
-from actors.dialects.pipelinejobs.access import Access, Entrance
-from actors.dialects.pipelinejobs.answers import answer, problem
-from actors.dialects.pipelinejobs.births import JobMaker
-from actors.dialects.pipelinejobs.content import read_content
-from actors.dialects.pipelinejobs.executions import (
+from jobwire.actors.dialects.base import Door, idempotency_key_of
+from jobwire.actors.dialects.pipelinejobs.access import Access, Entrance
+from jobwire.actors.dialects.pipelinejobs.answers import answer, problem
+from jobwire.actors.dialects.pipelinejobs.births import JobMaker
+from jobwire.actors.dialects.pipelinejobs.content import read_content
+from jobwire.actors.dialects.pipelinejobs.executions import (
     ExecutionRoutes,
     links_of,
     source_of,
 )
-from actors.dialects.pipelinejobs.messages import (
+from jobwire.actors.dialects.pipelinejobs.messages import (
     CreateMessage,
     DeleteMessage,
     EventMessage,
     read_message,
 )
-from actors.dialects.pipelinejobs.reporting import Reporter
-from actors.operations import Operations
-from schemas.errors import Conflict, Forbidden, Invalid, JobwireError, NotFound
+from jobwire.actors.dialects.pipelinejobs.reporting import Reporter
+from jobwire.actors.operations import Operations
+from jobwire.schemas.errors import Conflict, Forbidden, Invalid, JobwireError, NotFound
 
 #: What the original answers 200 to, and lets its execution fail.
 _PROVABLE: Final = (Invalid, Forbidden, NotFound, Conflict)

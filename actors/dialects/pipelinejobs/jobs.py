@@ -7,24 +7,24 @@ from typing import Annotated
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from actors.dialects.base import base_url
-from actors.dialects.pipelinejobs.access import Access, Entrance
-from actors.dialects.pipelinejobs.answers import answer
-from actors.dialects.pipelinejobs.messages import uuid_of
-from actors.dialects.pipelinejobs.queries import read_query
-from actors.dialects.pipelinejobs.record import (
+from jobwire.actors.dialects.base import base_url
+from jobwire.actors.dialects.pipelinejobs.access import Access, Entrance
+from jobwire.actors.dialects.pipelinejobs.answers import answer
+from jobwire.actors.dialects.pipelinejobs.messages import uuid_of
+from jobwire.actors.dialects.pipelinejobs.queries import read_query
+from jobwire.actors.dialects.pipelinejobs.record import (
     history_entry,
     is_shown,
     job_document,
     short_document,
     stored_record,
 )
-from actors.dialects.pipelinejobs.reporting import Reporter
-from actors.operations import Operations
-from actors.stores.base import JobFilter
-from schemas.errors import Invalid, NotFound
-from schemas.identifiers import JobId, Name
-from schemas.jobs import Entry, Job
+from jobwire.actors.dialects.pipelinejobs.reporting import Reporter
+from jobwire.actors.operations import Operations
+from jobwire.actors.stores.base import JobFilter
+from jobwire.schemas.errors import Invalid, NotFound
+from jobwire.schemas.identifiers import JobId, Name
+from jobwire.schemas.jobs import Entry, Job
 
 #: Events that a job is shown with; there are more at its history.
 _MOST_SHOWN = 1_000

@@ -13,12 +13,12 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Raw, Struct, field
 
-from actors.dialects.pipelinejobs.content import NOTHING, Content, unwrapped, written
-from actors.dialects.pipelinejobs.statuses import data_of, event_of, is_callback
-from schemas.codec import invalid
-from schemas.errors import Invalid
-from schemas.identifiers import JobId, Name, parse_job_id
-from schemas.lifecycles.pipeline import PIPELINE
+from jobwire.actors.dialects.pipelinejobs.content import NOTHING, Content, unwrapped, written
+from jobwire.actors.dialects.pipelinejobs.statuses import data_of, event_of, is_callback
+from jobwire.schemas.codec import invalid
+from jobwire.schemas.errors import Invalid
+from jobwire.schemas.identifiers import JobId, Name, parse_job_id
+from jobwire.schemas.lifecycles.pipeline import PIPELINE
 
 _EVENT_KEYS: Final = {"uuid", "name", "data", "token"}
 _DELETE_KEYS: Final = {"uuid", "action", "force", "token"}

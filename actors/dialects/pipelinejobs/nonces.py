@@ -8,15 +8,15 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct, field
 
-from actors.dialects.base import Door, base_url
-from actors.dialects.pipelinejobs.access import SCOPE_OF, Access, Entrance
-from actors.dialects.pipelinejobs.answers import answer
-from actors.dialects.pipelinejobs.content import read_content
-from actors.operations import Operations
-from actors.operations.keys import require
-from schemas.codec import invalid
-from schemas.errors import Invalid
-from schemas.nonces import LEVELS, UNLIMITED, Level, Nonce
+from jobwire.actors.dialects.base import Door, base_url
+from jobwire.actors.dialects.pipelinejobs.access import SCOPE_OF, Access, Entrance
+from jobwire.actors.dialects.pipelinejobs.answers import answer
+from jobwire.actors.dialects.pipelinejobs.content import read_content
+from jobwire.actors.operations import Operations
+from jobwire.actors.operations.keys import require
+from jobwire.schemas.codec import invalid
+from jobwire.schemas.errors import Invalid
+from jobwire.schemas.nonces import LEVELS, UNLIMITED, Level, Nonce
 
 _MOST_BODY = 65_536
 

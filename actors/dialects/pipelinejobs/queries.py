@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 from aiohttp import web
 
-from schemas.codec import invalid
+from jobwire.schemas.codec import invalid
 
 Query = TypeVar("Query")
 

@@ -9,10 +9,10 @@ from uuid import UUID, uuid5
 import msgspec
 from msgspec import Raw, Struct
 
-from actors.dialects.pipelinejobs.messages import CreateMessage
-from schemas.identifiers import JobId
-from schemas.jobs import Entry, Job
-from schemas.lifecycle import CREATE, RESERVED
+from jobwire.actors.dialects.pipelinejobs.messages import CreateMessage
+from jobwire.schemas.identifiers import JobId
+from jobwire.schemas.jobs import Entry, Job
+from jobwire.schemas.lifecycle import CREATE, RESERVED
 
 _JOB_HEAD: Final = "107"
 _EVENT_HEAD: Final = "108"

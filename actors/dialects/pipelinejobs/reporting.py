@@ -8,14 +8,14 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from aiohttp import web
 
-from actors.dialects.pipelinejobs.access import Access
-from actors.dialects.pipelinejobs.authority import Authority
-from actors.dialects.pipelinejobs.early import allowed, implied, is_early, is_repetition
-from actors.dialects.pipelinejobs.messages import EventMessage
-from actors.dialects.pipelinejobs.resending import WAIT_S, Resender
-from actors.operations import Operations
-from actors.operations.parking import again
-from schemas.errors import (
+from jobwire.actors.dialects.pipelinejobs.access import Access
+from jobwire.actors.dialects.pipelinejobs.authority import Authority
+from jobwire.actors.dialects.pipelinejobs.early import allowed, implied, is_early, is_repetition
+from jobwire.actors.dialects.pipelinejobs.messages import EventMessage
+from jobwire.actors.dialects.pipelinejobs.resending import WAIT_S, Resender
+from jobwire.actors.operations import Operations
+from jobwire.actors.operations.parking import again
+from jobwire.schemas.errors import (
     Conflict,
     Forbidden,
     Invalid,
@@ -24,11 +24,11 @@ from schemas.errors import (
     TooManyRequests,
     Unauthorized,
 )
-from schemas.events import Event
-from schemas.identifiers import RESERVED_ID, EventId, JobId
-from schemas.jobs import Entry
-from schemas.outcomes import Outcome, Reason
-from schemas.principals import Principal
+from jobwire.schemas.events import Event
+from jobwire.schemas.identifiers import RESERVED_ID, EventId, JobId
+from jobwire.schemas.jobs import Entry
+from jobwire.schemas.outcomes import Outcome, Reason
+from jobwire.schemas.principals import Principal
 
 Early = Literal["refuse", "park", "imply"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from actors.dialects.pipelinejobs.authority import sender
-from actors.dialects.pipelinejobs.early import allowed, is_early
-from actors.operations import Operations
-from actors.operations.parking import Parked, again
-from schemas.errors import NotFound
-from schemas.identifiers import EventId, JobId
-from schemas.outcomes import Outcome
-from schemas.principals import Principal
+from jobwire.actors.dialects.pipelinejobs.authority import sender
+from jobwire.actors.dialects.pipelinejobs.early import allowed, is_early
+from jobwire.actors.operations import Operations
+from jobwire.actors.operations.parking import Parked, again
+from jobwire.schemas.errors import NotFound
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.outcomes import Outcome
+from jobwire.schemas.principals import Principal
 
 #: How long the outcome of an event is waited for; after that its execution tells it.
 WAIT_S: Final = 5.0

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Collection, Container, Sequence
 from datetime import datetime
 from typing import Concatenate, ParamSpec, TypeVar
 
-from actors.runtime.failpoints import failpoint
-from actors.stores.base import (
+from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.actors.stores.base import (
     After,
     AfterDelivery,
     Awaited,
@@ -27,15 +27,15 @@ from actors.stores.base import (
     Record,
     View,
 )
-from actors.stores.mongodb import leases, outbox, reading, records, retention, writing
-from actors.stores.mongodb.client import Client, Database, Driver, translated
-from actors.stores.mongodb.patience import Patience
-from actors.stores.mongodb.schema import check_complete, prepare
-from actors.stores.mongodb.writing import Writing
-from schemas.deliveries import Delivery
-from schemas.errors import InDoubt, Unavailable
-from schemas.identifiers import EventId, JobId
-from schemas.jobs import Entry, Job, Refusal
+from jobwire.actors.stores.mongodb import leases, outbox, reading, records, retention, writing
+from jobwire.actors.stores.mongodb.client import Client, Database, Driver, translated
+from jobwire.actors.stores.mongodb.patience import Patience
+from jobwire.actors.stores.mongodb.schema import check_complete, prepare
+from jobwire.actors.stores.mongodb.writing import Writing
+from jobwire.schemas.deliveries import Delivery
+from jobwire.schemas.errors import InDoubt, Unavailable
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.jobs import Entry, Job, Refusal
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

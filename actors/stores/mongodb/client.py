@@ -26,7 +26,7 @@ from pymongo.errors import (
 )
 from pymongo.read_concern import ReadConcern
 
-from schemas.errors import Misconfigured, Unavailable
+from jobwire.schemas.errors import Misconfigured, Unavailable
 
 _log = structlog.get_logger()
 

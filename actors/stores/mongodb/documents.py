@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from actors.stores.base import EventKey
-from actors.stores.mongodb.client import Document
-from actors.stores.rows import columns_of, encode, job_key, microseconds, terms
-from schemas.deliveries import Delivery
-from schemas.identifiers import JobId, shard_of
-from schemas.jobs import Entry, Job, Refusal
+from jobwire.actors.stores.base import EventKey
+from jobwire.actors.stores.mongodb.client import Document
+from jobwire.actors.stores.rows import columns_of, encode, job_key, microseconds, terms
+from jobwire.schemas.deliveries import Delivery
+from jobwire.schemas.identifiers import JobId, shard_of
+from jobwire.schemas.jobs import Entry, Job, Refusal
 
 #: Fields of a job that are there only when they say something: their indexes leave the others out.
 _OPTIONAL: Final = ("parent", "publish_at", "watch_at", "ended", "terms", "unstripped")

@@ -14,15 +14,15 @@ from typing import Final
 
 from msgspec import Struct
 
-from actors.runtime.failpoints import failpoint
-from actors.stores.mongodb.client import Client, Document, insert, plain, translated
-from actors.stores.mongodb.documents import (
+from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.actors.stores.mongodb.client import Client, Document, insert, plain, translated
+from jobwire.actors.stores.mongodb.documents import (
     delivery_document,
     job_document,
     refusal_document,
 )
-from actors.stores.mongodb.schema import INDEXES, MIGRATION, prepare
-from actors.stores.rows import (
+from jobwire.actors.stores.mongodb.schema import INDEXES, MIGRATION, prepare
+from jobwire.actors.stores.rows import (
     TABLES,
     Row,
     Table,
@@ -31,8 +31,8 @@ from actors.stores.rows import (
     decode_refusal,
     job_id,
 )
-from schemas.errors import Conflict
-from schemas.identifiers import shard_of
+from jobwire.schemas.errors import Conflict
+from jobwire.schemas.identifiers import shard_of
 
 #: Documents of one command, and of one answer.
 _BATCH: Final = 1_000

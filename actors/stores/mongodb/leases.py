@@ -11,7 +11,7 @@ from typing import Final
 
 from pymongo import ReturnDocument
 
-from actors.stores.mongodb.client import Database
+from jobwire.actors.stores.mongodb.client import Database
 
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _IS_HELD: Final = {"$expr": {"$gt": ["$until", "$$NOW"]}}

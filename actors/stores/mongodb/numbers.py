@@ -15,8 +15,8 @@ from typing import Final
 from pymongo import DESCENDING
 from pymongo.read_concern import ReadConcern
 
-from actors.stores.mongodb.client import Collection, Document, insert
-from schemas.errors import Unavailable
+from jobwire.actors.stores.mongodb.client import Collection, Document, insert
+from jobwire.schemas.errors import Unavailable
 
 #: Orders whose next number is remembered.
 _MOST_REMEMBERED: Final = 100_000

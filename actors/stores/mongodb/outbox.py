@@ -14,14 +14,14 @@ from typing import Final
 from pymongo import UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from actors.stores.base import AfterDelivery, DeliveryFilter, EventKey
-from actors.stores.mongodb.client import DUPLICATE_KEY, Database, Document, aggregate
-from actors.stores.mongodb.documents import became, delivery_document, event_key
-from actors.stores.mongodb.reading import page_of_deliveries
-from actors.stores.rows import decode_delivery, decode_entry, job_key, microseconds, moment
-from schemas.deliveries import Delivery
-from schemas.errors import Unavailable
-from schemas.jobs import Entry
+from jobwire.actors.stores.base import AfterDelivery, DeliveryFilter, EventKey
+from jobwire.actors.stores.mongodb.client import DUPLICATE_KEY, Database, Document, aggregate
+from jobwire.actors.stores.mongodb.documents import became, delivery_document, event_key
+from jobwire.actors.stores.mongodb.reading import page_of_deliveries
+from jobwire.actors.stores.rows import decode_delivery, decode_entry, job_key, microseconds, moment
+from jobwire.schemas.deliveries import Delivery
+from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.jobs import Entry
 
 #: How often one delivery may change under the hands of whoever changes it.
 _MOST_TRIES: Final = 20

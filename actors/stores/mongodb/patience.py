@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Final, ParamSpec, TypeVar
 
-from actors.stores.mongodb.client import TIMEOUT_MS, is_silence, translated
-from schemas.errors import Unavailable
+from jobwire.actors.stores.mongodb.client import TIMEOUT_MS, is_silence, translated
+from jobwire.schemas.errors import Unavailable
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

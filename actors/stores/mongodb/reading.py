@@ -11,7 +11,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from actors.stores.base import (
+from jobwire.actors.stores.base import (
     After,
     AfterDelivery,
     Awaited,
@@ -21,9 +21,9 @@ from actors.stores.base import (
     Place,
     Positioned,
 )
-from actors.stores.mongodb.client import Database, Document, aggregate
-from actors.stores.mongodb.documents import NO_OUTCOME, event_key, refusal_key
-from actors.stores.rows import (
+from jobwire.actors.stores.mongodb.client import Database, Document, aggregate
+from jobwire.actors.stores.mongodb.documents import NO_OUTCOME, event_key, refusal_key
+from jobwire.actors.stores.rows import (
     JobKind,
     counts,
     decode_entry,
@@ -34,8 +34,8 @@ from actors.stores.rows import (
     moment,
     words,
 )
-from schemas.identifiers import JobId, shard_of
-from schemas.jobs import Entry, Job, Refusal
+from jobwire.schemas.identifiers import JobId, shard_of
+from jobwire.schemas.jobs import Entry, Job, Refusal
 
 _BODY = {"_id": 0, "body": 1}
 _JOB = {"_id": 0, "projection.body": 1}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pymongo.errors import DuplicateKeyError
 
-from actors.stores.base import Record
-from actors.stores.mongodb.client import Database, Document
+from jobwire.actors.stores.base import Record
+from jobwire.actors.stores.mongodb.client import Database, Document
 
 _FIELDS = {"_id": 0, "owner": 1, "key": 1, "body": 1}
 

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from actors.stores.mongodb.client import Database, Document
-from actors.stores.mongodb.numbers import Numbers, order_key
-from actors.stores.rows import job_id, microseconds
-from schemas.identifiers import shard_of
+from jobwire.actors.stores.mongodb.client import Database, Document
+from jobwire.actors.stores.mongodb.numbers import Numbers, order_key
+from jobwire.actors.stores.rows import job_id, microseconds
+from jobwire.schemas.identifiers import shard_of
 
 #: Candidates that are looked at together.
 _PAGE: Final = 200

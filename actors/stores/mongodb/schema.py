@@ -13,8 +13,8 @@ from typing import Any, Final
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
-from actors.stores.mongodb.client import Client, Database
-from schemas.errors import Misconfigured
+from jobwire.actors.stores.mongodb.client import Client, Database
+from jobwire.schemas.errors import Misconfigured
 
 VERSION: Final = 1
 #: The mark of a database that is, or was, filled from another store.

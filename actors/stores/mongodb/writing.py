@@ -16,11 +16,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from actors.runtime.failpoints import failpoint
-from actors.stores.base import Commit, Committed, EventKey, Known, Positioned, View
-from actors.stores.mongodb import reading
-from actors.stores.mongodb.client import Database, Document, insert, update
-from actors.stores.mongodb.documents import (
+from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.actors.stores.base import Commit, Committed, EventKey, Known, Positioned, View
+from jobwire.actors.stores.mongodb import reading
+from jobwire.actors.stores.mongodb.client import Database, Document, insert, update
+from jobwire.actors.stores.mongodb.documents import (
     entry_document,
     event_key,
     in_lanes,
@@ -29,8 +29,8 @@ from actors.stores.mongodb.documents import (
     refusal_document,
     refusal_key,
 )
-from actors.stores.mongodb.numbers import Numbers
-from actors.stores.rows import (
+from jobwire.actors.stores.mongodb.numbers import Numbers
+from jobwire.actors.stores.rows import (
     decode_entry,
     decode_job,
     decode_refusal,
@@ -38,8 +38,8 @@ from actors.stores.rows import (
     job_key,
     microseconds,
 )
-from schemas.identifiers import EventId, JobId, shard_of
-from schemas.jobs import Entry, Job, Refusal
+from jobwire.schemas.identifiers import EventId, JobId, shard_of
+from jobwire.schemas.jobs import Entry, Job, Refusal
 
 #: Fields that a moved job may lose, except `watch_at`, which others set and take away.
 _LOSABLE: Final = ("parent", "publish_at", "ended", "unstripped")

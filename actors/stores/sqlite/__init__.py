@@ -15,9 +15,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from actors.runtime.failpoints import failpoint
-from actors.runtime.tasks import Loop
-from actors.stores.base import (
+from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.actors.runtime.tasks import Loop
+from jobwire.actors.stores.base import (
     After,
     AfterDelivery,
     Awaited,
@@ -32,13 +32,13 @@ from actors.stores.base import (
     Record,
     View,
 )
-from actors.stores.rows import encode
-from actors.stores.sqlite import leases, outbox, reading, records, retention, writing
-from actors.stores.sqlite.schema import PAGE_BYTES, upgrade
-from actors.stores.sqlite.threads import Readers, Writer
-from schemas.deliveries import Delivery
-from schemas.identifiers import EventId, JobId
-from schemas.jobs import Entry, Job, Refusal
+from jobwire.actors.stores.rows import encode
+from jobwire.actors.stores.sqlite import leases, outbox, reading, records, retention, writing
+from jobwire.actors.stores.sqlite.schema import PAGE_BYTES, upgrade
+from jobwire.actors.stores.sqlite.threads import Readers, Writer
+from jobwire.schemas.deliveries import Delivery
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.jobs import Entry, Job, Refusal
 
 #: What must fit for the store to count as able to write: an event with the largest data.
 _PROBE_BYTES = 65_536

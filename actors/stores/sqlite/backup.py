@@ -27,9 +27,9 @@ from typing import BinaryIO, Final
 import msgspec
 from msgspec import Struct
 
-from actors.runtime.folder import DataFolder, ServiceSecrets
-from actors.stores.sqlite.schema import VERSION
-from schemas.errors import Conflict, Invalid, Misconfigured, NotFound, Unavailable
+from jobwire.actors.runtime.folder import DataFolder, ServiceSecrets
+from jobwire.actors.stores.sqlite.schema import VERSION
+from jobwire.schemas.errors import Conflict, Invalid, Misconfigured, NotFound, Unavailable
 
 _MANIFEST, _KEYS, _DATABASE = "manifest.json", "service-keys", "jobwire.db"
 #: Version of the archive's form.

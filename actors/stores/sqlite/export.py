@@ -8,9 +8,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from actors.stores.rows import Row, Table
-from actors.stores.sqlite.schema import upgrade
-from actors.stores.sqlite.threads import connect, translated
+from jobwire.actors.stores.rows import Row, Table
+from jobwire.actors.stores.sqlite.schema import upgrade
+from jobwire.actors.stores.sqlite.threads import connect, translated
 
 #: What belongs to this file and not to its content: the probe of its health, and the number of
 #: queues that the present installation has.

@@ -12,8 +12,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
-from actors.stores.base import AfterDelivery, DeliveryFilter, EventKey
-from actors.stores.rows import (
+from jobwire.actors.stores.base import AfterDelivery, DeliveryFilter, EventKey
+from jobwire.actors.stores.rows import (
     decode_delivery,
     decode_entry,
     encode,
@@ -21,8 +21,8 @@ from actors.stores.rows import (
     microseconds,
     moment,
 )
-from schemas.deliveries import Delivery
-from schemas.jobs import Entry
+from jobwire.schemas.deliveries import Delivery
+from jobwire.schemas.jobs import Entry
 
 _INSERT: Final = (
     "INSERT OR IGNORE INTO deliveries (id, owner, job, subscription, endpoint, created, status,"

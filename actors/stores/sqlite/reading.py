@@ -12,8 +12,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from actors.stores.base import After, Awaited, Count, EventKey, JobFilter, Place, Positioned
-from actors.stores.rows import (
+from jobwire.actors.stores.base import After, Awaited, Count, EventKey, JobFilter, Place, Positioned
+from jobwire.actors.stores.rows import (
     JobKind,
     counts,
     decode_entry,
@@ -24,8 +24,8 @@ from actors.stores.rows import (
     moment,
     words,
 )
-from schemas.identifiers import JobId
-from schemas.jobs import Entry, Job, Refusal
+from jobwire.schemas.identifiers import JobId
+from jobwire.schemas.jobs import Entry, Job, Refusal
 
 #: Entries of all owners that one page of a stream looks at: bounds the work for an owner with few.
 _STREAM_SPAN = 20_000

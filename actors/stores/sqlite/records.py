@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from actors.stores.base import Record
+from jobwire.actors.stores.base import Record
 
 
 def fetch(connection: sqlite3.Connection, kind: str, owner: str | None, key: str) -> Record | None:

@@ -6,7 +6,7 @@ import sqlite3
 from datetime import datetime
 from typing import Final
 
-from actors.stores.rows import decode_job, microseconds, terms
+from jobwire.actors.stores.rows import decode_job, microseconds, terms
 
 #: Entries that one transaction removes, for other writers wait meanwhile; at least one whole job.
 _MOST_ENTRIES: Final = 20_000

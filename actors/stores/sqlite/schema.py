@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from schemas.errors import Misconfigured
+from jobwire.schemas.errors import Misconfigured
 
 #: One script for each version; a database at version n runs those after n.
 UPGRADES: Final = (

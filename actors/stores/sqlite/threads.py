@@ -20,8 +20,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Concatenate, ParamSpec, TypeVar
 
-from actors.stores.sqlite.schema import PRAGMAS
-from schemas.errors import Unavailable
+from jobwire.actors.stores.sqlite.schema import PRAGMAS
+from jobwire.schemas.errors import Unavailable
 
 #: Commits that take longer than this, on the average, leave the loop.
 _QUICK_S = 0.004

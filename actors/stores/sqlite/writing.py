@@ -7,9 +7,9 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from actors.runtime.failpoints import failpoint
-from actors.stores.base import Commit, EventKey, Known, Positioned, View
-from actors.stores.rows import (
+from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.actors.stores.base import Commit, EventKey, Known, Positioned, View
+from jobwire.actors.stores.rows import (
     columns_of,
     decode_entry,
     decode_job,
@@ -19,8 +19,8 @@ from actors.stores.rows import (
     microseconds,
     terms,
 )
-from schemas.identifiers import JobId
-from schemas.jobs import Entry, Job, Refusal
+from jobwire.schemas.identifiers import JobId
+from jobwire.schemas.jobs import Entry, Job, Refusal
 
 _INSERT_ENTRIES: Final = (
     "INSERT INTO entries (job, seq, id, owner, digest, body, due) VALUES (?, ?, ?, ?, ?, ?, ?)"

@@ -13,13 +13,13 @@ from contextlib import suppress
 
 from yarl import URL
 
-from actors.transports.base import Delivery, Handle, Handler, Listener
-from actors.transports.rabbitmq.consumer import Consumer
-from actors.transports.rabbitmq.ear import Ear
-from actors.transports.rabbitmq.link import Link
-from actors.transports.rabbitmq.publisher import Publisher, properties_of
-from actors.transports.rabbitmq.topology import INLET, JOBS, Route, broadcast_route
-from schemas.errors import Misconfigured
+from jobwire.actors.transports.base import Delivery, Handle, Handler, Listener
+from jobwire.actors.transports.rabbitmq.consumer import Consumer
+from jobwire.actors.transports.rabbitmq.ear import Ear
+from jobwire.actors.transports.rabbitmq.link import Link
+from jobwire.actors.transports.rabbitmq.publisher import Publisher, properties_of
+from jobwire.actors.transports.rabbitmq.topology import INLET, JOBS, Route, broadcast_route
+from jobwire.schemas.errors import Misconfigured
 
 #: How long `open` and `listen` wait for a broker that is there; one that is away is not waited for.
 _PATIENCE_S = 2.0

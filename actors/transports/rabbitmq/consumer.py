@@ -17,8 +17,8 @@ import aiormq.abc
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
-from actors.transports.base import Delivery, Handler
-from actors.transports.rabbitmq.link import (
+from jobwire.actors.transports.base import Delivery, Handler
+from jobwire.actors.transports.rabbitmq.link import (
     DEADLINE_S,
     Link,
     answered,
@@ -26,7 +26,7 @@ from actors.transports.rabbitmq.link import (
     describe,
     within,
 )
-from actors.transports.rabbitmq.topology import EVENTS, declare_queue, route_to
+from jobwire.actors.transports.rabbitmq.topology import EVENTS, declare_queue, route_to
 
 _log = structlog.get_logger()
 

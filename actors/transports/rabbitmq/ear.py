@@ -14,10 +14,16 @@ import aiormq.abc
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
-from actors.runtime.tasks import is_ending
-from actors.transports.base import Listener
-from actors.transports.rabbitmq.link import DEADLINE_S, Link, close_channel, describe, within
-from actors.transports.rabbitmq.topology import declare_ear, declare_exchanges
+from jobwire.actors.runtime.tasks import is_ending
+from jobwire.actors.transports.base import Listener
+from jobwire.actors.transports.rabbitmq.link import (
+    DEADLINE_S,
+    Link,
+    close_channel,
+    describe,
+    within,
+)
+from jobwire.actors.transports.rabbitmq.topology import declare_ear, declare_exchanges
 
 _log = structlog.get_logger()
 

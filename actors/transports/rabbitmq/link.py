@@ -13,8 +13,8 @@ from aio_pika.exceptions import AMQPError
 from aiormq.exceptions import AMQPError as BareAMQPError
 from yarl import URL
 
-from actors.runtime.tasks import is_ending, is_stray
-from schemas.errors import Unavailable
+from jobwire.actors.runtime.tasks import is_ending, is_stray
+from jobwire.schemas.errors import Unavailable
 
 _log = structlog.get_logger()
 

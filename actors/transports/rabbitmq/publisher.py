@@ -15,7 +15,7 @@ from aiormq.exceptions import DeliveryError as BareDeliveryError
 from aiormq.exceptions import PublishError
 from pamqp.commands import Basic
 
-from actors.transports.rabbitmq.link import (
+from jobwire.actors.transports.rabbitmq.link import (
     BROKEN,
     DEADLINE_S,
     Link,
@@ -23,14 +23,14 @@ from actors.transports.rabbitmq.link import (
     describe,
     within,
 )
-from actors.transports.rabbitmq.topology import (
+from jobwire.actors.transports.rabbitmq.topology import (
     DEAD,
     Route,
     declare_exchanges,
     declare_queue,
     route_to,
 )
-from schemas.errors import InDoubt, Unavailable
+from jobwire.schemas.errors import InDoubt, Unavailable
 
 _log = structlog.get_logger()
 

@@ -1,0 +1,1 @@
+"""Jobwire: event-driven job control."""
