@@ -47,7 +47,7 @@ class Sandbox:
 
 
 async def newest_sandbox(files: FileSystem, job: Job) -> Sandbox:
-    """Give the newest sandbox that is there; if none is, the one of the newest attempt."""
+    """Return the newest sandbox that is there; if none is, the one of the newest attempt."""
     for attempt in range(job.attempt, job.first_attempt - 1, -1):
         sandbox = Sandbox(job.id, attempt)
         try:

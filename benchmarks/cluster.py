@@ -23,7 +23,7 @@ from benchmarks.figures import LIMIT_S, Figure, middle, rounds
 from benchmarks.fleet import Fleet, fleet, flush_ms, servers
 from benchmarks.load import Plan
 from benchmarks.service import bare_handler
-from jobwire.actors.stores.mongodb.client import Client
+from jobwire.actors.stores.mongodb.client import MongoConnection
 
 _CLIENTS, _BULK_CLIENTS, _LINES = 64, 16, 100
 _JOBS = 200
@@ -171,7 +171,7 @@ def visible_state_under_load(seconds: float) -> Figure:
 
 
 def _visible(running: Fleet, count: int, rate: float = 100) -> list[float]:
-    """Give the milliseconds of each job, from the POST to the state in the database."""
+    """Return the milliseconds of each job, from the POST to the state in the database."""
     made = [running.call("POST", "/v1/jobs", {}) for _ in range(count)]
     seen = _Seen(running.database_url)
     with seen, socket.create_connection((running.host, running.port)) as line:
@@ -278,7 +278,7 @@ def _publish(
 
 
 def twice_as_many(seconds: float) -> Figure:
-    """Give the processor time of an event with two gateways and state managers, against one."""
+    """Return the processor time of an event with two gateways and state managers, against one."""
     one = ("gateway", "state-manager", "notifier")
     two = (*one, "gateway", "state-manager")
     with (
@@ -309,7 +309,7 @@ def twice_as_many(seconds: float) -> Figure:
 def where_the_time_goes(
     running: Fleet, jobs: list[tuple[str, str]], seconds: float, lines: int = 1
 ) -> Mapping[str, float]:
-    """Give the microseconds of processor time that each part uses for one event."""
+    """Return the microseconds of processor time that each part uses for one event."""
     running.settle()
     entries, before = running.entries(), running.cpu_s()
     _send(running, jobs, seconds, lines=lines, tag=f"c{time.monotonic_ns()}")
@@ -347,7 +347,7 @@ def pages(_seconds: float) -> Figure:
 
 
 def growth(seconds: float) -> Figure:
-    """Give the processor time of an event at 1,000,000 stored jobs, in turn with 10,000."""
+    """Return the processor time of an event at 1,000,000 stored jobs, in turn with 10,000."""
     with servers() as ours, fleet(ours) as young, fleet(ours) as old, bare_handler() as port:
         jobs = {running: _jobs(running, port) for running in (young, old)}
         for running, stored in ((young, _FEW), (old, _MANY)):
@@ -373,7 +373,7 @@ def growth(seconds: float) -> Figure:
 
 
 async def _seed(url: str, jobs: int) -> None:
-    client = Client(url, "motor", timeout_ms=None)
+    client = MongoConnection(url, "motor", timeout_ms=None)
     await seed_mongodb.seed(client, jobs)
     await client.command("fsync")  # what was just filled in is not to be written meanwhile
     await client.close()

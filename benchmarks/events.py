@@ -39,7 +39,7 @@ def load(plan: Plan) -> dict[str, Any]:
 
 
 def bare_rate(port: int, jobs: list[tuple[str, str]], seconds: float) -> float:
-    """Give the requests a second of the bare handler."""
+    """Return the requests a second of the bare handler."""
     plan = Plan(host="127.0.0.1", port=port, seconds=seconds, connections=_CLIENTS, jobs=jobs)
     result = load(plan)
     return float(result["requests"] / result["seconds"])

@@ -47,5 +47,5 @@ def rounds(
 
 
 def middle(pairs: list[tuple[float, float]], which: int) -> float:
-    """Give the median of the figures (0) or of their limits (1)."""
+    """Return the median of the figures (0) or of their limits (1)."""
     return statistics.median(pair[which] for pair in pairs)

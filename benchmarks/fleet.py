@@ -107,7 +107,7 @@ class Fleet(Client):
             time.sleep(0.3)
 
     def cpu_s(self) -> dict[str, float]:
-        """Give the processor time that each part has used."""
+        """Return the processor time that each part has used."""
         used: dict[str, float] = {}
         for name, process in self.processes:
             used[name] = used.get(name, 0) + _cpu_s(process.pid)
@@ -125,7 +125,7 @@ class Fleet(Client):
 
 
 def flush_ms() -> float:
-    """Give the milliseconds (median) in which the disk under the servers takes 4 KiB for good."""
+    """Return the milliseconds (median) in which the disk under the servers takes 4 KiB for good."""
     times = []
     with tempfile.TemporaryFile(dir=_DISK) as file:
         for _ in range(_FLUSHES):

@@ -113,7 +113,7 @@ class PacedConnection(Connection):
 
 
 def bodies(plan: Plan) -> Iterator[bytes]:
-    """Give the bodies of the requests, each event with an id of its own."""
+    """Yield the bodies of the requests, each event with an id of its own."""
     number = 0
     while True:
         lines = []

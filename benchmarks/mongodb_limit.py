@@ -21,10 +21,10 @@ from msgspec.structs import replace
 
 from jobwire.actors.stores.base import Commit
 from jobwire.actors.stores.mongodb import MongoStore
-from jobwire.actors.stores.mongodb.client import Client
+from jobwire.actors.stores.mongodb.client import MongoConnection
 from jobwire.actors.stores.mongodb.documents import entry_document
 from jobwire.schemas.identifiers import EventId, JobId, random_job_id, shard_of
-from jobwire.schemas.jobs import Birth, Change, Entry, Job, advance
+from jobwire.schemas.jobs import Change, Entry, Job, JobCreation, advance
 
 #: Entries of one commit: the most that the state manager takes together.
 _BATCH = 1_000
@@ -48,12 +48,12 @@ class Load:
     def __init__(self, jobs: int) -> None:
         """Begin with so many new jobs."""
         self.jobs: dict[JobId, Job] = {}
-        self.births = [self._birth(secrets.token_bytes(16)) for _ in range(jobs)]
-        self.jobs = {entry.job: advance(None, entry) for entry in self.births}
+        self.creator = [self._birth(secrets.token_bytes(16)) for _ in range(jobs)]
+        self.jobs = {entry.job: advance(None, entry) for entry in self.creator}
         self._turn = 0
 
     def _birth(self, entropy: bytes) -> Entry:
-        birth = Birth(owner="bench", lifecycle="pipeline", lifecycle_version=1)
+        creation = JobCreation(owner="bench", lifecycle="pipeline", lifecycle_version=1)
         return Entry(
             job=random_job_id(entropy),
             owner="bench",
@@ -69,13 +69,13 @@ class Load:
             received=datetime.now(UTC),
             occurred=None,
             digest=bytes(16),
-            change=Change(birth=birth, generation=1),
+            change=Change(creation=creation, generation=1),
         )
 
     def batch(self) -> tuple[list[Entry], list[Job]]:
-        """Give the next entries, and the jobs as they leave them."""
+        """Return the next entries, and the jobs as they leave them."""
         entries, touched = [], {}
-        ids, base = [*self.jobs], self.births[0]
+        ids, base = [*self.jobs], self.creator[0]
         for _ in range(_BATCH):
             job = self.jobs[ids[self._turn % len(ids)]]
             self._turn += 1
@@ -109,14 +109,14 @@ class Making:
         self.processor_s += time.process_time() - processor_s
 
 
-async def _server_s(client: Client) -> float:
-    """Give the processor time that the server has used so far, where it tells that."""
+async def _server_s(client: MongoConnection) -> float:
+    """Return the processor time that the server has used so far, where it tells that."""
     info = (await client.command("serverStatus"))["extra_info"]
     return float(info.get("user_time_us", 0) + info.get("system_time_us", 0)) / 1e6
 
 
 async def _measure(
-    client: Client, seconds: float, write: Callable[[Making], Awaitable[None]]
+    client: MongoConnection, seconds: float, write: Callable[[Making], Awaitable[None]]
 ) -> Rate:
     """Write batch after batch."""
     making, batches = Making(), 0
@@ -139,7 +139,7 @@ async def _measure(
     )
 
 
-async def insert_for(client: Client, seconds: float, jobs: int) -> Rate:
+async def insert_for(client: MongoConnection, seconds: float, jobs: int) -> Rate:
     """Insert documents and nothing else."""
     # Positions that no store reaches, and no earlier round has used.
     load, positions = Load(jobs), dict.fromkeys(range(_SHARDS), time.time_ns())
@@ -156,12 +156,12 @@ async def insert_for(client: Client, seconds: float, jobs: int) -> Rate:
     return await _measure(client, seconds, write)
 
 
-async def commit_for(client: Client, store: MongoStore, seconds: float, jobs: int) -> Rate:
+async def commit_for(client: MongoConnection, store: MongoStore, seconds: float, jobs: int) -> Rate:
     """Commit batches as the state manager does."""
     load = Load(jobs)
     made = [*load.jobs.values()]
     await store.commit(
-        Commit(refusals=[], entries=load.births, jobs=made, created=[*load.jobs], moved=[])
+        Commit(refusals=[], entries=load.creator, jobs=made, created=[*load.jobs], moved=[])
     )
 
     async def write(making: Making) -> None:
@@ -174,7 +174,7 @@ async def commit_for(client: Client, store: MongoStore, seconds: float, jobs: in
 
 async def insert_alone(url: str, seconds: float) -> Rate:
     """Measure `insert_many` with nothing else."""
-    store, client = MongoStore(url, shards=_SHARDS), Client(url, "motor")
+    store, client = MongoStore(url, shards=_SHARDS), MongoConnection(url, "motor")
     await store.open()  # for the indexes
     try:
         return await insert_for(client, seconds, 100)
@@ -185,7 +185,7 @@ async def insert_alone(url: str, seconds: float) -> Rate:
 
 async def measure(url: str, seconds: float) -> dict[str, Rate]:
     """Measure both, the store with batches that touch few jobs and with some that touch many."""
-    store, client = MongoStore(url, shards=_SHARDS), Client(url, "motor")
+    store, client = MongoStore(url, shards=_SHARDS), MongoConnection(url, "motor")
     await store.open()
     try:
         return {

@@ -205,7 +205,7 @@ def queue(_seconds: float) -> Figure:
 
 
 def _percentiles(times: list[float]) -> tuple[float, float]:
-    """Give the median and the 99th percentile in milliseconds."""
+    """Return the median and the 99th percentile in milliseconds."""
     ordered = sorted(times)
     return statistics.median(ordered) * 1e3, ordered[int(len(ordered) * 0.99)] * 1e3
 

@@ -7,13 +7,13 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from jobwire.actors.operations.tables import LifecycleTables
+from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.runtime.folder import DataFolder
 from jobwire.actors.state_manager.batch import Settler
 from jobwire.actors.stores.sqlite import SqliteStore
 from jobwire.schemas.events import Event, payload_digest
 from jobwire.schemas.identifiers import EventId, JobId, random_job_id
-from jobwire.schemas.jobs import Birth
+from jobwire.schemas.jobs import JobCreation
 from jobwire.schemas.tokens import Keyring, sign
 
 _BATCH = 500
@@ -32,20 +32,20 @@ def fill(path: Path, count: int) -> None:
 async def _fill(folder: DataFolder, keyring: Keyring, count: int) -> None:
     store = SqliteStore(folder.database)
     await store.open()
-    settler = Settler(store, keyring, LifecycleTables(store), 100_000)
+    settler = Settler(store, keyring, LifecycleRegistry(store), 100_000)
     start = datetime.now(UTC) - timedelta(days=30)
     events: list[Event] = []
     for number in range(count):
         job = random_job_id(secrets.token_bytes(16))
         moment = start + timedelta(seconds=number)
-        birth = Birth(
+        creation = JobCreation(
             owner="admin",
             lifecycle="pipeline",
             lifecycle_version=1,
             name=f"sample {number}",
             tags=(f"batch-{number % 10}",),
         )
-        events.append(_event(keyring, job, "create", moment, birth))
+        events.append(_event(keyring, job, "create", moment, creation))
         names = _STATES[number // 10 % 4].split()
         events += [_event(keyring, job, name, moment) for name in names]
         if len(events) >= _BATCH:
@@ -57,7 +57,7 @@ async def _fill(folder: DataFolder, keyring: Keyring, count: int) -> None:
 
 
 def _event(
-    keyring: Keyring, job: JobId, name: str, moment: datetime, birth: Birth | None = None
+    keyring: Keyring, job: JobId, name: str, moment: datetime, creation: JobCreation | None = None
 ) -> Event:
     event_id = EventId(name)
     return Event(
@@ -67,5 +67,5 @@ def _event(
         authority=sign(keyring, job, event_id, "caller", "admin"),
         received=moment,
         digest=payload_digest(name, b""),
-        birth=birth,
+        creation=creation,
     )

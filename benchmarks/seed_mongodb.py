@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from benchmarks.mongodb_limit import Load
 from jobwire.actors.stores.base import After, JobFilter
 from jobwire.actors.stores.mongodb import MongoStore
-from jobwire.actors.stores.mongodb.client import Client, insert
+from jobwire.actors.stores.mongodb.client import MongoConnection, insert
 from jobwire.actors.stores.mongodb.documents import entry_document, job_document
 from jobwire.actors.stores.rows import job_key
 from jobwire.schemas.identifiers import EventId, random_job_id, shard_of
@@ -63,7 +63,7 @@ def _jobs(dice: random.Random, first: int, count: int) -> list[Job]:
     return made
 
 
-async def seed(client: Client, jobs: int) -> None:
+async def seed(client: MongoConnection, jobs: int) -> None:
     """Write everything that is not there yet."""
     dice = random.Random(4)
     database = client.database
@@ -73,12 +73,17 @@ async def seed(client: Client, jobs: int) -> None:
         made = _jobs(dice, first, min(_PORTION, jobs - first))
         documents = [{"_id": job_key(job.id), **job_document(job)} for job in made]
         await insert(database.jobs, documents, ordered=False)
-    birth = replace(Load(1).births[0], job=_LONG)
+    creation = replace(Load(1).creator[0], job=_LONG)
     for first in range(1, _ENTRIES, _PORTION):
         documents = []
         for seq in range(first, first + _PORTION):
             entry = replace(
-                birth, seq=seq, id=EventId(f"e-{seq}"), name="update", data=b"{}", change=Change()
+                creation,
+                seq=seq,
+                id=EventId(f"e-{seq}"),
+                name="update",
+                data=b"{}",
+                change=Change(),
             )
             document = entry_document(entry, shard_of(_LONG, _SHARDS))
             documents.append(document | {"position": seq})
@@ -96,8 +101,8 @@ async def _p95_ms(read: Callable[[], Awaitable[list[object]]]) -> float:
 
 
 async def measure(url: str, jobs: int) -> dict[str, float]:
-    """Give the p95 of each kind of page, in milliseconds."""
-    store, client = MongoStore(url, shards=_SHARDS), Client(url, "motor", timeout_ms=None)
+    """Return the p95 of each kind of page, in milliseconds."""
+    store, client = MongoStore(url, shards=_SHARDS), MongoConnection(url, "motor", timeout_ms=None)
     await store.open()
     started = time.perf_counter()
     await seed(client, jobs)

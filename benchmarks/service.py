@@ -43,7 +43,7 @@ class Client:
         return content
 
     def metric(self, name: str) -> float:
-        """Give the value of a metric without labels."""
+        """Return the value of a metric without labels."""
         with urllib.request.urlopen(f"{self.url}/metrics") as answer:
             for line in answer.read().decode().splitlines():
                 if line.startswith(f"{name} "):
@@ -116,7 +116,7 @@ class Service(Client):
         return int(count)
 
     def memory_mib(self, *, peak: bool = False) -> float:
-        """Give the resident memory, now or at its peak."""
+        """Return the resident memory, now or at its peak."""
         for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
             if line.startswith("VmHWM" if peak else "VmRSS"):
                 return int(line.split()[1]) / 1024

@@ -21,7 +21,7 @@ _HEALTH_PORT = "8641"
 
 
 def ports(environment: Mapping[str, str]) -> tuple[int, int]:
-    """Give the ports where an actor may answer, as its settings say."""
+    """Return the ports where an actor may answer, as its settings say."""
     gateway = environment.get("JOBWIRE_PORT", _GATEWAY_PORT)
     health = environment.get("JOBWIRE_HEALTH__PORT", _HEALTH_PORT)
     return int(gateway), int(health)
@@ -29,7 +29,7 @@ def ports(environment: Mapping[str, str]) -> tuple[int, int]:
 
 def ask(path: str, port: int) -> tuple[int, str]:
     """
-    Give the status and the text of an answer.
+    Return the status and the text of an answer.
 
     Raises:
         OSError: nobody listens there, or no answer came in time.

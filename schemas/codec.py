@@ -118,7 +118,7 @@ def invalid(error: msgspec.ValidationError, prefix: str = "") -> Invalid:
 
 
 def in_words(error: msgspec.ValidationError) -> str:
-    """Say what is wrong; a pattern that begins with a comment is put as that says."""
+    """Describe what is wrong; a pattern that begins with a comment is put as that says."""
     return _PATTERN.sub(r"Expected \1", str(error))
 
 

@@ -69,7 +69,7 @@ class Interest(Struct, frozen=True, array_like=True):
 
     def wants(self, name: str, *, entered: str | None, outcome: JobOutcome | None) -> bool:
         """
-        Say whether an applied event is to be told.
+        Return whether an applied event is to be told.
 
         Args:
             name: the event.
@@ -157,7 +157,7 @@ class Delivery(Struct, frozen=True, kw_only=True, array_like=True):
         return self.gave_up != "overtaken"
 
     def asked_again(self, now: datetime) -> Delivery:
-        """Give it as it is when somebody asks for it again: due now, with its schedule anew."""
+        """Return it as it is when somebody asks for it again: due now, with its schedule anew."""
         return replace(
             self,
             status="pending",
@@ -169,18 +169,18 @@ class Delivery(Struct, frozen=True, kw_only=True, array_like=True):
         )
 
     def onto(self, stored: Delivery) -> Delivery:
-        """Give what is to be stored when this is what became of a try and `stored` is there."""
+        """Return what is to be stored when this is what became of a try and `stored` is there."""
         if stored.asked <= self.asked:
             return self
         return replace(stored, attempts=self.attempts)
 
     def after(self, attempt: Attempt) -> Delivery:
-        """Give it with one more try; what follows of that is to be said yet."""
+        """Return it with one more try; what follows of that is to be said yet."""
         attempts = (*self.attempts, attempt)[-MOST_ATTEMPTS:]
         return replace(self, tries=self.tries + 1, attempts=attempts)
 
     def ended_at(self) -> datetime | None:
-        """Give the moment since which nothing is to be done; None: a try is to come."""
+        """Return the moment since which nothing is to be done; None: a try is to come."""
         if self.next_at is not None:
             return None
         return self.attempts[-1].at if self.attempts else self.created
@@ -224,13 +224,13 @@ class Message(Struct, frozen=True, kw_only=True):
 
 
 def shown_url(url: str) -> str:
-    """Give an address as it may be read by whoever reads the job: without what opens anything."""
+    """Return an address as it may be read by whoever reads the job: without what opens anything."""
     return _OPENING.sub(r"\1[redacted]", url)
 
 
 def check_secret(secret: str, pointer: str) -> str:
     """
-    Give a secret back that can sign.
+    Return a secret back that can sign.
 
     Raises:
         Invalid: it is not `whsec_` and 24 to 64 bytes in base-64.

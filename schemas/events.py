@@ -14,7 +14,7 @@ from hashlib import blake2b
 from msgspec import Struct
 
 from jobwire.schemas.identifiers import EventId, JobId
-from jobwire.schemas.jobs import Birth
+from jobwire.schemas.jobs import JobCreation
 from jobwire.schemas.lifecycle import Role
 
 #: Version of the packet format; a newer one is set aside, never guessed at.
@@ -58,7 +58,7 @@ class Event(Struct, frozen=True, kw_only=True, array_like=True):
     """The `seq` its sender saw; an event that overtakes another one is then kept, not applied."""
     reply: str | None = None
     """Where the Outcome is awaited."""
-    birth: Birth | None = None
+    creation: JobCreation | None = None
     """Of `create` only: what the job is for its whole life."""
 
 

@@ -38,7 +38,7 @@ class ForeignActor(Struct, frozen=True, kw_only=True):
     aliases: tuple[str, ...] = ()
 
     def alias(self, name: str) -> str | None:
-        """Give the alias that a name of this actor is; None: it is its id."""
+        """Return the alias that a name of this actor is; None: it is its id."""
         return None if name == self.id else name
 
 

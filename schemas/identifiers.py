@@ -58,7 +58,7 @@ def random_job_id(entropy: bytes) -> JobId:
 
 def derived_job_id(secret: bytes, owner: str, key: str) -> JobId:
     """
-    Give the one job id that belongs to an owner's idempotency key.
+    Return the one job id that belongs to an owner's idempotency key.
 
     The same key always gives the same id, so a repeated creation meets its first one (promise P7);
     the secret keeps ids of other owners unguessable.

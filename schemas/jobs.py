@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from msgspec import UNSET, Struct, UnsetType, structs
+from msgspec import UNSET, Struct, UnsetType, field, structs
 
 from jobwire.schemas.commands import Command, Outstanding
 from jobwire.schemas.deliveries import Interest
@@ -59,7 +59,7 @@ class Ending(Struct, frozen=True, array_like=True):
     stage_out_problem: str | None = None
 
 
-class Birth(Struct, frozen=True, kw_only=True, array_like=True):
+class JobCreation(Struct, frozen=True, kw_only=True, array_like=True):
     """What `create` fixes for a job's whole life."""
 
     owner: str
@@ -81,7 +81,8 @@ class Birth(Struct, frozen=True, kw_only=True, array_like=True):
 class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one entry changed of its job; an unset field stayed as it was."""
 
-    birth: Birth | UnsetType = UNSET
+    #: Stored under the name that the first releases gave it.
+    creation: JobCreation | UnsetType = field(default=UNSET, name="birth")
     cause: str | UnsetType | None = UNSET
     generation: int | UnsetType = UNSET
     previous_token_until: datetime | UnsetType | None = UNSET
@@ -161,7 +162,7 @@ class Job(Struct, frozen=True, kw_only=True, array_like=True):
     dialect: str = ""
 
     def command(self) -> Command | None:
-        """Give the command that is awaited, as its worker gets it; None: none is, or it is held."""
+        """Return the awaited command as its worker gets it; None: there is none, or a hold."""
         awaited = self.outstanding
         if awaited is None or self.is_withheld():
             return None
@@ -180,12 +181,12 @@ class Job(Struct, frozen=True, kw_only=True, array_like=True):
         )
 
     def is_withheld(self) -> bool:
-        """Say whether a hold keeps the awaited command back: one by which something would start."""
+        """Return whether a hold keeps back the awaited command, which would start something."""
         awaited = self.outstanding
         return self.held and awaited is not None and awaited.kind in STARTING_COMMANDS
 
     def awaits(self, command: Command) -> bool:
-        """Say whether a command is the one that is awaited; if not, its worker drops it."""
+        """Return whether a command is the one that is awaited; if not, its worker drops it."""
         awaited = self.outstanding
         return (
             awaited is not None
@@ -195,7 +196,7 @@ class Job(Struct, frozen=True, kw_only=True, array_like=True):
 
     def publish_at(self) -> datetime | None:
         """
-        Give the moment when its command is published unless somebody has answered it before.
+        Return the moment when its command is published unless somebody has answered it before.
 
         A command for later is published when its time has come, one for now again after a while.
         """
@@ -205,7 +206,7 @@ class Job(Struct, frozen=True, kw_only=True, array_like=True):
         return since if since > self.updated else since + timedelta(seconds=REPUBLISH_S)
 
     def stale_at(self) -> datetime | None:
-        """Give the moment when this job counts as stale unless another event comes first."""
+        """Return the moment when this job counts as stale unless another event comes first."""
         moments = _after(self.created, self.deadline_s), _after(self.updated, self.heartbeat_s)
         return min((each for each in moments if each is not None), default=None)
 
@@ -240,8 +241,8 @@ def advance(job: Job | None, entry: Entry) -> Job:
         message = f"entry {entry.seq} does not follow {before}"
         raise ValueError(message)
     change = entry.change
-    if job is None or change.birth is not UNSET:
-        return _born(entry)
+    if job is None or change.creation is not UNSET:
+        return _created(entry)
     changed = (
         {}
         if change == NO_CHANGE
@@ -259,21 +260,21 @@ def advance(job: Job | None, entry: Entry) -> Job:
 
 
 #: Fields that the birth fixes; what the job is asked to do stays in its entry.
-_OF_BIRTH = tuple(name for name in Birth.__struct_fields__ if name != "spec")
+_OF_CREATION = tuple(name for name in JobCreation.__struct_fields__ if name != "spec")
 #: Fields that an entry may change after the birth.
-_CHANGING = tuple(name for name in Change.__struct_fields__ if name != "birth")
+_CHANGING = tuple(name for name in Change.__struct_fields__ if name != "creation")
 
 
 def _after(moment: datetime, seconds: float | None) -> datetime | None:
     return None if seconds is None else moment + timedelta(seconds=seconds)
 
 
-def _born(entry: Entry) -> Job:
-    change, birth = entry.change, entry.change.birth
-    if birth is UNSET:
+def _created(entry: Entry) -> Job:
+    change, creation = entry.change, entry.change.creation
+    if creation is UNSET:
         message = f"the history of {entry.job} does not begin with its create"
         raise ValueError(message)
-    of_birth = {name: getattr(birth, name) for name in _OF_BIRTH}
+    of_creation = {name: getattr(creation, name) for name in _OF_CREATION}
     return Job(
         id=entry.job,
         state=entry.state,
@@ -292,6 +293,6 @@ def _born(entry: Entry) -> Job:
         cancel_applied=False,
         suspected=0,
         deleted=False,
-        held=birth.plan is not None and birth.plan.held,
-        **of_birth,
+        held=creation.plan is not None and creation.plan.held,
+        **of_creation,
     )

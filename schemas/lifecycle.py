@@ -92,7 +92,7 @@ class Facts(Struct, frozen=True):
     cancel_applied: bool = False
 
     def hold(self, condition: Condition) -> bool:
-        """Say whether a condition is met."""
+        """Return whether a condition is met."""
         return condition == "always" or bool(getattr(self, condition))
 
 
@@ -108,7 +108,7 @@ def next_state(lifecycle: Lifecycle, state: str, event: str, facts: Facts) -> st
 
 
 def arrows(lifecycle: Lifecycle) -> Iterator[tuple[str, str, Arrow]]:
-    """Give every exit as (state, event, arrow), in the order of the table."""
+    """Yield every exit as (state, event, arrow), in the order of the table."""
     for state, row in lifecycle.transitions.items():
         for event, way in row.items():
             for arrow in (Arrow(way),) if isinstance(way, str) else way:
@@ -117,7 +117,7 @@ def arrows(lifecycle: Lifecycle) -> Iterator[tuple[str, str, Arrow]]:
 
 def check(lifecycle: Lifecycle) -> Lifecycle:
     """
-    Give the lifecycle back when its table makes sense.
+    Return the lifecycle back when its table makes sense.
 
     Raises:
         Invalid: the pointer names the first place that does not, the detail says what was expected.

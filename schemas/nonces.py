@@ -81,11 +81,11 @@ class Nonce(Struct, frozen=True, kw_only=True):
         return SCOPES[self.level] & frozenset(self.roles)
 
     def opens(self, secret: str) -> bool:
-        """Say whether this secret is the nonce's; compared in constant time."""
+        """Return whether this secret is the nonce's; compared in constant time."""
         return hmac.compare_digest(self.hash, hash_secret(secret))
 
     def grants(self, level: Level) -> bool:
-        """Say whether its level includes another one."""
+        """Return whether its level includes another one."""
         return LEVELS.index(self.level) >= LEVELS.index(level)
 
     def redeem(self, uses: Sequence[str], now: datetime) -> tuple[Nonce, list[bool]]:
@@ -126,7 +126,7 @@ class Presented(NamedTuple):
     secret: str | None
 
     def names(self, nonce: Nonce) -> bool:
-        """Say whether it is this nonce that is named."""
+        """Return whether it is this nonce that is named."""
         return (self.tenant, self.handle) == (nonce.tenant, nonce.handle)
 
 

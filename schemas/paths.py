@@ -34,7 +34,7 @@ class FileAddress(Struct, frozen=True):
 
 def check_path(text: str, pointer: str) -> str:
     """
-    Give a relative path back when it can stay below its directory.
+    Return a relative path back when it can stay below its directory.
 
     Raises:
         Invalid: it is empty, absolute, over its length, or holds what no such path needs: `..`,
@@ -98,7 +98,7 @@ def check_address(text: str, pointer: str) -> FileAddress:
 
 
 def is_pattern(path: str) -> bool:
-    """Say whether a path is a pattern (`*`, `?`, `[...]`), which may stand for many files."""
+    """Return whether a path is a pattern (`*`, `?`, `[...]`), which may stand for many files."""
     return _GLOB.search(path) is not None
 
 

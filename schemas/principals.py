@@ -38,7 +38,7 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     label: str | None = None
 
     def admits(self, secret: str, now: datetime) -> bool:
-        """Say whether this secret opens the key now; compared in constant time."""
+        """Return whether this secret opens the key now; compared in constant time."""
         genuine = hmac.compare_digest(self.hash, hash_secret(secret))
         expired = self.expires is not None and self.expires <= now
         return genuine and self.revoked is None and not expired

@@ -57,7 +57,7 @@ _decoder = msgspec.json.Decoder(Problem)
 
 
 def error_of(status: int, body: bytes, retry_after: str | None = None) -> JobwireError:
-    """Give the error that an answer stands for, also where something else than Jobwire answered."""
+    """Return the error that an answer stands for, even if something else than Jobwire answered."""
     retry_after_s = int(retry_after) if retry_after and retry_after.isdecimal() else None
     try:
         problem = _decoder.decode(body)

@@ -164,22 +164,22 @@ class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     """Where it runs."""
 
     def kept(self) -> tuple[str, ...]:
-        """Give the paths and patterns that outlive the clean-up."""
+        """Return the paths and patterns that outlive the clean-up."""
         keep = self.clean_up.keep
         return (self.stdout, self.stderr) if keep is None else keep
 
     def brings_in(self) -> bool:
-        """Say whether something is to be done before the job can start."""
+        """Return whether something is to be done before the job can start."""
         return bool(self.stage_in) or self.needs_directory
 
     def brings_out(self, *, succeeded: bool) -> tuple[StageOut, ...]:
-        """Give what is copied out after an attempt."""
+        """Return what is copied out after an attempt."""
         return tuple(each for each in self.stage_out if succeeded or each.when == "always")
 
 
 def check(spec: Spec, pointer: str = "/spec") -> Spec:
     """
-    Give the spec back when it can be carried out as far as it says itself.
+    Return the spec back when it can be carried out as far as it says itself.
 
     Raises:
         Invalid: the pointer names the field that is wrong.

@@ -67,7 +67,7 @@ class Keyring:
         return self.keys[0]
 
     def find(self, key_id: str) -> ServiceKey | None:
-        """Give the key of that id, if it may still verify."""
+        """Return the key of that id, if it may still verify."""
         for key in self.keys:
             if key.id == key_id:
                 return key
@@ -75,7 +75,7 @@ class Keyring:
 
     def generation(self, job_id: JobId, token: str) -> int | None:
         """
-        Give the generation that a genuine token of a job carries, or None for any other text.
+        Return the generation that a genuine token of a job carries, or None for any other text.
 
         Whether the generation is still good is the state manager's to say; this is arithmetic.
         """
@@ -90,7 +90,7 @@ class Keyring:
         return generation
 
 
-class Sender(Struct, frozen=True):
+class VerifiedSender(Struct, frozen=True):
     """A verified authority: what the state manager may rely on about who sent an event."""
 
     role: Role
@@ -120,19 +120,19 @@ def sign(
     return SignedAuthority(role, principal, attempt, key.id, signature)
 
 
-def identify(keyring: Keyring, event: Event) -> Sender | None:
+def identify(keyring: Keyring, event: Event) -> VerifiedSender | None:
     """Verify an event's authority; None means that it is forged."""
     match event.authority:
         case TokenAuthority(token, attempt):
             generation = keyring.generation(event.job, token)
-            return None if generation is None else Sender("token", "", generation, attempt)
+            return None if generation is None else VerifiedSender("token", "", generation, attempt)
         case SignedAuthority(role, principal, attempt, key_id, signature):
             key = keyring.find(key_id)
             if key is None:
                 return None
             expected = _signature(key, event.job, event.id, role, principal, attempt)
             genuine = hmac.compare_digest(expected, signature)
-            return Sender(role, principal, 0, attempt) if genuine else None
+            return VerifiedSender(role, principal, 0, attempt) if genuine else None
         case never:
             assert_never(never)
 
@@ -173,7 +173,7 @@ def _hashed_key(secret: bytes) -> tuple[Hash, Hash]:
 
 
 def _padded(mac: bytes) -> int:
-    """Give a MAC as the number that its 26 base-32 digits write: 128 bits and two zero bits."""
+    """Return a MAC as the number that its 26 base-32 digits write: 128 bits and two zero bits."""
     return int.from_bytes(mac) << 2
 
 

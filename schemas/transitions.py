@@ -40,7 +40,7 @@ class Transition(Struct, frozen=True, kw_only=True):
 
 
 def transition_of(entry: Entry) -> Transition | None:
-    """Give the transition that an entry is; None: the job stayed in its state."""
+    """Return the transition that an entry is; None: the job stayed in its state."""
     if not entry.moved_in:
         return None
     return Transition(
@@ -59,6 +59,6 @@ def transition_of(entry: Entry) -> Transition | None:
 
 
 def topic_of(transition: Transition) -> str:
-    """Give `<lifecycle>.<state>.<job id>`, three words also where a name has dots in it."""
+    """Return `<lifecycle>.<state>.<job id>`, three words also where a name has dots in it."""
     lifecycle, state = transition.lifecycle, transition.state
     return f"{lifecycle.replace('.', _DOT)}.{state.replace('.', _DOT)}.{transition.job}"

@@ -150,7 +150,7 @@ class Accepted(Struct, frozen=True):
     uuid: JobId
 
 
-class Settled(Struct, frozen=True, omit_defaults=True):
+class OutcomeView(Struct, frozen=True, omit_defaults=True):
     """The answer to an event whose outcome was waited for."""
 
     id: str

@@ -44,7 +44,7 @@ def silence() -> Iterator[None]:
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    """Give an open store on a file of its own."""
+    """Yield an open store on a file of its own."""
     opened = SqliteStore(tmp_path / "jobwire.db")
     await opened.open()
     yield opened
@@ -53,28 +53,28 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    """Give a running service with a data folder of its own."""
+    """Yield a running service with a data folder of its own."""
     async with running(tmp_path / "data") as service:
         yield service
 
 
 @pytest.fixture(scope="session")
 def rabbit() -> Iterator[RabbitServer]:
-    """Give the broker that all tests share; whoever breaks one takes `own_rabbit`."""
+    """Yield the broker that all tests share; whoever breaks one takes `own_rabbit`."""
     with serving(RabbitServer) as server:
         yield server
 
 
 @pytest.fixture
 def own_rabbit() -> Iterator[RabbitServer]:
-    """Give a broker that this test may break."""
+    """Yield a broker that this test may break."""
     with serving(RabbitServer) as server:
         yield server
 
 
 @pytest.fixture
 def broker_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Give the URL of an empty virtual host."""
+    """Yield the URL of an empty virtual host."""
     if given := given_broker():
         empty(given)
         yield given
@@ -87,28 +87,28 @@ def broker_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def mongo() -> Iterator[MongoServer]:
-    """Give the database server that all tests share; whoever breaks one takes `own_mongo`."""
+    """Yield the database server that all tests share; whoever breaks one takes `own_mongo`."""
     with serving(MongoServer) as server:
         yield server
 
 
 @pytest.fixture
 def own_mongo() -> Iterator[MongoServer]:
-    """Give a database server that this test may break."""
+    """Yield a database server that this test may break."""
     with serving(MongoServer) as server:
         yield server
 
 
 @pytest.fixture
 def mongo_set() -> Iterator[MongoServer]:
-    """Give a database server of three members that this test may break."""
+    """Yield a database server of three members that this test may break."""
     with serving(partial(MongoServer, members=3)) as server:
         yield server
 
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Give the URL of a database that is empty, and is dropped at the end."""
+    """Yield the URL of a database that is empty, and is dropped at the end."""
     if given := given_database():
         url = with_database(given, new_database())
     else:

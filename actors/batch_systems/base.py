@@ -61,22 +61,22 @@ class BatchSystem(Protocol):
     name: str
 
     def submit_argv(self, launch: Launch) -> list[str]:
-        """Give the command that starts an attempt, once, however often it is run."""
+        """Return the command that starts an attempt, once, however often it is run."""
 
     def submit_stdin(self, launch: Launch, environment: Mapping[str, str]) -> bytes:
-        """Give what that command reads: the environment, which must not stand in an argument."""
+        """Return what that command reads: the environment, which must not stand in an argument."""
 
     def parse_submitted(self, stdout: str) -> RunStatus:
         """Read what it printed."""
 
     def status_argvs(self, launches: Sequence[Launch]) -> list[list[str]]:
-        """Give the commands that look attempts up, to be run in order."""
+        """Return the commands that look attempts up, to be run in order."""
 
     def parse_statuses(self, stdouts: Sequence[str]) -> dict[str, RunStatus]:
         """Read what they printed: the attempts that they know, by `run`."""
 
     def cancel_argv(self, launch: Launch, cause: str) -> list[str]:
-        """Give the command that ends an attempt, verified, or burns its latch."""
+        """Return the command that ends an attempt, verified, or burns its latch."""
 
     def parse_cancelled(self, stdout: str) -> RunStatus:
         """Read what it printed: what is found of the attempt now that nothing of it is alive."""

@@ -19,7 +19,7 @@ class LocalBatch:
     name = "local"
 
     def submit_argv(self, launch: Launch) -> list[str]:
-        """Give the command that starts an attempt."""
+        """Return the command that starts an attempt."""
         limits = launch.resources
         return [
             *_shim(launch, "start"),
@@ -33,7 +33,7 @@ class LocalBatch:
         ]
 
     def submit_stdin(self, launch: Launch, environment: Mapping[str, str]) -> bytes:
-        """Give the environment, quoted so that a shell reads each value as it is."""
+        """Return the environment, quoted so that a shell reads each value as it is."""
         del launch
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in environment.items()]
         return "".join(lines).encode(errors="surrogateescape")
@@ -43,7 +43,7 @@ class LocalBatch:
         return _only(stdout)
 
     def status_argvs(self, launches: Sequence[Launch]) -> list[list[str]]:
-        """Give the one command that looks all of them up."""
+        """Return the one command that looks all of them up."""
         if not launches:
             return []
         pairs = [text for each in launches for text in (each.run, each.control)]
@@ -60,7 +60,7 @@ class LocalBatch:
         return found
 
     def cancel_argv(self, launch: Launch, cause: str) -> list[str]:
-        """Give the command that ends an attempt, or keeps it from ever starting."""
+        """Return the command that ends an attempt, or keeps it from ever starting."""
         grace = _hundredths(launch.grace_s)
         return [*_shim(launch, "cancel"), launch.run, launch.control, grace, cause]
 

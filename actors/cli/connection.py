@@ -33,7 +33,7 @@ data_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON lines.")
 
 
-class Target(NamedTuple):
+class ServiceAddress(NamedTuple):
     """Where a service answers, and the key to it."""
 
     url: str
@@ -57,11 +57,13 @@ JOB_ID = JobIdType()
 
 
 def folder_of(ctx: click.Context, named: Path | None) -> DataFolder:
-    """Give the data folder that was named here or before the command, else the usual one."""
+    """Return the data folder that was named here or before the command, else the usual one."""
     return DataFolder(named or ctx.find_object(Path) or default_folder(os.environ))
 
 
-def find_target(folder: DataFolder, environment: Mapping[str, str], *, token: bool) -> Target:
+def find_target(
+    folder: DataFolder, environment: Mapping[str, str], *, token: bool
+) -> ServiceAddress:
     """
     Find where the service answers and the key to it.
 
@@ -96,7 +98,7 @@ def find_target(folder: DataFolder, environment: Mapping[str, str], *, token: bo
         raise JobwireError(detail, code="no_key")
     if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
         raise JobwireError("JOBWIRE_API_KEY holds more than one key: jwk_...", code="no_key")
-    return Target(url, None if token else api_key)
+    return ServiceAddress(url, None if token else api_key)
 
 
 class Failed(click.ClickException):
@@ -141,14 +143,14 @@ def talks(
 
 
 def _own(error: Exception) -> JobwireError | None:
-    """Give the error of Jobwire in an error, if it is one."""
+    """Return the error of Jobwire in an error, if it is one."""
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     return error if isinstance(error, JobwireError) else None
 
 
 async def _talk(
-    talk: Talk, target: Target, output: Output, arguments: Mapping[str, Any]
+    talk: Talk, target: ServiceAddress, output: Output, arguments: Mapping[str, Any]
 ) -> int | None:
     noted = ""
 

@@ -10,10 +10,10 @@ import click
 from rich.text import Text
 
 from jobwire.actors.cli.connection import JOB_ID, talks
-from jobwire.actors.cli.course import Course
+from jobwire.actors.cli.job_progress import JobProgress
 from jobwire.actors.cli.jobs import MomentType
-from jobwire.actors.cli.marks import Marks
 from jobwire.actors.cli.output import Output, clean
+from jobwire.actors.cli.state_style import StateStyles
 from jobwire.actors.client import Client, Control
 from jobwire.schemas.errors import JobwireError, NotFound, Unavailable
 from jobwire.schemas.views import ControlledView, NotDoneView, SelectedView
@@ -30,7 +30,7 @@ Body = Callable[..., Any]
 
 
 def selects(command: Body) -> Body:
-    """Give a command the jobs that it is about: ids, or a filter, or all of them."""
+    """Return a command the jobs that it is about: ids, or a filter, or all of them."""
     for option in reversed(
         (
             click.argument("ids", nargs=-1, type=JOB_ID, metavar="[UUID]..."),
@@ -165,7 +165,7 @@ class Controlling:
         self._output = output
         self._control: Control = control
         self._wait = wait
-        self._marks = Marks()
+        self._marks = StateStyles()
 
     async def act(self, ids: Sequence[str], which: dict[str, Any], *, yes: bool) -> int:
         """Do it to `ids`, or to what the filter matches; give the exit code."""
@@ -204,7 +204,7 @@ class Controlling:
 
     async def _end_of(self, after: ControlledView) -> ControlledView:
         """Wait until a job has ended, and give its end."""
-        course = Course()
+        course = JobProgress()
         await course.follow(self._jobwire, after.id)
         state = course.last.state if course.last else after.state
         return ControlledView(id=after.id, state=state, outcome=course.outcome)
@@ -233,7 +233,7 @@ class Controlling:
 
     async def _wait_for(self, job: str) -> None:
         try:
-            await Course().follow(self._jobwire, job)
+            await JobProgress().follow(self._jobwire, job)
         except NotFound:
             return  # deleted meanwhile
 

@@ -152,7 +152,7 @@ async def _recover(jobwire: Client, output: Output, since: datetime) -> None:
 
 
 def _job(chosen: str | None) -> str | None:
-    """Give the id of a job; None: it is another id, or none."""
+    """Return the id of a job; None: it is another id, or none."""
     try:
         return parse_job_id(chosen) if chosen else None
     except Invalid:

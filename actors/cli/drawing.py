@@ -10,8 +10,8 @@ from typing import Final, NamedTuple, get_args
 from rich.table import Table
 from rich.text import Text
 
-from jobwire.actors.cli.marks import Mark, Marks
 from jobwire.actors.cli.output import clean
+from jobwire.actors.cli.state_style import StateStyle, StateStyles
 from jobwire.schemas.lifecycle import Category, Condition, Lifecycle, arrows
 
 #: Two cards stand side by side from so many columns on.
@@ -42,7 +42,7 @@ class Way(NamedTuple):
 
 def draw(lifecycle: Lifecycle, width: int) -> Iterator[Text | Table]:
     """Draw a heading, and under each category the cards of its states."""
-    marks = Marks({lifecycle.name: lifecycle})
+    marks = StateStyles({lifecycle.name: lifecycle})
     columns = 2 if width >= _TWO_CARDS else 1
     room = width // columns - 4 * (columns - 1)
     yield Text.assemble(
@@ -68,7 +68,7 @@ def draw(lifecycle: Lifecycle, width: int) -> Iterator[Text | Table]:
 
 
 def ways(lifecycle: Lifecycle, state: str) -> list[Way]:
-    """Give where a state leads, events with the same target and condition together."""
+    """Return where a state leads, events with the same target and condition together."""
     found: dict[tuple[str, str], list[str]] = {}
     for of, event, arrow in arrows(lifecycle):
         if of == state and (arrow.to != state or arrow.when != "always"):
@@ -81,7 +81,7 @@ def ways(lifecycle: Lifecycle, state: str) -> list[Way]:
 
 
 def loops(lifecycle: Lifecycle, state: str) -> list[str]:
-    """Give the events that leave a state as it is."""
+    """Return the events that leave a state as it is."""
     row = lifecycle.transitions.get(state, {})
     return [event for event, way in row.items() if way == state]
 
@@ -91,7 +91,7 @@ def _is_last_resort(lifecycle: Lifecycle, state: str, event: str, when: Conditio
     return guarded and when == "always"
 
 
-def _card(lifecycle: Lifecycle, marks: Marks, name: str, width: int) -> Iterator[Text]:
+def _card(lifecycle: Lifecycle, marks: StateStyles, name: str, width: int) -> Iterator[Text]:
     state = lifecycle.states[name]
     mark = marks.of(lifecycle.name, name, state.outcome)
     outcome = f"  {state.outcome}" if state.outcome else ""
@@ -119,10 +119,10 @@ def _card(lifecycle: Lifecycle, marks: Marks, name: str, width: int) -> Iterator
 
 
 def _arrow(
-    way: Way, lifecycle: Lifecycle, marks: Marks, longest: int, width: int, *, is_last: bool
+    way: Way, lifecycle: Lifecycle, marks: StateStyles, longest: int, width: int, *, is_last: bool
 ) -> Iterator[Text]:
     target = lifecycle.states[way.target]
-    mark: Mark = marks.of(lifecycle.name, way.target, target.outcome)
+    mark: StateStyle = marks.of(lifecycle.name, way.target, target.outcome)
     *before, last = wrap(", ".join(way.events), _LONGEST_ARROW)
     rail = "  ├─ " if not is_last else "  └─ "
     for line in before:

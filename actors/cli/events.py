@@ -8,13 +8,13 @@ from rich.text import Text
 
 from jobwire.actors.cli.connection import JOB_ID, talks
 from jobwire.actors.cli.jobs import JsonType
-from jobwire.actors.cli.marks import Marks
 from jobwire.actors.cli.output import Output, clean
+from jobwire.actors.cli.state_style import StateStyles
 from jobwire.actors.client import Client
 from jobwire.schemas.errors import Conflict, Invalid, JobwireError
 from jobwire.schemas.lifecycle import Lifecycle, arrows
 from jobwire.schemas.outcomes import Reason
-from jobwire.schemas.views import Accepted, Settled
+from jobwire.schemas.views import Accepted, OutcomeView
 
 #: How long the outcome is waited for where nothing else is said.
 _WAIT_S = 10.0
@@ -71,7 +71,7 @@ async def event(
 
 
 async def _say(
-    jobwire: Client, output: Output, name: str, settled: Settled | Accepted, *, has_key: bool
+    jobwire: Client, output: Output, name: str, settled: OutcomeView | Accepted, *, has_key: bool
 ) -> None:
     if isinstance(settled, Accepted):
         output.say(Text.assemble(("✔ ", "green"), f"{name} is stored; its id is {settled.id}"))
@@ -85,7 +85,7 @@ async def _say(
     )
 
 
-async def _state(jobwire: Client, settled: Settled, *, has_key: bool) -> Text:
+async def _state(jobwire: Client, settled: OutcomeView, *, has_key: bool) -> Text:
     """Write the state in its colour, if the caller may look its lifecycle up."""
     plain = Text(str(settled.state))
     if not has_key:
@@ -96,7 +96,7 @@ async def _state(jobwire: Client, settled: Settled, *, has_key: bool) -> Text:
     except JobwireError:
         return plain
     state = table.states.get(str(settled.state))
-    return Marks({table.name: table}).text(
+    return StateStyles({table.name: table}).text(
         table.name, str(settled.state), state.outcome if state else None
     )
 

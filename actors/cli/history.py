@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from jobwire.actors.cli.connection import JOB_ID, talks
-from jobwire.actors.cli.marks import Marks
 from jobwire.actors.cli.output import Output, clean, clock, duration, short_json, table
+from jobwire.actors.cli.state_style import StateStyles
 from jobwire.actors.cli.timeline import WHY, Timeline
 from jobwire.actors.client import Client
 from jobwire.schemas.lifecycle import Lifecycle
@@ -36,7 +36,7 @@ async def history(jobwire: Client, output: Output, *, uuid: str, timeline: bool)
         output.show(_table(entries, lifecycle, output.width))
 
 
-def heading(job: FullJobView, marks: Marks) -> Text:
+def heading(job: FullJobView, marks: StateStyles) -> Text:
     """Write a job in one line: its name, its id, its state."""
     name = f"{clean(job.name)}  " if job.name else ""
     return Text.assemble(
@@ -52,12 +52,12 @@ def _draw(output: Output, job: FullJobView, lifecycle: Lifecycle, entries: list[
     kept = sum(not entry.applied for entry in entries)
     counted = f"{len(entries)} entries in {duration(total_s)}"
     aside = f", {kept} of them not applied" if kept else ""
-    output.show(heading(job, Marks({lifecycle.name: lifecycle})), "", *rows, "")
+    output.show(heading(job, StateStyles({lifecycle.name: lifecycle})), "", *rows, "")
     output.show(drawn.shares(entries, now), "", Text(counted + aside, "dim"))
 
 
 def _table(entries: list[EntryView], lifecycle: Lifecycle, width: int) -> Table:
-    marks = Marks({lifecycle.name: lifecycle})
+    marks = StateStyles({lifecycle.name: lifecycle})
     rows = []
     for entry in entries:
         style = "" if entry.applied else "dim"

@@ -15,9 +15,9 @@ from rich.text import Text
 
 from jobwire.actors.cli.callbacks import callback_option, show_secrets
 from jobwire.actors.cli.connection import JOB_ID, talks
-from jobwire.actors.cli.facts import callback_fact, run_facts
-from jobwire.actors.cli.marks import Marks
+from jobwire.actors.cli.job_details import callback_fact, run_facts
 from jobwire.actors.cli.output import Output, ago, clean, clock, duration, fields, table
+from jobwire.actors.cli.state_style import StateStyles
 from jobwire.actors.client import Client
 from jobwire.schemas.specs import Cause
 from jobwire.schemas.views import FullJobView, JobView
@@ -93,7 +93,7 @@ async def create(jobwire: Client, output: Output, **asked: Any) -> None:
         fields(
             (
                 ("id", Text(made.id, style="bold")),
-                ("state", Marks().text(asked["lifecycle"], made.state or "accepted", None)),
+                ("state", StateStyles().text(asked["lifecycle"], made.state or "accepted", None)),
                 ("token", made.token),
                 ("report", f"jobwire event {made.id} run"),
             )
@@ -143,14 +143,14 @@ async def _show_list(jobwire: Client, output: Output, jobs: list[JobView]) -> No
     if not jobs:
         output.note("no jobs; make one with `jobwire create`")
         return
-    marks = Marks({each.name: each async for each in jobwire.lifecycles()})
+    marks = StateStyles({each.name: each async for each in jobwire.lifecycles()})
     wide = output.width >= WIDE
     heads = ("id", "state", "name", *(("tags", "last event", "made") if wide else ()), "changed")
     rows = [_row(job, marks, wide=wide) for job in jobs]
     output.show(table(heads, rows, output.width, flexible=("name", "tags")))
 
 
-def _row(job: JobView, marks: Marks, *, wide: bool) -> list[Text]:
+def _row(job: JobView, marks: StateStyles, *, wide: bool) -> list[Text]:
     state = marks.text(job.lifecycle, job.state, job.outcome)
     if (code := _code(job)) is not None:
         state.append(f" {code}", "dim")
@@ -164,7 +164,7 @@ def _row(job: JobView, marks: Marks, *, wide: bool) -> list[Text]:
 
 
 def _code(job: JobView) -> str | None:
-    """Give the exit code of a job that failed by itself, else the cause, in the room of a list."""
+    """Return the exit code of a job that failed by itself, else the cause, as a list shows it."""
     if job.outcome != "failure":
         return None
     return str(job.exit_code) if job.cause == Cause.EXIT_CODE else job.signal or job.cause
@@ -179,7 +179,9 @@ async def show(jobwire: Client, output: Output, *, uuid: str) -> None:
     if output.is_json:
         output.record(job)
         return
-    marks = Marks({job.lifecycle: await jobwire.lifecycle(job.lifecycle, job.lifecycle_version)})
+    marks = StateStyles(
+        {job.lifecycle: await jobwire.lifecycle(job.lifecycle, job.lifecycle_version)}
+    )
     output.show(fields(_facts(job, marks)))
     if bytes(job.data) != b"null":
         output.show("", Text("data", "dim"), JSON(clean_json(job.data)))
@@ -191,7 +193,7 @@ def clean_json(data: msgspec.Raw) -> str:
     return "\n".join(clean(line) for line in text.split("\n"))
 
 
-def _facts(job: FullJobView, marks: Marks) -> list[tuple[str, str | Text | None]]:
+def _facts(job: FullJobView, marks: StateStyles) -> list[tuple[str, str | Text | None]]:
     state = marks.text(job.lifecycle, job.state, job.outcome)
     if job.held and job.outcome is None:
         state.append(f"  held  (jobwire release {job.id})", "yellow")

@@ -9,10 +9,10 @@ from typing import BinaryIO
 import click
 
 from jobwire.actors.cli.connection import JOB_ID, talks
-from jobwire.actors.cli.course import Course
+from jobwire.actors.cli.job_progress import JobProgress
 from jobwire.actors.cli.output import Output
-from jobwire.actors.cli.pouring import Write, pour
-from jobwire.actors.cli.strip import Strip
+from jobwire.actors.cli.output_follower import Write, pour
+from jobwire.actors.cli.status_line import StatusLine
 from jobwire.actors.client import Client
 from jobwire.schemas.errors import Conflict, NotFound
 from jobwire.schemas.views import FullJobView
@@ -61,11 +61,11 @@ async def logs(
     if output.wants_json:
         raise click.UsageError("what a job writes is given as it is, never as JSON")
     job = await jobwire.job(uuid)
-    course = Course()
-    strip = Strip(is_wanted=False)
+    course = JobProgress()
+    strip = StatusLine(is_wanted=False)
     files = _files(job, path, errors=errors, both=both)
     shown = [
-        Shown(jobwire, job, name, _writer(strip, stream), lines) for name, stream in files.items()
+        LogTail(jobwire, job, name, _writer(strip, stream), lines) for name, stream in files.items()
     ]
     first = attempt or job.attempt
     async with asyncio.TaskGroup() as tasks:
@@ -88,14 +88,14 @@ def _files(job: FullJobView, path: str | None, *, errors: bool, both: bool) -> d
     return {path or (job.spec.stderr if errors else job.spec.stdout): sys.stdout.buffer}
 
 
-def _writer(strip: Strip, stream: BinaryIO) -> Write:
+def _writer(strip: StatusLine, stream: BinaryIO) -> Write:
     async def write(chunk: bytes) -> None:
         await strip.write(stream, chunk)
 
     return write
 
 
-class Shown:
+class LogTail:
     """One file of a job that is shown."""
 
     def __init__(
@@ -121,7 +121,7 @@ class Shown:
             await self._write(chunk)
         return 0
 
-    async def follow(self, course: Course, attempt: int, *, only: bool) -> None:
+    async def follow(self, course: JobProgress, attempt: int, *, only: bool) -> None:
         """Write it until the job has ended, later attempts too unless `only` this one is wanted."""
         start = await self._begin(attempt) if self._lines is not None else 0
         await pour(

@@ -59,7 +59,7 @@ class Commands(click.Group):
     """Loads a command's module when the command is called."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
-        """Give the names in the order of the help."""
+        """Return the names in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
@@ -172,7 +172,7 @@ def _fault(error: Exception) -> str:
 
 
 def fail(sentence: str) -> int:
-    """Say what went wrong, in one sentence."""
+    """Return what went wrong, in one sentence."""
     label = click.style("jobwire:", fg="red", bold=True)
     click.echo(f"{label} {sentence}", err=True)
     return FAILED

@@ -22,8 +22,8 @@ from jobwire.actors.cli.output import Output
 from jobwire.actors.runtime.configuration import load_settings
 from jobwire.actors.runtime.failpoints import arm_from_environment
 from jobwire.actors.runtime.folder import DataFolder
-from jobwire.actors.stores.mongodb.client import Client, Driver
-from jobwire.actors.stores.mongodb.intake import Intake, Source
+from jobwire.actors.stores.mongodb.client import Driver, MongoConnection
+from jobwire.actors.stores.mongodb.importer import Source, StoreImporter
 from jobwire.actors.stores.rows import TABLES, Row, Table, Tally
 from jobwire.actors.stores.sqlite.export import Export
 from jobwire.schemas.errors import Conflict, Invalid, NotFound
@@ -37,19 +37,19 @@ Step = Callable[[int], None]
 """Told how many rows have been dealt with since it was last told."""
 
 
-class Copied(Struct, frozen=True):
+class CopiedRows(Struct, frozen=True):
     """One table as it is in both stores."""
 
     rows: int
     digest: str
 
 
-class Migrated(Struct, frozen=True):
+class MigrationResult(Struct, frozen=True):
     """What was copied, and compared afterwards."""
 
     database: str
     shards: int
-    tables: dict[Table, Copied]
+    tables: dict[Table, CopiedRows]
 
 
 @click.command("migrate-store")
@@ -93,12 +93,12 @@ def migrate_store(
     _report(output, data, made)
 
 
-async def _migrate(folder: DataFolder, url: str, driver: Driver, shards: int) -> Migrated:
-    client = Client(url, driver, timeout_ms=_TIMEOUT_MS)
+async def _migrate(folder: DataFolder, url: str, driver: Driver, shards: int) -> MigrationResult:
+    client = MongoConnection(url, driver, timeout_ms=_TIMEOUT_MS)
     try:
         with closing(Export(folder.database)) as export:
             name = hashlib.sha256(folder.secrets().identity).hexdigest()
-            intake = Intake(client, shards)
+            intake = StoreImporter(client, shards)
             await intake.begin(Source(name, export.last_position()))
             rows = {table: export.count(table) for table in TABLES}
             with _bar("copying", sum(rows.values())) as step:
@@ -107,13 +107,13 @@ async def _migrate(folder: DataFolder, url: str, driver: Driver, shards: int) ->
                 for table in TABLES:
                     await _compare(intake, table, sent[table], step)
             await intake.finish()
-        tables = {table: Copied(tally.count, tally.digest) for table, tally in sent.items()}
-        return Migrated(client.database.name, shards, tables)
+        tables = {table: CopiedRows(tally.count, tally.digest) for table, tally in sent.items()}
+        return MigrationResult(client.database.name, shards, tables)
     finally:
         await client.close()
 
 
-async def _copy(export: Export, intake: Intake, table: Table, step: Step) -> Tally:
+async def _copy(export: Export, intake: StoreImporter, table: Table, step: Step) -> Tally:
     """Copy one table; give what has to be found there afterwards."""
     tally, rows = Tally(), export.rows(table)
     while batch := list[Row](islice(rows, _BATCH)):
@@ -123,7 +123,7 @@ async def _copy(export: Export, intake: Intake, table: Table, step: Step) -> Tal
     return tally
 
 
-async def _compare(intake: Intake, table: Table, sent: Tally, step: Step) -> None:
+async def _compare(intake: StoreImporter, table: Table, sent: Tally, step: Step) -> None:
     found = Tally()
     async for rows in intake.rows(table):
         for row in rows:
@@ -138,7 +138,7 @@ async def _compare(intake: Intake, table: Table, sent: Tally, step: Step) -> Non
         raise Conflict(detail, code="not_the_same")
 
 
-def _report(output: Output, folder: DataFolder, made: Migrated) -> None:
+def _report(output: Output, folder: DataFolder, made: MigrationResult) -> None:
     if output.is_json:
         output.record(made)
     else:

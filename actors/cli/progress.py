@@ -16,7 +16,7 @@ _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 Count = Annotated[int, Meta(ge=0)]
 
 
-class Staging(Struct, frozen=True):
+class TransferProgress(Struct, frozen=True):
     """What the service says of files on their way."""
 
     stage: Literal["in", "out"]
@@ -25,7 +25,7 @@ class Staging(Struct, frozen=True):
     total_bytes: Count
 
 
-_decoder = msgspec.json.Decoder(Staging)
+_decoder = msgspec.json.Decoder(TransferProgress)
 
 
 def progress_of(data: Raw) -> str:

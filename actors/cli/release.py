@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def release() -> str:
-    """Give the version of the installed distribution; a plain checkout has none."""
+    """Return the version of the installed distribution; a plain checkout has none."""
     try:
         return version("jobwire")
     except PackageNotFoundError:

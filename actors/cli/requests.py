@@ -95,7 +95,7 @@ _OPTIONS: Final = (
 
 
 def job_options(command: Decorated) -> Decorated:
-    """Give a command the options that say what a job is to be."""
+    """Return a command the options that say what a job is to be."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -110,7 +110,7 @@ class Here:
         self.environment = environment
 
     def address(self, text: str) -> str:
-        """Give the URI of a path that starts from here; a URI stays one, and a final / too."""
+        """Return the URI of a path that starts from here; a URI stays one, and a final / too."""
         if _is_uri(text):
             return text
         # By the names only: what links mean is for the service to see to.
@@ -260,7 +260,7 @@ def _length(option: str, text: str) -> float:
 
 
 def _text(value: str) -> str:
-    """Give text that JSON can carry; bytes that are no UTF-8 cannot be sent."""
+    """Return text that JSON can carry; bytes that are no UTF-8 cannot be sent."""
     try:
         value.encode()
     except UnicodeEncodeError as error:

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from jobwire.actors.cli.attendance import Attendance
 from jobwire.actors.cli.connection import Failed, talks
-from jobwire.actors.cli.endings import NOT_RUN
+from jobwire.actors.cli.job_end import NOT_RUN
 from jobwire.actors.cli.output import Output
 from jobwire.actors.cli.requests import Here, job_options, request_of
+from jobwire.actors.cli.run_session import RunSession
 from jobwire.actors.client import Client
 
 
@@ -58,7 +58,7 @@ async def run(
     """  # noqa: D301 - \b is click's: leave these lines as they are
     request = request_of(asked, argv, Here(Path.cwd(), os.environ))
     if not detach:
-        return await Attendance(jobwire, output, verbose=verbose).run(request, idempotency_key)
+        return await RunSession(jobwire, output, verbose=verbose).run(request, idempotency_key)
     made = await jobwire.submit(request, idempotency_key=idempotency_key)
     if output.wants_json:
         output.record(made)

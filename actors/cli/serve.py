@@ -11,9 +11,9 @@ import uvloop
 from rich.text import Text
 
 from jobwire.actors.cli.connection import data_option, folder_of
-from jobwire.actors.cli.life import Life
 from jobwire.actors.cli.output import Output
 from jobwire.actors.cli.release import release
+from jobwire.actors.cli.service_process import ServiceProcess
 from jobwire.actors.runtime.configuration import load_settings
 from jobwire.actors.runtime.failpoints import arm_from_environment
 from jobwire.actors.runtime.logs import configure_logs
@@ -52,7 +52,9 @@ def serve(
     data = folder_of(ctx, folder)
     data.path = data.path.absolute()
     data.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    life = Life(settings, data, lambda system: _announce(actors, system), dict.fromkeys(actors))
+    life = ServiceProcess(
+        settings, data, lambda system: _announce(actors, system), dict.fromkeys(actors)
+    )
     uvloop.run(life.live())
 
 

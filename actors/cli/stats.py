@@ -7,8 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from jobwire.actors.cli.connection import talks
-from jobwire.actors.cli.marks import Marks
 from jobwire.actors.cli.output import Output
+from jobwire.actors.cli.state_style import StateStyles
 from jobwire.actors.client import Client
 from jobwire.schemas.lifecycle import Lifecycle
 from jobwire.schemas.views import CountView, StatsView
@@ -37,7 +37,7 @@ def _number(count: CountView | StatsView) -> str:
 
 
 def _drawn(found: StatsView, tables: dict[str, Lifecycle], width: int) -> Table:
-    marks = Marks(tables)
+    marks = StateStyles(tables)
     most = max(count.jobs for count in found.by_state)
     room = max(min(width - 45, 60), 8)
     made = Table.grid(padding=(0, 2, 0, 0))

@@ -131,7 +131,7 @@ def read_requests(content: bytes, *, is_toml: bool = False) -> list[Written]:
 
 
 def _is_one(lines: Sequence[bytes]) -> bool:
-    """Say whether lines look like one object over several lines, in which something is wrong."""
+    """Return whether lines look like one object over several lines, in which something is wrong."""
     return next(line.strip() for line in lines if line.strip()) in (b"{", b"[")
 
 
@@ -200,7 +200,7 @@ class Submission:
         return 1 if self._failed else 0
 
     async def _send(self, each: Written, idempotency_key: str | None) -> CreatedView | str:
-        """Give the job, or why there is none."""
+        """Return the job, or why there is none."""
         if each.request is None:
             return each.fault or ""
         if self._halted is not None:

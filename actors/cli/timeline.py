@@ -9,8 +9,8 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
-from jobwire.actors.cli.marks import Marks
 from jobwire.actors.cli.output import clean, duration, short_json
+from jobwire.actors.cli.state_style import StateStyles
 from jobwire.schemas.lifecycle import Lifecycle
 from jobwire.schemas.outcomes import Reason
 from jobwire.schemas.views import EntryView
@@ -38,7 +38,7 @@ class Timeline:
     def __init__(self, lifecycle: Lifecycle, width: int) -> None:
         """Take the columns' widths from the lifecycle, so that rows can come one by one."""
         self._lifecycle = lifecycle.name
-        self._marks = Marks({lifecycle.name: lifecycle})
+        self._marks = StateStyles({lifecycle.name: lifecycle})
         self._width = width
         self._state_width = max(map(len, lifecycle.states))
         self._event_width = min(max(map(len, lifecycle.events)), _MOST_EVENT_WIDTH)

@@ -14,9 +14,9 @@ from msgspec import structs
 from rich.text import Text
 
 from jobwire.actors.cli.connection import data_option, folder_of
-from jobwire.actors.cli.life import Life
 from jobwire.actors.cli.output import Output
 from jobwire.actors.cli.release import release
+from jobwire.actors.cli.service_process import ServiceProcess
 from jobwire.actors.runtime.configuration import load_settings
 from jobwire.actors.runtime.failpoints import arm_from_environment
 from jobwire.actors.runtime.folder import DataFolder
@@ -64,7 +64,7 @@ def up(
     data.path = data.path.absolute()
     data.claim()
     try:
-        life = Life(settings, data, lambda system: _announce(data, settings, system))
+        life = ServiceProcess(settings, data, lambda system: _announce(data, settings, system))
         uvloop.run(life.live())
     finally:
         data.release()

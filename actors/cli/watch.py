@@ -8,11 +8,11 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from jobwire.actors.cli.board import show_board
 from jobwire.actors.cli.connection import JOB_ID, talks
 from jobwire.actors.cli.history import heading
-from jobwire.actors.cli.marks import Marks
+from jobwire.actors.cli.live_table import show_board
 from jobwire.actors.cli.output import Output
+from jobwire.actors.cli.state_style import StateStyles
 from jobwire.actors.cli.timeline import Timeline, since
 from jobwire.actors.client import Client
 from jobwire.schemas.lifecycle import DELETE, JobOutcome
@@ -65,8 +65,8 @@ async def _draw_entries(
 ) -> JobOutcome | None:
     lifecycle = await jobwire.lifecycle(job.lifecycle, job.lifecycle_version)
     drawn = Timeline(lifecycle, output.width - 4)
-    output.show(heading(job, Marks({lifecycle.name: lifecycle})), "")
-    status = _Status(drawn)
+    output.show(heading(job, StateStyles({lifecycle.name: lifecycle})), "")
+    status = _WatchedState(drawn)
     with Live(status, console=output.console, refresh_per_second=8, transient=True):
         async for entry in jobwire.stream(job.id):
             status.last = entry
@@ -77,12 +77,12 @@ async def _draw_entries(
 
 
 def _is_end(job: FullJobView, entry: EntryView) -> bool:
-    """Say whether an entry is the outcome that is waited for: the present one, or the next."""
+    """Return whether an entry is the outcome that is waited for: the present one, or the next."""
     is_deleted = entry.name == DELETE and entry.applied
     return entry.seq >= job.seq and (entry.outcome is not None or is_deleted)
 
 
-class _Status:
+class _WatchedState:
     """The line under the entries that shows how long the last one is ago."""
 
     def __init__(self, drawn: Timeline) -> None:

@@ -36,5 +36,5 @@ def given(**fields: Any) -> dict[str, Any]:
 
 
 def job_path(job: str, *parts: str) -> str:
-    """Give the path of a job, or of something of it; every part is quoted."""
+    """Return the path of a job, or of something of it; every part is quoted."""
     return "/v1/jobs/" + "/".join(quote(text, safe="") for text in (job.lower(), *parts) if text)

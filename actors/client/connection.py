@@ -47,7 +47,7 @@ class Call(NamedTuple):
     """How long the service was asked to wait before it answers."""
 
 
-class Reply(NamedTuple):
+class HttpAnswer(NamedTuple):
     """What the service answered."""
 
     status: int
@@ -72,7 +72,7 @@ class Backoff:
         self._tries = 0
 
     def pause_s(self, error: JobwireError) -> float:
-        """Give the next pause: what the service asked for, else longer and longer, never equal."""
+        """Return the next pause: what the service asked for, else a growing one with jitter."""
         longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * float(2**self._tries))
         self._tries = min(self._tries + 1, 16)
         return (error.retry_after_s or 0.0) + longest * (0.5 + self._jitter() / 2)
@@ -105,7 +105,7 @@ class Connection:
             await self._session.close()
             self._session = None
 
-    async def call(self, call: Call) -> Reply:
+    async def call(self, call: Call) -> HttpAnswer:
         """
         Send a request once.
 
@@ -118,12 +118,12 @@ class Connection:
         async with self._answer(call, limits) as response:
             body = await response.read()
         if response.status == _NOTHING_THERE:
-            return Reply(response.status, b"")
+            return HttpAnswer(response.status, b"")
         if response.status >= _LOWEST_FAILURE:
             raise error_of(response.status, body, response.headers.get("Retry-After"))
-        return Reply(response.status, body, response.headers)
+        return HttpAnswer(response.status, body, response.headers)
 
-    async def insist(self, call: Call) -> Reply:
+    async def insist(self, call: Call) -> HttpAnswer:
         """Send a request that may be repeated, until it is answered or the patience has ended."""
         backoff = Backoff()
         deadline = time.monotonic() + self._patience_s
@@ -144,7 +144,7 @@ class Connection:
 
     async def lines(self, call: Call) -> AsyncIterator[bytes]:
         """
-        Give the lines of an answer as they come; ends when the service ends it.
+        Yield the lines of an answer as they come; ends when the service ends it.
 
         Raises:
             JobwireError: as `call`.
@@ -160,7 +160,7 @@ class Connection:
 
     async def part(self, call: Call, start: int) -> AsyncIterator[bytes]:
         """
-        Give the bytes of an answer from `start` on, as they come; none where it ends before.
+        Yield the bytes of an answer from `start` on, as they come; none where it ends before.
 
         Raises:
             JobwireError: as `call`; with the code `silent` where nothing came for long.
@@ -216,7 +216,7 @@ class Connection:
 
 
 def is_temporary(error: JobwireError) -> bool:
-    """Say whether the same request may succeed later."""
+    """Return whether the same request may succeed later."""
     if isinstance(error, TooManyRequests):
         return error.retry_after_s is not None
     return isinstance(error, Unavailable)

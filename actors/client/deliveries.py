@@ -24,7 +24,7 @@ class DeliveryCalls(Calls):
         since: datetime | None = None,
         page: int = 200,
     ) -> AsyncIterator[DeliveryView]:
-        """Give deliveries, newest first, also of jobs that were deleted since."""
+        """Yield deliveries, newest first, also of jobs that were deleted since."""
         query = given(
             job=job and job.lower(),
             status=status,
@@ -34,7 +34,7 @@ class DeliveryCalls(Calls):
         return self._pages("/v1/deliveries", DeliveryView, {**query, "limit": str(page)})
 
     async def delivery(self, delivery: str) -> DeliveryView:
-        """Give one delivery with its tries."""
+        """Return one delivery with its tries."""
         return await self._get(_path(delivery), DeliveryView)
 
     async def redeliver(self, delivery: str) -> DeliveryView:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from jobwire.actors.client.calls import Calls, encode
 from jobwire.actors.client.connection import Call
 from jobwire.actors.client.posting import NewEvent, post_lines
-from jobwire.schemas.views import Accepted, LineResult, RefusalView, Settled
+from jobwire.schemas.views import Accepted, LineResult, OutcomeView, RefusalView
 
 _ACCEPTED = 202
 
@@ -30,7 +30,7 @@ class EventCalls(Calls):
         occurred: datetime | None = None,
         source: str | None = None,
         wait_s: float | None = None,
-    ) -> Settled | Accepted:
+    ) -> OutcomeView | Accepted:
         """
         Post an event; return when it is safe, or with `wait_s` when its outcome is known.
 
@@ -53,7 +53,7 @@ class EventCalls(Calls):
         query = {"wait": f"{wait_s:g}"} if wait_s else None
         call = Call("POST", "/v1/events", encode(event), query=query, waits_s=wait_s or 0.0)
         reply = await self._connection.insist(call)
-        return reply.read(Accepted) if reply.status == _ACCEPTED else reply.read(Settled)
+        return reply.read(Accepted) if reply.status == _ACCEPTED else reply.read(OutcomeView)
 
     async def post_events(
         self, events: Iterable[NewEvent], *, wait_s: float | None = None
@@ -66,10 +66,10 @@ class EventCalls(Calls):
         return await post_lines(self._connection, list(events), wait_s)
 
     def refused(self) -> AsyncIterator[RefusalView]:
-        """Give events that were accepted but belong to no history, oldest first."""
+        """Yield events that were accepted but belong to no history, oldest first."""
         return self._pages("/v1/refused", RefusalView, {})
 
-    async def replay(self, job: str, event: str) -> Settled:
+    async def replay(self, job: str, event: str) -> OutcomeView:
         """Send a refused event again under a new id."""
         path = f"/v1/refused/{quote(job, safe='')}/{quote(event, safe='')}/replay"
-        return (await self._connection.insist(Call("POST", path))).read(Settled)
+        return (await self._connection.insist(Call("POST", path))).read(OutcomeView)

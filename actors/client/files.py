@@ -18,7 +18,7 @@ class FileCalls(Calls):
         self, job: str, *, attempt: int | None = None, page: int = 500
     ) -> AsyncIterator[FileView]:
         """
-        Give what is in a job's directory, in the order of paths; none while nothing is there.
+        Yield what is in a job's directory, in the order of paths; none while nothing is there.
 
         Args:
             job: whose files they are.
@@ -39,7 +39,7 @@ class FileCalls(Calls):
         follow: bool = False,
     ) -> AsyncIterator[bytes]:
         """
-        Give the bytes of a file of a job, from the byte `start` on.
+        Yield the bytes of a file of a job, from the byte `start` on.
 
         Args:
             job: whose file it is.
@@ -64,7 +64,7 @@ class FileCalls(Calls):
         self, job: str, path: str, lines: int, *, attempt: int | None = None
     ) -> Tail:
         """
-        Give the last lines of a file of a job, and the byte after them to read on from.
+        Return the last lines of a file of a job, and the byte after them to read on from.
 
         Raises:
             NotFound: as `read_file`.
@@ -76,7 +76,7 @@ class FileCalls(Calls):
 
 
 def _file_path(job: str, path: str) -> str:
-    """Give the path of a file; names that a URL resolves by itself would lead elsewhere."""
+    """Return the path of a file; names that a URL resolves by itself would lead elsewhere."""
     names = path.split("/")
     if any(name in ("", ".", "..") for name in names):
         detail = f"{path!r} is no path in the job's directory"

@@ -9,7 +9,7 @@ from typing import Any
 
 from jobwire.actors.client.calls import Calls, encode, given, job_path
 from jobwire.actors.client.connection import Call
-from jobwire.actors.client.following import follow
+from jobwire.actors.client.event_stream import follow
 from jobwire.schemas.deliveries import Callback
 from jobwire.schemas.lifecycle import JobOutcome
 from jobwire.schemas.specs import Spec
@@ -78,7 +78,7 @@ class JobCalls(Calls):
         return (await self._connection.insist(call)).read(CreatedView)
 
     async def job(self, job: str) -> FullJobView:
-        """Give one job with the data that it was made with."""
+        """Return one job with the data that it was made with."""
         return await self._get(job_path(job), FullJobView)
 
     def jobs(
@@ -94,7 +94,7 @@ class JobCalls(Calls):
         q: str | None = None,
         page: int = 200,
     ) -> AsyncIterator[JobView]:
-        """Give jobs, newest first; pages are read as they are needed."""
+        """Yield jobs, newest first; pages are read as they are needed."""
         query = given(
             state=state,
             outcome=outcome,
@@ -108,7 +108,7 @@ class JobCalls(Calls):
         return self._pages("/v1/jobs", JobView, {**query, "limit": str(page)})
 
     def history(self, job: str, *, page: int = 500) -> AsyncIterator[EntryView]:
-        """Give a job's history, oldest first."""
+        """Yield a job's history, oldest first."""
         return self._pages(job_path(job, "history"), EntryView, {"limit": str(page)})
 
     def stream(
@@ -136,7 +136,7 @@ class JobCalls(Calls):
         await self._connection.call(Call("DELETE", job_path(job), query=query))
 
     async def rotate_token(self, job: str, *, overlap_s: float | None = None) -> RotatedView:
-        """Give a job a new token; the one before stays good for `overlap_s`."""
+        """Return a job a new token; the one before stays good for `overlap_s`."""
         body = encode(given(overlap_s=overlap_s))
         call = Call("POST", job_path(job, "token"), body)
         return (await self._connection.call(call)).read(RotatedView)

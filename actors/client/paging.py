@@ -13,7 +13,7 @@ from jobwire.actors.client.connection import Call, Connection
 Item = TypeVar("Item")
 
 
-class _Page(Struct, frozen=True):
+class _ListPage(Struct, frozen=True):
     items: tuple[Raw, ...]
     next: str | None = None
 
@@ -21,12 +21,12 @@ class _Page(Struct, frozen=True):
 async def items(
     connection: Connection, path: str, shape: type[Item], query: Mapping[str, str]
 ) -> AsyncIterator[Item]:
-    """Give every item of a list, page after page."""
+    """Yield every item of a list, page after page."""
     cursor: str | None = None
     while True:
         asked = {**query, "cursor": cursor} if cursor else query
         reply = await connection.call(Call("GET", path, query=asked))
-        page = reply.read(_Page)
+        page = reply.read(_ListPage)
         for item in page.items:
             yield msgspec.json.decode(item, type=shape)
         cursor = page.next

@@ -83,5 +83,5 @@ async def _post_once(
 
 
 def _is_unstored(result: LineResult) -> bool:
-    """Say whether a line may be stored at the next try."""
+    """Return whether a line may be stored at the next try."""
     return result.status == Unavailable.status

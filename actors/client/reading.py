@@ -24,7 +24,7 @@ class Tail(NamedTuple):
 
 
 async def read_tail(connection: Connection, call: Call, lines: int) -> Tail:
-    """Give the last so many lines of a file; of very long ones the last 64 MiB."""
+    """Return the last so many lines of a file; of very long ones the last 64 MiB."""
     size = _FIRST_BYTES
     while True:
         headers = {**(call.headers or {}), "Range": f"bytes=-{size}"}
@@ -38,7 +38,7 @@ async def read_tail(connection: Connection, call: Call, lines: int) -> Tail:
 
 
 def last_lines(content: bytes, lines: int) -> bytes:
-    """Give the last so many lines."""
+    """Return the last so many lines."""
     place = len(content) - content.endswith(b"\n")
     for _ in range(lines):
         place = content.rfind(b"\n", 0, place)
@@ -49,7 +49,7 @@ def last_lines(content: bytes, lines: int) -> bytes:
 
 async def read_on(connection: Connection, call: Call, start: int) -> AsyncIterator[bytes]:
     """
-    Give the bytes of a file from `start` on, up to its end, or to where the service ends them.
+    Yield the bytes of a file from `start` on, up to its end, or to where the service ends them.
 
     A lost connection is made again at the byte where it broke off.
     """

@@ -19,11 +19,11 @@ class RecordCalls(Calls):
     """Records beside jobs."""
 
     def lifecycles(self) -> AsyncIterator[Lifecycle]:
-        """Give the built-in lifecycles and the newest versions of the caller's own."""
+        """Yield the built-in lifecycles and the newest versions of the caller's own."""
         return self._pages("/v1/lifecycles", Lifecycle, {})
 
     async def lifecycle(self, name: str, version: int | None = None) -> Lifecycle:
-        """Give one lifecycle, the newest version where none is named."""
+        """Return one lifecycle, the newest version where none is named."""
         query = {"version": str(version)} if version else None
         return await self._get(f"/v1/lifecycles/{quote(name, safe='')}", Lifecycle, query)
 
@@ -33,7 +33,7 @@ class RecordCalls(Calls):
         return (await self._connection.insist(call)).read(Lifecycle)
 
     def keys(self) -> AsyncIterator[KeyView]:
-        """Give all API keys, without their secrets; for administrators."""
+        """Yield all API keys, without their secrets; for administrators."""
         return self._pages("/v1/keys", KeyView, {})
 
     async def create_key(
@@ -55,7 +55,7 @@ class RecordCalls(Calls):
         return (await self._connection.call(Call("DELETE", path))).read(KeyView)
 
     def actors(self) -> AsyncIterator[ActorView]:
-        """Give the caller's actors, of the PipelineJobs dialect; those of the settings first."""
+        """Yield the caller's actors, of the PipelineJobs dialect; those of the settings first."""
         return self._pages("/v1/actors", ActorView, {})
 
     async def create_actor(
@@ -76,7 +76,7 @@ class RecordCalls(Calls):
         return (await self._connection.call(Call("DELETE", path))).read(ActorView)
 
     async def admin_token(self) -> AdminTokenView:
-        """Give the token that speaks for every job of the caller in the PipelineJobs dialect."""
+        """Return the token that speaks for every job of the caller in the PipelineJobs dialect."""
         call = Call("POST", "/v1/actors/admin-token")
         return (await self._connection.call(call)).read(AdminTokenView)
 

@@ -69,7 +69,7 @@ class Signer(Protocol):
 
     def authorization(self, method: str, url: URL, challenges: Sequence[str]) -> str | None:
         """
-        Give the header for one request; None: it goes without.
+        Return the header for one request; None: it goes without.
 
         Args:
             method: of the request.
@@ -102,10 +102,10 @@ class Dialect(Protocol):
     name: str
 
     def routes(self) -> Iterable[web.RouteDef]:
-        """Give the routes, relative to where the dialect is mounted."""
+        """Return the routes, relative to where the dialect is mounted."""
 
     def problem(self, error: JobwireError) -> web.Response:
-        """Say what went wrong in the form that this dialect's clients expect."""
+        """Return what went wrong in the form that this dialect's clients expect."""
 
 
 class ForeignDialect(Dialect, Protocol):
@@ -119,7 +119,7 @@ class ForeignDialect(Dialect, Protocol):
 
     async def callback(self, job: Job, entry: Entry, subscription: Subscription) -> Notice | None:
         """
-        Say what a receiver is told of an entry; None: it is told nothing of this one.
+        Return what a receiver is told of an entry; None: it is told nothing of this one.
 
         It is asked once for each entry and subscription of a job that was made in this dialect
         (`Jobs.create(..., dialect=name)`), also while the dialect is not enabled any more: what
@@ -134,7 +134,7 @@ class Credentials(NamedTuple):
     token: str | None
 
 
-class Door:
+class RequestGuard:
     """Lets requests in: authenticates their callers and reads their bodies within the limits."""
 
     def __init__(self, operations: Operations, failures: Quota, request_s: float) -> None:
@@ -249,14 +249,14 @@ def credentials(request: web.Request) -> Credentials:
 
 
 def is_json(request: web.Request) -> bool:
-    """Say whether a body is declared as JSON."""
+    """Return whether a body is declared as JSON."""
     kind = request.content_type if "Content-Type" in request.headers else ""
     return kind == "application/json" or kind.endswith("+json")
 
 
 def base_url(request: web.Request) -> str:
     """
-    Give the base of the URLs that are handed out: below it the dialect's routes begin.
+    Return the base of the URLs that are handed out: below it the dialect's routes begin.
 
     Raises:
         Malformed: no public URL is set, and the Host header names no host.

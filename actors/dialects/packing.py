@@ -32,7 +32,7 @@ def check_coding(coding: str) -> None:
 
 def unpacked(body: bytes, coding: str, limit: int) -> bytes:
     """
-    Give a body as it was before it was packed: all of it, and nothing but it.
+    Return a body as it was before it was packed: all of it, and nothing but it.
 
     Raises:
         Malformed: it is not what the coding says, or is cut off.
@@ -57,7 +57,7 @@ def unpacked(body: bytes, coding: str, limit: int) -> bytes:
 
 
 def too_large(limit: int) -> TooLarge:
-    """Say how large a body may be."""
+    """Return how large a body may be."""
     return TooLarge(f"the body has more than {limit} bytes", limit=limit)
 
 

@@ -47,7 +47,7 @@ class Reader(Protocol):
     """The file as it was when it was opened."""
 
     async def read(self, count: int) -> bytes:
-        """Give at most `count` bytes from where the last call ended; none at the end."""
+        """Return at most `count` bytes from where the last call ended; none at the end."""
 
     async def read_into(self, buffer: bytearray) -> int:
         """Fill a buffer from where the last call ended; give the number of bytes, 0 at the end."""
@@ -88,7 +88,7 @@ class FileSystem(Protocol):
         self, path: str, limit: int, *, after: str = "", wanted: Wanted | None = None
     ) -> list[FileInfo]:
         """
-        Give what is below a directory, in the order of paths, name by name.
+        Return what is below a directory, in the order of paths, name by name.
 
         Args:
             path: the directory.
@@ -130,7 +130,7 @@ class FileSystem(Protocol):
         """
 
 
-class Place(NamedTuple):
+class FileLocation(NamedTuple):
     """A path in a file system: what an address of staging stands for."""
 
     files: FileSystem

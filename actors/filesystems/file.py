@@ -42,7 +42,7 @@ class FileTree:
     async def walk(
         self, path: str, limit: int, *, after: str = "", wanted: Wanted | None = None
     ) -> list[FileInfo]:
-        """Give what is below a directory, in the order of paths."""
+        """Return what is below a directory, in the order of paths."""
         return await in_thread(partial(self._walk, path, limit, after, wanted))
 
     async def open_read(self, path: str, start: int = 0) -> FileReader:

@@ -31,7 +31,7 @@ class FileReader:
         self._place = start
 
     async def read(self, count: int) -> bytes:
-        """Give at most `count` bytes."""
+        """Return at most `count` bytes."""
         return await in_thread(partial(self._read, count))
 
     async def read_into(self, buffer: bytearray) -> int:
@@ -148,7 +148,7 @@ async def in_thread(
 
 @contextmanager
 def named(path: str) -> Iterator[None]:
-    """Say what the system says of a path in our own errors."""
+    """Return what the system says of a path in our own errors."""
     try:
         yield
     except FileNotFoundError as error:

@@ -34,7 +34,7 @@ _MOST_PASSES = 5
 
 
 def info(path: str, seen: os.stat_result) -> FileInfo:
-    """Say what the system has seen at a path."""
+    """Return what the system has seen at a path."""
     kind: FileKind = "other"
     if stat.S_ISREG(seen.st_mode) and not is_foreign_link(seen):
         kind = "file"
@@ -46,7 +46,7 @@ def info(path: str, seen: os.stat_result) -> FileInfo:
 
 def is_foreign_link(seen: os.stat_result) -> bool:
     """
-    Say whether a file has another name and another owner.
+    Return whether a file has another name and another owner.
 
     A job can give a file of somebody else a name in its own directory; whoever then reads it with
     more rights than the job has would hand it out.

@@ -60,7 +60,7 @@ class Gateway:
         return self._main.url
 
     def dialect_urls(self) -> Mapping[str, Sequence[str]]:
-        """Give the base URLs at which each foreign dialect answers."""
+        """Return the base URLs at which each foreign dialect answers."""
         return {
             name: [self.url + COMPAT + name, *(port.url for port in [self._own.get(name)] if port)]
             for name in self._foreign
@@ -95,7 +95,7 @@ class Gateway:
         for port in self._ports:
             await port.close()
 
-    def missing(self) -> str | None:
+    def not_ready(self) -> str | None:
         """Name what is missing."""
         return None if all(port.is_open for port in self._ports) else "gateway"
 
@@ -117,5 +117,5 @@ class Gateway:
         return Port(app, dialect, self._settings.limits, self._is_full)
 
     def _is_full(self) -> bool:
-        """Say whether all ports together have as many connections as they may have."""
+        """Return whether all ports together have as many connections as they may have."""
         return sum(port.connections for port in self._ports) >= self._settings.limits.connections

@@ -18,12 +18,12 @@ class HealthRoutes:
     """Says how the service is; needs no key."""
 
     def __init__(self, missing: Missing, telemetry: Telemetry) -> None:
-        """Ask `missing` for readiness."""
-        self._missing = missing
+        """Ask `not_ready` for readiness."""
+        self._not_ready = missing
         self._telemetry = telemetry
 
     def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
+        """Return the routes."""
         return [
             web.get("/health/live", self.live),
             web.get("/health/ready", self.ready),
@@ -35,14 +35,14 @@ class HealthRoutes:
         return answer({"status": "live"})
 
     async def ready(self, _request: web.Request) -> web.Response:
-        """Say whether events can be stored now, and if not, what is missing."""
-        missing = await self._missing()
+        """Return whether events can be stored now, and if not, what is missing."""
+        missing = await self._not_ready()
         if missing:
             return answer({"status": "not_ready", "missing": missing}, 503, {"Retry-After": "2"})
         return answer({"status": "ready", "missing": []})
 
     async def metrics(self, _request: web.Request) -> web.Response:
-        """Give all metrics in the Prometheus text form."""
+        """Return all metrics in the Prometheus text form."""
         text = await asyncio.to_thread(self._telemetry.render)
         return web.Response(
             body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
@@ -86,6 +86,6 @@ class HealthServer:
             self._bound.close()
             self._bound = None
 
-    def missing(self) -> str | None:
+    def not_ready(self) -> str | None:
         """Name what is missing: nothing."""
         return None

@@ -41,6 +41,6 @@ def listen_on(host: str, port: int, hint: str, *, shared: bool = False) -> socke
 
 
 def url_of(listening: socket.socket) -> str:
-    """Give the base URL of an address that was taken."""
+    """Return the base URL of an address that was taken."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -83,7 +83,7 @@ class LocalHost:
         await _ended(pid, started)
 
     def _reap(self, pid: int) -> int:
-        """Give the exit code of a command; one that has not ended is killed."""
+        """Return the exit code of a command; one that has not ended is killed."""
         exit_code = _exit_code(pid)
         if exit_code is not None:
             return exit_code
@@ -151,7 +151,7 @@ def _spawn(
 
 
 def _exit_code(pid: int) -> int | None:
-    """Give the exit code of a command, once; None: it has not ended."""
+    """Return the exit code of a command, once; None: it has not ended."""
     done, status = os.waitpid(pid, os.WNOHANG)
     if not done:
         return None
@@ -210,7 +210,7 @@ async def _ended(pid: int, started: int | None = None) -> None:
 
 
 def _start_of(pid: int) -> int | None:
-    """Give the start of a process in clock ticks after boot; None: it is gone."""
+    """Return the start of a process in clock ticks after boot; None: it is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:

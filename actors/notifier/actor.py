@@ -20,9 +20,9 @@ import msgspec
 import structlog
 
 from jobwire.actors.dialects.base import ForeignDialect, Signer
-from jobwire.actors.notifier.attempt import Sender
 from jobwire.actors.notifier.breaker import Breaker
-from jobwire.actors.notifier.courier import Courier
+from jobwire.actors.notifier.callback_sender import CallbackSender
+from jobwire.actors.notifier.delivery_attempt import DeliveryAttempt
 from jobwire.actors.notifier.dispatcher import LOOK_S, Dispatcher
 from jobwire.actors.notifier.endpoints import Endpoints
 from jobwire.actors.notifier.order import Order
@@ -31,11 +31,11 @@ from jobwire.actors.notifier.retention import Retention
 from jobwire.actors.operations.deliveries import ASKED_TOPIC, Deliveries
 from jobwire.actors.operations.streams import ENTRIES_TOPIC
 from jobwire.actors.runtime.egress import Egress
-from jobwire.actors.runtime.settings import Callbacks
+from jobwire.actors.runtime.settings import CallbackSettings
 from jobwire.actors.runtime.tasks import Loop
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.stores.base import EventKey, Positioned, Store
-from jobwire.actors.transports.base import Handle, Transport
+from jobwire.actors.transports.base import ConsumerHandle, Transport
 from jobwire.schemas.deliveries import SUBSCRIPTION_HEAD, Delivery
 from jobwire.schemas.errors import JobwireError, Unavailable
 from jobwire.schemas.jobs import Entry
@@ -66,7 +66,7 @@ class Notifier:
         dialects: Mapping[str, ForeignDialect] = MappingProxyType({}),
         signers: Mapping[str, Signer] = MappingProxyType({}),
         egress: Egress,
-        settings: Callbacks,
+        settings: CallbackSettings,
         telemetry: Telemetry,
         clock: Callable[[], datetime],
         jitter: Callable[[], float] = random.random,
@@ -88,7 +88,7 @@ class Notifier:
         self._wake = asyncio.Event()
         self._session: aiohttp.ClientSession | None = None
         self._dispatcher: Dispatcher | None = None
-        self._ears: list[Handle] = []
+        self._ears: list[ConsumerHandle] = []
         self._loops: list[Loop] = []
         self._breaker = Breaker(
             parallel=settings.parallel, each=settings.parallel_per_endpoint, clock=clock
@@ -105,7 +105,7 @@ class Notifier:
         """Begin with what an earlier run has left, and hear what is new."""
         self._dispatcher = dispatcher = self._make_dispatcher()
         self._ears = [
-            await self._transport.listen(ENTRIES_TOPIC, self._hear, self._missed),
+            await self._transport.listen(ENTRIES_TOPIC, self._on_message, self._missed),
             await self._transport.listen(ASKED_TOPIC, self._asked),
         ]
         self._loops = [
@@ -131,7 +131,7 @@ class Notifier:
             await self._session.close()
             self._session = None
 
-    def missing(self) -> str | None:
+    def not_ready(self) -> str | None:
         """Name what is missing."""
         works = self._loops and not any(loop.failing for loop in self._loops)
         return None if works else self.name
@@ -149,14 +149,14 @@ class Notifier:
             keep_s=settings.keep_s,
             clock=self._clock,
         )
-        sender = Sender(
+        sender = CallbackSender(
             self._egress,
             self._session,
             timeout_s=settings.timeout_s,
             clock=self._clock,
             signers=self._signers,
         )
-        courier = Courier(
+        courier = DeliveryAttempt(
             sender=sender,
             planner=self._planner,
             endpoints=endpoints,
@@ -175,7 +175,7 @@ class Notifier:
             clock=self._clock,
         )
 
-    def _hear(self, _topic: str, message: bytes) -> None:
+    def _on_message(self, _topic: str, message: bytes) -> None:
         """Take entries that are to be told; most messages hold none and are not even read."""
         if _MARK not in message or not self._loops:
             return

@@ -43,7 +43,7 @@ class Busy:
         self.owners: Final = frozenset(owners)
 
     def __contains__(self, endpoint: object) -> bool:
-        """Say whether an endpoint gets no further try."""
+        """Return whether an endpoint gets no further try."""
         return endpoint in self.endpoints or owner_of(str(endpoint)) in self.owners
 
 
@@ -73,14 +73,14 @@ class Breaker:
         return self._in_hand
 
     def is_busy(self, endpoint: str) -> bool:
-        """Say whether an endpoint gets no further try now."""
+        """Return whether an endpoint gets no further try now."""
         if self._owners[owner_of(endpoint)] >= self._of_owner:
             return True
         known = self._endpoints.get(endpoint)
         return known is not None and self._is_busy(known, self._clock())
 
     def busy(self) -> Busy:
-        """Give the endpoints that get no further try now."""
+        """Return the endpoints that get no further try now."""
         now = self._clock()
         return Busy(
             {name for name, known in self._endpoints.items() if self._is_busy(known, now)},
@@ -88,7 +88,7 @@ class Breaker:
         )
 
     def rests_until(self) -> datetime | None:
-        """Give the moment at which the first of the resting endpoints has rested."""
+        """Return the moment at which the first of the resting endpoints has rested."""
         now = self._clock()
         ends = [known.rests_until for known in self._endpoints.values() if known.rests_until]
         return min((end for end in ends if end > now), default=None)

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from jobwire.actors.notifier.breaker import Breaker
-from jobwire.actors.notifier.courier import Courier, Done
+from jobwire.actors.notifier.delivery_attempt import DeliveryAttempt, DeliveryResult
 from jobwire.actors.runtime.failpoints import failpoint
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.stores.base import Store
@@ -38,7 +38,7 @@ class Dispatcher:
         self,
         *,
         store: Store,
-        courier: Courier,
+        courier: DeliveryAttempt,
         breaker: Breaker,
         each: int,
         telemetry: Telemetry,
@@ -52,7 +52,7 @@ class Dispatcher:
         self._telemetry = telemetry
         self._clock = clock
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._results: list[Done] = []
+        self._results: list[DeliveryResult] = []
         self._ended = asyncio.Event()
         self._wake = asyncio.Event()
         self._look_at = clock()
@@ -154,7 +154,7 @@ class Dispatcher:
             # The store could not say what must be known; the delivery stays due.
             _log.warning("callback_waits", job_id=delivery.job, error=error.detail)
             await asyncio.sleep(_PAUSE_S)
-            done = Done(delivery, failures=1)
+            done = DeliveryResult(delivery, failures=1)
         except Exception:  # noqa: BLE001 - logged; tried again by its schedule
             _log.exception("callback_broke", job_id=delivery.job, seq=delivery.seq)
             done = self._courier.broken(delivery)
@@ -171,7 +171,7 @@ class Dispatcher:
             self._let_go(each)
         failpoint("notifier.after_record")
 
-    def _let_go(self, done: Done) -> None:
+    def _let_go(self, done: DeliveryResult) -> None:
         delivery = done.delivery
         self._tasks.pop(delivery.id, None)
         self._telemetry.callbacks_in_hand.dec()

@@ -46,7 +46,7 @@ def endpoint_of(owner: str, url: URL) -> str:
 
 
 def owner_of(endpoint: str) -> str:
-    """Give the owner of an endpoint; an origin holds no space."""
+    """Return the owner of an endpoint; an origin holds no space."""
     return endpoint.split(" ", 1)[-1]
 
 
@@ -60,7 +60,7 @@ class Endpoints:
         self._cache: dict[tuple[str, str], Standing | None] = {}
 
     async def disabled(self, delivery: Delivery) -> GaveUp | None:
-        """Say why the receiver of a delivery gets no tries; None: it gets them."""
+        """Return why the receiver of a delivery gets no tries; None: it gets them."""
         for key in _keys(delivery):
             standing = await self._get(delivery.owner, key)
             if standing is not None and standing.disabled is not None:
@@ -117,6 +117,6 @@ class Endpoints:
 
 
 def _keys(delivery: Delivery) -> tuple[str, str]:
-    """Give the keys of the endpoint and of the one address."""
+    """Return the keys of the endpoint and of the one address."""
     address = blake2b(delivery.url.encode(), digest_size=16).hexdigest()
     return f"{delivery.endpoint} origin", f"{delivery.endpoint} {address}"

@@ -11,7 +11,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from jobwire.schemas.deliveries import Message, News
 from jobwire.schemas.identifiers import RESERVED_ID, JobId
-from jobwire.schemas.jobs import Birth, Ending, Entry, Job
+from jobwire.schemas.jobs import Ending, Entry, Job, JobCreation
 
 Value = TypeVar("Value")
 
@@ -23,7 +23,7 @@ _OF_ATTEMPT = re.compile(re.escape(RESERVED_ID) + r"a([0-9]{1,9})\.")
 
 
 def delivery_id(job: JobId, seq: int, subscription: str) -> str:
-    """Give the one id of what a subscription is told of an entry, however often it is planned."""
+    """Return the one id of what a subscription is told of an entry, however often it is planned."""
     message = f"{job}|{seq}|{subscription}".encode()
     return f"msg_{blake2b(message, digest_size=16).hexdigest()}"
 
@@ -38,8 +38,8 @@ def write_body(entry: Entry, job: Job | None) -> bytes:
 
     """
     ending = _as_of(entry, entry.change.ending, job, job.ending if job else None) or _NO_ENDING
-    born = entry.change.birth
-    source: Birth | Job | None = born if isinstance(born, Birth) else job
+    born = entry.change.creation
+    source: JobCreation | Job | None = born if isinstance(born, JobCreation) else job
     news = News(
         job=entry.job,
         name=source.name if source else None,
@@ -63,10 +63,10 @@ def write_body(entry: Entry, job: Job | None) -> bytes:
 
 
 def _attempt(entry: Entry, job: Job | None) -> int:
-    """Give the attempt that an entry tells of: what begins the next one tells how it ended."""
+    """Return the attempt that an entry tells of: what begins the next one tells how it ended."""
     begun = entry.change.attempt
     if begun is not UNSET:
-        return begun if entry.change.birth is not UNSET else begun - 1
+        return begun if entry.change.creation is not UNSET else begun - 1
     if (said := _OF_ATTEMPT.match(entry.id)) is not None:
         return int(said[1])
     return job.attempt if job else 1
@@ -75,7 +75,7 @@ def _attempt(entry: Entry, job: Job | None) -> int:
 def _as_of(
     entry: Entry, changed: Value | UnsetType | None, job: Job | None, now: Value | None
 ) -> Value | None:
-    """Give a value of the job as the entry left it; None where that cannot be known any more."""
+    """Return a value of the job as the entry left it; None where that cannot be known any more."""
     if changed is not UNSET:
         return changed
     is_same = job is not None and (job.seq == entry.seq or entry.outcome is not None)

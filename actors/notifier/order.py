@@ -34,7 +34,7 @@ class Order:
         self._clock = clock
 
     async def behind(self, delivery: Delivery) -> Delivery | None:
-        """Give a delivery as it waits for one before it; None: its turn has come."""
+        """Return a delivery as it waits for one before it; None: its turn has come."""
         if not delivery.in_order:
             return None
         before = [
@@ -49,7 +49,7 @@ class Order:
         return replace(delivery, next_at=max(first.next_at or soon, soon))
 
     async def is_overtaken(self, delivery: Delivery) -> bool:
-        """Say whether a later one was tried already; what was asked for by hand is sent still."""
+        """Return whether a later one was tried; what was asked for by hand is still sent."""
         if not delivery.in_order or delivery.by_hand or not delivery.tries:
             return False
         others = await self._of_subscription(delivery, None)
@@ -57,7 +57,7 @@ class Order:
 
     async def next(self, delivery: Delivery) -> Delivery | None:
         """
-        Give the one whose turn has come with what became of another, due now.
+        Return the one whose turn has come with what became of another, due now.
 
         Where the store cannot say, it comes by itself a moment later.
         """

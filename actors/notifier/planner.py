@@ -65,7 +65,7 @@ class Planner:
         return fresh
 
     async def subscription(self, owner: str, key: str) -> Subscription | None:
-        """Give a subscription with its secret."""
+        """Return a subscription with its secret."""
         known = self._cache.get(key)
         if known is None:
             known = await self._deliveries.subscription(owner, key)
@@ -93,7 +93,7 @@ class Planner:
         return planned
 
     async def _is_overtaken(self, entry: Entry, subscription: Subscription, notice: Notice) -> bool:
-        """Say whether it is too late for an order: a later entry, heard before, has been told."""
+        """Return whether it is too late for order: a later entry has been told already."""
         if not notice.in_order:
             return False
         which = DeliveryFilter(job=entry.job, subscription=subscription.id)

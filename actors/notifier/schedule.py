@@ -15,7 +15,7 @@ _MOST_DIGITS = 9
 
 
 def first_try(schedule_s: Sequence[float], now: datetime) -> datetime:
-    """Give the moment of the first try; an empty schedule is one try at once."""
+    """Return the moment of the first try; an empty schedule is one try at once."""
     return now + timedelta(seconds=schedule_s[0] if schedule_s else 0.0)
 
 
@@ -28,7 +28,7 @@ def next_try(
     asked_s: float | None = None,
 ) -> datetime | None:
     """
-    Give the moment of the next try; None: there is none any more.
+    Return the moment of the next try; None: there is none any more.
 
     Args:
         schedule_s: the pause before each try.

@@ -9,11 +9,11 @@ from typing import Annotated, Literal, NamedTuple
 from msgspec import Meta, Raw, Struct
 from msgspec.structs import replace
 
-from jobwire.actors.operations.births import Births, JobRequest
 from jobwire.actors.operations.deliveries import Deliveries
 from jobwire.actors.operations.events import Events, Posted
+from jobwire.actors.operations.job_creation import JobCreator, JobRequest
 from jobwire.actors.operations.jobs import Jobs, NewJob
-from jobwire.actors.operations.tables import LifecycleTables
+from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.stores.base import After, JobFilter, Store
 from jobwire.schemas.errors import Conflict, Invalid, JobwireError, NotFound, Unavailable
 from jobwire.schemas.events import Event
@@ -50,7 +50,7 @@ class Selection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def filter(self) -> JobFilter:
         """
-        Give the filter.
+        Return the filter.
 
         Raises:
             Invalid: nothing is selected; all jobs are selected by `all` only.
@@ -88,16 +88,16 @@ class Controls:
         store: Store,
         events: Events,
         jobs: Jobs,
-        births: Births,
+        creator: JobCreator,
         deliveries: Deliveries,
-        tables: LifecycleTables,
+        tables: LifecycleRegistry,
         most: int,
     ) -> None:
         """Change by events only; at most `most` jobs by one selection."""
         self._store = store
         self._events = events
         self._jobs = jobs
-        self._births = births
+        self._creator = creator
         self._deliveries = deliveries
         self._tables = tables
         self._most = most
@@ -188,14 +188,14 @@ class Controls:
             priority=job.plan.priority,
             start_within_s=job.plan.start_within_s,
         )
-        birth = await self._births.of(principal, request, retry_of=job.id, dialect=job.dialect)
+        creation = await self._creator.of(principal, request, retry_of=job.id, dialect=job.dialect)
         authorization = await self._deliveries.authorization(job)
         return await self._jobs.make(
-            principal, birth, request, idempotency_key, authorization=authorization
+            principal, creation, request, idempotency_key, authorization=authorization
         )
 
     async def _parent(self, principal: Principal, job: Job) -> JobId | None:
-        """Give the parent again, unless it has been deleted since."""
+        """Return the parent again, unless it has been deleted since."""
         found = await self._store.get(principal.name, job.parent) if job.parent else None
         return found.id if found else None
 

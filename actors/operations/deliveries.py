@@ -130,12 +130,12 @@ class Deliveries:
         return tuple(subscriptions)
 
     async def subscription(self, owner: str, key: str) -> Subscription | None:
-        """Give one subscription with its secret: for whoever signs."""
+        """Return one subscription with its secret: for whoever signs."""
         record = await self._store.fetch(SUBSCRIPTIONS, owner, key)
         return _decoder.decode(record.body) if record else None
 
     async def subscriptions(self, after: str, limit: int) -> list[Subscription]:
-        """Give subscriptions of all owners with an id above `after`: for whoever cleans up."""
+        """Return subscriptions of all owners with an id above `after`: for whoever cleans up."""
         records = await self._store.select(SUBSCRIPTIONS, None, after, limit)
         return [_decoder.decode(record.body) for record in records]
 
@@ -145,7 +145,7 @@ class Deliveries:
 
     async def callbacks(self, job: Job) -> tuple[Callback, ...]:
         """
-        Give the callbacks of a job as they were asked for, for another job like it.
+        Return the callbacks of a job as they were asked for, for another job like it.
 
         A secret that the service made is made anew for that job.
         """
@@ -161,11 +161,11 @@ class Deliveries:
         )
 
     async def authorization(self, job: Job) -> str:
-        """Give what the callbacks of a job carry as `Authorization`, for another job like it."""
+        """Return what the callbacks of a job carry as `Authorization`, for another job like it."""
         return next((each.authorization for each in await self.of_job(job)), "")
 
     async def of_job(self, job: Job) -> list[Subscription]:
-        """Give the subscriptions of a job."""
+        """Return the subscriptions of a job."""
         found = [await self.subscription(job.owner, each.subscription) for each in job.interests]
         return [each for each in found if each is not None]
 
@@ -173,7 +173,7 @@ class Deliveries:
         self, principal: Principal, which: DeliveryFilter, cursor: str | None, limit: int
     ) -> DeliveryPage:
         """
-        Give a page of the owner's deliveries, newest first.
+        Return a page of the owner's deliveries, newest first.
 
         Raises:
             Invalid: the cursor belongs to another list.
@@ -196,7 +196,7 @@ class Deliveries:
 
     async def get(self, principal: Principal, delivery: str) -> Delivery:
         """
-        Give one delivery.
+        Return one delivery.
 
         Raises:
             NotFound: unknown, dropped since, or someone else's.

@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from jobwire.actors.operations.replies import Replies, Reply
+from jobwire.actors.messaging.packer import Packer
+from jobwire.actors.messaging.replies import PendingOutcome, ReplyInbox
 from jobwire.actors.runtime.failpoints import failpoint
-from jobwire.actors.runtime.packer import Packer
 from jobwire.schemas.codec import canonical
 from jobwire.schemas.errors import Forbidden, Invalid, JobwireError, TooLarge, Unauthorized
 from jobwire.schemas.events import Event, SignedAuthority, TokenAuthority, payload_digest
 from jobwire.schemas.identifiers import EventId, JobId, shard_of
-from jobwire.schemas.jobs import Birth
+from jobwire.schemas.jobs import JobCreation
 from jobwire.schemas.lifecycle import CREATE, DELETE, ROTATE
 from jobwire.schemas.outcomes import Outcome
 from jobwire.schemas.principals import Principal, Scope
@@ -49,7 +49,7 @@ class Events:
         self,
         *,
         packer: Packer,
-        replies: Replies,
+        replies: ReplyInbox,
         keyring: Keyring,
         clock: Callable[[], datetime],
         shards: int,
@@ -78,7 +78,7 @@ class Events:
         event_id: str | None = None,
         occurred: datetime | None = None,
         source: str | None = None,
-        birth: Birth | None = None,
+        creation: JobCreation | None = None,
     ) -> Event:
         """
         Make an event of what a client sent; the job's token is checked here, by arithmetic only.
@@ -104,7 +104,7 @@ class Events:
             data=data,
             occurred=None if occurred is None else _storable(occurred),
             source=source,
-            birth=birth,
+            creation=creation,
         )
 
     def _authority(
@@ -174,7 +174,7 @@ class Events:
                 self._replies.forget(reply)
 
     async def _post_and_wait(
-        self, events: Sequence[Event], replies: Sequence[Reply], wait_s: float
+        self, events: Sequence[Event], replies: Sequence[PendingOutcome], wait_s: float
     ) -> list[Posted]:
         until = asyncio.get_running_loop().time() + wait_s
         awaited = [
@@ -211,7 +211,7 @@ class Events:
 
 
 def _storable(moment: datetime) -> datetime:
-    """Give a moment in UTC; packets carry no moment from the very ends of the calendar."""
+    """Return a moment in UTC; packets carry no moment from the very ends of the calendar."""
     if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
         detail = f"the time of an event lies in the years {_FIRST_YEAR} to {_LAST_YEAR}"
         raise Invalid(detail, pointer="/time")

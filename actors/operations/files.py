@@ -23,7 +23,7 @@ IsOver = Callable[[], Awaitable[bool]]
 """Says whether nothing more is written."""
 
 
-class Box(NamedTuple):
+class SandboxView(NamedTuple):
     """The directory of one attempt of a job: all that a client sees of a sandbox."""
 
     files: FileSystem
@@ -32,7 +32,7 @@ class Box(NamedTuple):
 
     def place(self, path: str) -> str:
         """
-        Give the place of a path in it.
+        Return the place of a path in it.
 
         Raises:
             Invalid: it leads out of the directory, or nowhere.
@@ -58,7 +58,7 @@ class Files:
         if site is not None:
             await site.host.files.remove(job.id)
 
-    async def box(self, job: Job, attempt: int | None, *, newest_begun: bool = True) -> Box:
+    async def box(self, job: Job, attempt: int | None, *, newest_begun: bool = True) -> SandboxView:
         """
         Find the directory of an attempt; it may not be there yet, or not any more.
 
@@ -84,10 +84,10 @@ class Files:
         files = site.host.files
         if attempt is None:
             attempt = (await newest_sandbox(files, job)).attempt if newest_begun else job.attempt
-        return Box(files, Sandbox(job.id, attempt).work, attempt)
+        return SandboxView(files, Sandbox(job.id, attempt).work, attempt)
 
-    async def list(self, box: Box, after: str, limit: int) -> list[FileInfo]:
-        """Give what is in a directory, in the order of paths, behind one of them."""
+    async def list(self, box: SandboxView, after: str, limit: int) -> list[FileInfo]:
+        """Return what is in a directory, in the order of paths, behind one of them."""
         behind = f"{box.path}/{after}" if after else ""
         try:
             found = await box.files.walk(box.path, limit, after=behind)
@@ -97,7 +97,7 @@ class Files:
             structs.replace(each, path=each.path.removeprefix(f"{box.path}/")) for each in found
         ]
 
-    async def open(self, box: Box, path: str, start: int = 0) -> Reader:
+    async def open(self, box: SandboxView, path: str, start: int = 0) -> Reader:
         """
         Open a file to read from a byte on.
 
@@ -111,10 +111,10 @@ class Files:
             return await box.files.open_read(place, start)
 
     async def follow(
-        self, box: Box, path: str, start: int, is_over: IsOver
+        self, box: SandboxView, path: str, start: int, is_over: IsOver
     ) -> AsyncGenerator[bytes, None]:
         """
-        Give what is in a file, then what is appended, until it is over and all has been given.
+        Yield what is in a file, then what is appended, until it is over and all has been given.
 
         The file may not be there yet. An empty piece is a moment in which nothing came.
         """
@@ -134,7 +134,7 @@ class Files:
             if reader is not None:
                 await reader.close()
 
-    async def _opened(self, box: Box, path: str, start: int) -> Reader | None:
+    async def _opened(self, box: SandboxView, path: str, start: int) -> Reader | None:
         try:
             return await self.open(box, path, start)
         except NotFound:

@@ -120,14 +120,14 @@ class ForeignActors:
         return actor
 
     async def all(self, principal: Principal) -> list[ForeignActor]:
-        """Give an owner's actors, those of the settings first."""
+        """Return an owner's actors, those of the settings first."""
         found = await self._store.select(_ACTORS, principal.name, "", _MOST_ACTORS)
         made = [_decoder.decode(record.body) for record in found]
         return [self._of_settings(principal.name, name) for name in self._named] + made
 
     async def find(self, owner: str, name: str) -> ForeignActor:
         """
-        Give an owner's actor by its id or by an alias.
+        Return an owner's actor by its id or by an alias.
 
         Raises:
             NotFound: unknown, or someone else's.
@@ -173,13 +173,13 @@ class ForeignActors:
         return actor
 
     def admin_token(self, principal: Principal) -> AdminToken:
-        """Give the token that speaks for every job of an owner now; it changes with time."""
+        """Return the token that speaks for every job of an owner now; it changes with time."""
         window = self._window()
         until = datetime.fromtimestamp((window + 2) * self._token_s, tz=self._clock().tzinfo)
         return AdminToken(self._token(principal.name, window), until)
 
     def is_admin_token(self, owner: str, token: str) -> bool:
-        """Say whether a token is the administrators' of now or just before; in constant time."""
+        """Return whether a token is the administrators' of now or just before; in constant time."""
         if len(token) != _TOKEN_DIGITS:
             return False  # of another length: a job's, which comes with every event
         window = self._window()
@@ -207,7 +207,7 @@ class ForeignActors:
         return _decoder.decode(record.body) if record else None
 
     def _of_settings(self, owner: str, name: str) -> ForeignActor:
-        """Give the actor that every owner has under a name; its id is always the same one."""
+        """Return the actor that every owner has under a name; its id is always the same one."""
         made = hmac.digest(self._identity, f"actor|{name}|{owner}".encode(), "sha256")
         identifier = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in made[:_ID_CHARACTERS])
         return ForeignActor(id=identifier, owner=owner, aliases=(name,))

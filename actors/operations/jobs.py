@@ -8,10 +8,10 @@ from typing import NamedTuple
 import msgspec
 from msgspec import structs
 
-from jobwire.actors.operations.births import Births, JobRequest, comparable
 from jobwire.actors.operations.deliveries import Deliveries
 from jobwire.actors.operations.events import Events
 from jobwire.actors.operations.files import Files
+from jobwire.actors.operations.job_creation import JobCreator, JobRequest, comparable
 from jobwire.actors.runtime.quota import Quota
 from jobwire.actors.stores.base import After, Count, JobFilter, Store
 from jobwire.schemas.cursors import Cursors
@@ -19,7 +19,7 @@ from jobwire.schemas.deliveries import Subscription
 from jobwire.schemas.errors import Conflict, Invalid, NotFound, TooManyRequests, Unavailable
 from jobwire.schemas.events import payload_digest
 from jobwire.schemas.identifiers import JobId, derived_job_id, random_job_id
-from jobwire.schemas.jobs import Birth, Entry, Job
+from jobwire.schemas.jobs import Entry, Job, JobCreation
 from jobwire.schemas.lifecycle import CREATE, DELETE, ROTATE
 from jobwire.schemas.outcomes import Outcome, Reason
 from jobwire.schemas.principals import Principal
@@ -50,7 +50,7 @@ class Origin(NamedTuple):
     spec: Spec | None
 
 
-class Page(NamedTuple):
+class JobPage(NamedTuple):
     """One page of jobs and the cursor of the next."""
 
     jobs: list[Job]
@@ -65,7 +65,7 @@ class Jobs:
         *,
         store: Store,
         events: Events,
-        births: Births,
+        creator: JobCreator,
         deliveries: Deliveries,
         files: Files,
         keyring: Keyring,
@@ -75,7 +75,7 @@ class Jobs:
         """Read from a store; change by events only."""
         self._store = store
         self._events = events
-        self._births = births
+        self._creator = creator
         self._deliveries = deliveries
         self._files = files
         self._keyring = keyring
@@ -107,21 +107,21 @@ class Jobs:
             TooManyRequests: the owner makes jobs too fast.
 
         """
-        birth = await self._births.of(principal, request, dialect=dialect)
+        creation = await self._creator.of(principal, request, dialect=dialect)
         return await self.make(
-            principal, birth, request, idempotency_key, job=job, authorization=authorization
+            principal, creation, request, idempotency_key, job=job, authorization=authorization
         )
 
     def derived_id(self, principal: Principal, key: str) -> JobId:
-        """Give the one job id that belongs to a key of an owner; nobody else can compute it."""
+        """Return the one job id that belongs to a key of an owner; nobody else can compute it."""
         return derived_job_id(self._identity, principal.name, key)
 
     def token_of(self, job: Job) -> str:
-        """Give the token of a job that is good now."""
+        """Return the token of a job that is good now."""
         return mint_token(self._keyring, job.id, job.generation)
 
     def admits(self, job: Job, token: str) -> bool:
-        """Say whether a token speaks for a job, also the one before it while that is good."""
+        """Return whether a token speaks for a job, also the one before it while that is good."""
         generation = self._keyring.generation(job.id, token)
         until = job.previous_token_until
         in_overlap = until is not None and self._events.now() <= until
@@ -130,7 +130,7 @@ class Jobs:
     async def make(
         self,
         principal: Principal,
-        birth: Birth,
+        creation: JobCreation,
         request: JobRequest,
         idempotency_key: str | None,
         *,
@@ -157,17 +157,19 @@ class Jobs:
             principal=principal,
             data=bytes(request.data) or None,
             event_id=event_id,
-            birth=birth,
+            creation=creation,
         )
         # The whole request is the payload: the same key with another one is an error.
-        asked = comparable(structs.replace(birth, lifecycle_version=0)), request.callbacks
+        asked = comparable(structs.replace(creation, lifecycle_version=0)), request.callbacks
         payload = msgspec.json.encode(asked, order="deterministic") + event.digest
         digest = payload_digest(CREATE, payload)
         subscriptions = await self._deliveries.subscribe(
             principal.name, job, request.callbacks, digest, authorization
         )
-        birth = structs.replace(birth, interests=tuple(each.interest for each in subscriptions))
-        event = structs.replace(event, digest=digest, birth=birth)
+        creation = structs.replace(
+            creation, interests=tuple(each.interest for each in subscriptions)
+        )
+        event = structs.replace(event, digest=digest, creation=creation)
         outcome = await self._events.post(event, _COMMIT_S)
         if outcome is None and idempotency_key is None:
             # Nobody else can have made a job of this id: its first token is the one it will have.
@@ -196,7 +198,7 @@ class Jobs:
 
     async def get(self, principal: Principal, job_id: JobId) -> Job:
         """
-        Give one job.
+        Return one job.
 
         Raises:
             NotFound: unknown, deleted, or someone else's.
@@ -208,17 +210,17 @@ class Jobs:
         return job
 
     async def origin(self, principal: Principal, job: Job) -> Origin:
-        """Give what the job was made with."""
+        """Return what the job was made with."""
         entry = await self._store.entry(principal.name, job.id, job.born)
-        birth = entry.change.birth if entry else None
-        spec = birth.spec if isinstance(birth, Birth) else None
+        creation = entry.change.creation if entry else None
+        spec = creation.spec if isinstance(creation, JobCreation) else None
         return Origin(entry.data if entry else None, spec)
 
     async def find(
         self, principal: Principal, which: JobFilter, cursor: str | None, limit: int
-    ) -> Page:
+    ) -> JobPage:
         """
-        Give a page of jobs, newest first.
+        Return a page of jobs, newest first.
 
         Raises:
             Invalid: the cursor belongs to another list.
@@ -229,7 +231,7 @@ class Jobs:
         jobs = await self._store.find(principal.name, which, after, limit + 1)
         more = len(jobs) > limit
         page = jobs[:limit]
-        return Page(
+        return JobPage(
             page,
             self._cursors.write(After(page[-1].created, page[-1].id), listed) if more else None,
         )
@@ -237,7 +239,7 @@ class Jobs:
     async def history(
         self, principal: Principal, job_id: JobId, cursor: str | None, limit: int
     ) -> tuple[list[Entry], str | None]:
-        """Give a page of a job's entries, oldest first, and the cursor of the next."""
+        """Return a page of a job's entries, oldest first, and the cursor of the next."""
         job = await self.get(principal, job_id)
         listed = f"history {principal.name} {job.id}"
         after = self._cursors.read(cursor, listed, int) if cursor else job.born - 1

@@ -51,7 +51,7 @@ class Keys:
         self._cache: dict[str, tuple[datetime, Principal]] = {}
 
     async def is_good(self, text: str | None) -> bool:
-        """Say whether a text is an API key that opens anything."""
+        """Return whether a text is an API key that opens anything."""
         try:
             return text is not None and bool(await self.authenticate(text))
         except Unauthorized:
@@ -59,7 +59,7 @@ class Keys:
 
     async def authenticate(self, presented: str) -> Principal:
         """
-        Give the principal that an API key belongs to.
+        Return the principal that an API key belongs to.
 
         Raises:
             Unauthorized: unknown, wrong, expired or revoked; all answered alike.
@@ -126,7 +126,7 @@ class Keys:
         await self._store.put(_KIND, record, fresh=True)
 
     async def all(self, after: str, limit: int) -> list[ApiKey]:
-        """Give a page of all keys, for administrators; never their text."""
+        """Return a page of all keys, for administrators; never their text."""
         return [
             _decoder.decode(record.body)
             for record in await self._store.select(_KIND, None, after, limit)
@@ -152,7 +152,7 @@ class Keys:
 
 
 def make_key() -> tuple[str, str]:
-    """Give the id and the secret of a new key."""
+    """Return the id and the secret of a new key."""
     key_id = "".join(secrets.choice(_ID_ALPHABET) for _ in range(10))
     return key_id, secrets.token_urlsafe(24)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import structs
 
-from jobwire.actors.operations.tables import LIFECYCLES, table_key
+from jobwire.actors.operations.lifecycle_registry import LIFECYCLES, table_key
 from jobwire.actors.stores.base import Record, Store
 from jobwire.schemas.errors import Conflict, Invalid, NotFound, TooManyRequests
 from jobwire.schemas.lifecycle import Lifecycle, check
@@ -61,7 +61,7 @@ class Lifecycles:
         return numbered, True
 
     async def newest(self, owner: str, name: str) -> Lifecycle | None:
-        """Give the newest version of a name that this owner may use."""
+        """Return the newest version of a name that this owner may use."""
         if name in BUILT_IN:
             return BUILT_IN[name]
         versions = [
@@ -71,7 +71,7 @@ class Lifecycles:
 
     async def get(self, principal: Principal, name: str, version: int | None = None) -> Lifecycle:
         """
-        Give one version of a lifecycle, the newest where none is named.
+        Return one version of a lifecycle, the newest where none is named.
 
         Raises:
             NotFound: there is none of that name and version.
@@ -86,11 +86,11 @@ class Lifecycles:
         raise NotFound(f"there is no lifecycle {name!r}", code="unknown_lifecycle")
 
     async def all(self, principal: Principal) -> list[Lifecycle]:
-        """Give the built-in lifecycles and the newest versions of the owner's own."""
+        """Return the built-in lifecycles and the newest versions of the owner's own."""
         newest = {lifecycle.name: lifecycle for lifecycle in await self._registered(principal.name)}
         return [*BUILT_IN.values(), *newest.values()]
 
     async def _registered(self, owner: str) -> list[Lifecycle]:
-        """Give all versions of an owner, by name and number."""
+        """Return all versions of an owner, by name and number."""
         records = await self._store.select(LIFECYCLES, owner, "", self._most)
         return [_decoder.decode(record.body) for record in records]

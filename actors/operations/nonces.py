@@ -33,7 +33,7 @@ _MOST_SWAPS = 50
 _MOST_NONCES = 1_000
 
 
-class Place(NamedTuple):
+class NonceScope(NamedTuple):
     """What a nonce is for: an actor by its id, or by one of its aliases."""
 
     actor: str
@@ -47,7 +47,7 @@ class NewNonce(NamedTuple):
     text: str
 
 
-class _Waiting(NamedTuple):
+class _PendingUse(NamedTuple):
     """A use that waits for its turn, with those that came meanwhile."""
 
     use: str
@@ -61,12 +61,12 @@ class Nonces:
         """Keep nonces in a store, hashed."""
         self._store = store
         self._clock = clock
-        self._queues: dict[str, list[_Waiting]] = {}
+        self._queues: dict[str, list[_PendingUse]] = {}
 
     async def create(
         self,
         principal: Principal,
-        place: Place,
+        place: NonceScope,
         *,
         tenant: str,
         level: Level,
@@ -103,14 +103,14 @@ class Nonces:
         await self._store.put(_KIND, _record(nonce), fresh=True)
         return NewNonce(nonce, compose_nonce(tenant, handle, secret))
 
-    async def all(self, owner: str, place: Place) -> list[Nonce]:
-        """Give an owner's nonces of a place."""
+    async def all(self, owner: str, place: NonceScope) -> list[Nonce]:
+        """Return an owner's nonces of a place."""
         found = await self._store.select(_KIND, owner, "", _MOST_NONCES)
         nonces = [_decoder.decode(record.body) for record in found]
         return [each for each in nonces if (each.actor, each.alias) == place]
 
     async def _unexpired(self, owner: str, now: datetime) -> list[Nonce]:
-        """Give an owner's nonces; those whose time is over are dropped."""
+        """Return an owner's nonces; those whose time is over are dropped."""
         kept = []
         for record in await self._store.select(_KIND, owner, "", _MOST_NONCES):
             nonce = _decoder.decode(record.body)
@@ -120,9 +120,9 @@ class Nonces:
                 kept.append(nonce)
         return kept
 
-    async def get(self, owner: str, place: Place, text: str) -> Nonce:
+    async def get(self, owner: str, place: NonceScope, text: str) -> Nonce:
         """
-        Give a nonce by its text or by its name.
+        Return a nonce by its text or by its name.
 
         Raises:
             NotFound: unknown, someone else's, or of another place.
@@ -133,7 +133,7 @@ class Nonces:
             raise NotFound("there is no nonce with this id here", code="unknown_nonce")
         return nonce
 
-    async def delete(self, owner: str, place: Place, text: str) -> None:
+    async def delete(self, owner: str, place: NonceScope, text: str) -> None:
         """
         Delete a nonce; nobody can use it any more.
 
@@ -153,7 +153,7 @@ class Nonces:
 
     async def find(self, text: str) -> Nonce:
         """
-        Give the nonce that somebody presents; no use is spent yet.
+        Return the nonce that somebody presents; no use is spent yet.
 
         Raises:
             Unauthorized: it is none, or none any more.
@@ -189,7 +189,7 @@ class Nonces:
             raise Forbidden(detail, code="nonce_spent", limit=nonce.max_uses)
 
     async def _named(self, owner: str | None, presented: Presented | None) -> Nonce | None:
-        """Give the nonce that is named, of one owner or of anybody."""
+        """Return the nonce that is named, of one owner or of anybody."""
         if presented is None:
             return None
         record = await self._store.fetch(_KIND, owner, presented.handle)
@@ -197,7 +197,7 @@ class Nonces:
         return nonce if nonce and presented.names(nonce) else None
 
     async def _spend(self, nonce: Nonce, use: str) -> bool:
-        waiting = _Waiting(use, asyncio.get_running_loop().create_future())
+        waiting = _PendingUse(use, asyncio.get_running_loop().create_future())
         queue = self._queues.get(nonce.handle)
         if queue is not None:
             queue.append(waiting)
@@ -217,7 +217,7 @@ class Nonces:
             del self._queues[nonce.handle]
         return await waiting.admitted
 
-    async def _spend_all(self, nonce: Nonce, queue: list[_Waiting]) -> None:
+    async def _spend_all(self, nonce: Nonce, queue: list[_PendingUse]) -> None:
         """Spend the uses of a queue, as many at a time as wait."""
         while queue:
             portion = list(queue)

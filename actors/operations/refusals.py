@@ -25,7 +25,7 @@ class Refusals:
     async def find(
         self, principal: Principal, cursor: str | None, limit: int
     ) -> tuple[list[Refusal], str | None]:
-        """Give a page of the owner's refused events, oldest first, and the cursor of the next."""
+        """Return a page of the owner's refused events, oldest first, and the cursor of the next."""
         listed = f"refused {principal.name}"
         after = self._cursors.read(cursor, listed, int) if cursor else 0
         refusals = await self._store.refusals(principal.name, after, limit + 1)

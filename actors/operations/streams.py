@@ -50,7 +50,7 @@ Read = Callable[[Place], Awaitable[tuple[list[Positioned], Place]]]
 """Reads a page after a place; gives where to go on, which is the same place at the end."""
 
 
-class Subscription:
+class StreamSubscription:
     """What one subscriber has not yet taken."""
 
     def __init__(self, owner: str, job: JobId | None, *, counted: bool = True) -> None:
@@ -108,12 +108,12 @@ class Streams:
         """Read what was before from a store; serve each owner so many streams."""
         self._store = store
         self._most = most_per_owner
-        self._by_owner: dict[str, set[Subscription]] = {}
+        self._by_owner: dict[str, set[StreamSubscription]] = {}
         self._closed = False
 
     async def start(self, transport: Transport) -> None:
         """Begin to hear."""
-        await transport.listen(ENTRIES_TOPIC, self._hear, self._missed)
+        await transport.listen(ENTRIES_TOPIC, self._on_message, self._missed)
 
     def close(self) -> None:
         """End every stream; clients come back with the place they stand at."""
@@ -138,7 +138,7 @@ class Streams:
         return sum(map(len, self._by_owner.values()))
 
     async def newest(self, principal: Principal) -> Place:
-        """Give the place after which everything of an owner is new."""
+        """Return the place after which everything of an owner is new."""
         return await self._store.newest(principal.name)
 
     async def of_job(
@@ -158,7 +158,7 @@ class Streams:
                 (page[-1].seq,) if page else place
             )
 
-        subscription = Subscription(principal.name, job.id, counted=counted)
+        subscription = StreamSubscription(principal.name, job.id, counted=counted)
         start = (max(after, job.born - 1),)
         async with aclosing(self._follow(subscription, start, read, gapless=True)) as followed:
             async for items in followed:
@@ -174,7 +174,7 @@ class Streams:
         async def read(place: Place) -> tuple[list[Positioned], Place]:
             return await self._store.since(principal.name, place, _PAGE)
 
-        subscription = Subscription(principal.name, None)
+        subscription = StreamSubscription(principal.name, None)
         start = await self._store.newest(principal.name) if after is None else after
         gapless = self._store.is_gapless
         async with aclosing(self._follow(subscription, start, read, gapless=gapless)) as followed:
@@ -183,7 +183,7 @@ class Streams:
 
     async def _follow(
         self,
-        subscription: Subscription,
+        subscription: StreamSubscription,
         place: Place,
         read: Read,
         *,
@@ -219,7 +219,7 @@ class Streams:
         finally:
             self._forget(subscription)
 
-    def _register(self, subscription: Subscription) -> None:
+    def _register(self, subscription: StreamSubscription) -> None:
         mine = self._by_owner.setdefault(subscription.owner, set())
         if subscription.counted and sum(each.counted for each in mine) >= self._most:
             raise TooManyRequests(
@@ -231,13 +231,13 @@ class Streams:
         if self._closed:
             subscription.close()
 
-    def _forget(self, subscription: Subscription) -> None:
+    def _forget(self, subscription: StreamSubscription) -> None:
         mine = self._by_owner.get(subscription.owner, set())
         mine.discard(subscription)
         if not mine:
             self._by_owner.pop(subscription.owner, None)
 
-    def _hear(self, _topic: str, message: bytes) -> None:
+    def _on_message(self, _topic: str, message: bytes) -> None:
         if not self._by_owner:
             return
         heard: dict[str, list[Positioned]] = {}
@@ -257,7 +257,7 @@ class Streams:
 
 
 def _of_job(job: JobId, entries: Sequence[Positioned]) -> list[Positioned]:
-    """Give the entries of one job, each at its seq: a job's stream has one lane."""
+    """Return the entries of one job, each at its seq: a job's stream has one lane."""
     return [Positioned(each.entry.seq, each.entry) for each in entries if each.entry.job == job]
 
 
@@ -272,7 +272,7 @@ async def _pages(read: Read, place: Place) -> AsyncGenerator[tuple[list[Position
 
 
 def _are_next(place: Place, entries: Sequence[Positioned]) -> bool:
-    """Say whether nothing is left out between a place and entries that come after it."""
+    """Return whether nothing is left out between a place and entries that come after it."""
     for each in entries:
         if is_after(place, each):
             last = place[each.lane] if each.lane < len(place) else 0
@@ -283,7 +283,7 @@ def _are_next(place: Place, entries: Sequence[Positioned]) -> bool:
 
 
 def _items(place: Place, entries: Sequence[Positioned]) -> list[Item]:
-    """Give what comes after a place, each with the place behind it."""
+    """Return what comes after a place, each with the place behind it."""
     items = []
     for each in entries:
         if is_after(place, each):

@@ -25,5 +25,5 @@ class Visibility:
         await self._store.drop(_KIND, principal.name, job)
 
     async def is_hidden(self, principal: Principal, job: JobId) -> bool:
-        """Say whether a job is hidden."""
+        """Return whether a job is hidden."""
         return await self._store.fetch(_KIND, principal.name, job) is not None

@@ -63,7 +63,7 @@ class Withdrawals:
     async def _is_unbegun(
         self, principal: Principal, job_id: JobId, outcome: Outcome | None
     ) -> bool:
-        """Say whether it is certain that nothing of a job has begun before its cancel."""
+        """Return whether it is certain that nothing of a job has begun before its cancel."""
         if outcome is not None and outcome.verdict == "refused":
             return True  # it was never made
         try:

@@ -16,5 +16,5 @@ class Actor(Protocol):
     async def stop(self) -> None:
         """Finish what is in hand and return; may be called twice, or before `start`."""
 
-    def missing(self) -> str | None:
+    def not_ready(self) -> str | None:
         """Name what the actor lacks to do its work now; None: it is ready."""

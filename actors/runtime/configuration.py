@@ -144,7 +144,7 @@ def _check_keys(values: Mapping[str, Any], record: type[Struct], prefix: str) ->
 
 
 def _records(value: object, kind: object) -> Iterator[tuple[dict[str, Any], type[Struct]]]:
-    """Give the tables of a list of tables, each with what it is a record of."""
+    """Yield the tables of a list of tables, each with what it is a record of."""
     inner = get_args(kind)[0] if get_origin(kind) is tuple else None
     if isinstance(value, list) and isinstance(inner, type) and issubclass(inner, Struct):
         yield from ((each, inner) for each in value if isinstance(each, dict))

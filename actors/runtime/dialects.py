@@ -159,5 +159,5 @@ class Dialects(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     joblauncher: Joblauncher = field(default_factory=Joblauncher)
 
     def all(self) -> dict[str, Mounting]:
-        """Give what is set of each."""
+        """Return what is set of each."""
         return {name: getattr(self, name) for name in self.__struct_fields__}

@@ -88,7 +88,7 @@ class Egress:
         self._resolver = resolver
 
     def admits(self, address: Address) -> bool:
-        """Say whether an address may be called."""
+        """Return whether an address may be called."""
         address = _unwrapped(address)
         if any(address in network for network in self._allowed):
             return True
@@ -99,7 +99,7 @@ class Egress:
 
     def check_url(self, text: str, pointer: str) -> URL:
         """
-        Give the URL that a text names, when it may be called as far as it says itself.
+        Return the URL that a text names, when it may be called as far as it says itself.
 
         A name is looked up when it is called, and judged then.
 
@@ -205,7 +205,7 @@ def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[Resolve
 
 
 def _unwrapped(address: Address) -> Address:
-    """Give the IPv4 address that an IPv6 address stands for, where it plainly stands for one."""
+    """Return the IPv4 address that an IPv6 address stands for, where it plainly stands for one."""
     if isinstance(address, IPv4Address):
         return address
     if address.ipv4_mapped is not None:
@@ -216,7 +216,7 @@ def _unwrapped(address: Address) -> Address:
 
 
 def _parse(text: str, pointer: str) -> tuple[URL, str]:
-    """Give a URL, and its authority as it was written."""
+    """Return a URL, and its authority as it was written."""
     detail = "an address is written as https://host/path"
     if _NOT_PLAIN.search(text):
         detail += ", without blanks, control characters or backslashes"
@@ -246,7 +246,7 @@ def _parse_v6(host: str, pointer: str) -> Address:
 
 
 def _parse_v4_or_name(host: str, authority: str, pointer: str) -> Address | None:
-    """Give the address that a host is; None: it is a name."""
+    """Return the address that a host is; None: it is a name."""
     labels = host.removesuffix(".").split(".")
     if _NUMBER.fullmatch(labels[-1]) is None:
         if len(host) > _MOST_HOST or not all(map(_LABEL.fullmatch, labels)):

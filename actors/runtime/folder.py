@@ -143,7 +143,7 @@ class DataFolder:
         _sync(self.path)
 
     def is_running(self) -> bool:
-        """Say whether a process holds the lock."""
+        """Return whether a process holds the lock."""
         try:
             descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CLOEXEC)
         except OSError:
@@ -171,7 +171,7 @@ class DataFolder:
 
     def api_key(self, elsewhere: str | None = None) -> str | None:
         """
-        Give the first API key, if this folder has one to read; or that of the file that is named.
+        Return the first API key, if this folder has one to read; or that of the file that is named.
 
         Raises:
             Misconfigured: a file is named, but cannot be read.
@@ -219,7 +219,7 @@ def read_secrets(file: Path) -> ServiceSecrets:
 
 
 def default_folder(environment: Mapping[str, str]) -> Path:
-    """Give the folder used where none is named: `JOBWIRE_DATA`, else the user's data directory."""
+    """Return the default folder: `JOBWIRE_DATA`, else the user's data directory."""
     if chosen := environment.get("JOBWIRE_DATA"):
         return Path(chosen)
     base = (

@@ -34,5 +34,5 @@ class Quota:
         return True
 
     def is_spent(self, name: str) -> bool:
-        """Say whether a name has nothing left now."""
+        """Return whether a name has nothing left now."""
         return self._due.get(name, 0.0) - self._monotonic() > 60 - self._interval_s

@@ -20,7 +20,7 @@ class JobSecrets:
         self._folder = folder
 
     def has(self, owner_folder: str, name: str) -> bool:
-        """Say whether an owner has a secret of that name."""
+        """Return whether an owner has a secret of that name."""
         try:
             return stat.S_ISREG((self._folder / owner_folder / name).stat().st_mode)
         except OSError:
@@ -28,7 +28,7 @@ class JobSecrets:
 
     def read(self, owner_folder: str, name: str) -> str:
         """
-        Give the value of a secret.
+        Return the value of a secret.
 
         Raises:
             NotFound: the owner has none of that name.

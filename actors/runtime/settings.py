@@ -74,7 +74,7 @@ class LocalSite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Most files that a process of a job may have open."""
 
 
-class Staging(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StagingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Files that are brought in and out."""
 
     roots: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ class Staging(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Jobs that files are copied for at a time."""
 
 
-class Callbacks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CallbackSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How receivers are told."""
 
     schedule_s: tuple[float, ...] = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 36_000)
@@ -191,8 +191,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     health: Health = field(default_factory=Health)
     limits: Limits = field(default_factory=Limits)
     local: LocalSite = field(default_factory=LocalSite)
-    staging: Staging = field(default_factory=Staging)
-    callbacks: Callbacks = field(default_factory=Callbacks)
+    staging: StagingSettings = field(default_factory=StagingSettings)
+    callbacks: CallbackSettings = field(default_factory=CallbackSettings)
     dialects: Dialects = field(default_factory=Dialects)
 
     @property

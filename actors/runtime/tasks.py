@@ -19,7 +19,7 @@ _STEADY_S = 60.0
 
 def is_stray(error: BaseException) -> bool:
     """
-    Say whether an error is a cancellation that nobody asked this task for.
+    Return whether an error is a cancellation that nobody asked this task for.
 
     A library may let one out whose own task or future was cancelled: that is a failure like any
     other, and no reason to end.
@@ -29,7 +29,7 @@ def is_stray(error: BaseException) -> bool:
 
 def is_ending() -> bool:
     """
-    Say whether this task was asked to end.
+    Return whether this task was asked to end.
 
     What fails then must not be tried again: whoever asked waits for the end, and asks once.
     """

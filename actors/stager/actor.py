@@ -16,20 +16,20 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from jobwire.actors.filesystems.base import FileSystem, Place
-from jobwire.actors.operations.orders import Orders
-from jobwire.actors.operations.roots import Roots
-from jobwire.actors.operations.work import Assignment, Work
+from jobwire.actors.filesystems.base import FileLocation, FileSystem
+from jobwire.actors.operations.staging_roots import StagingRoots
 from jobwire.actors.runtime.failpoints import failpoint
-from jobwire.actors.runtime.settings import Staging
+from jobwire.actors.runtime.settings import StagingSettings
 from jobwire.actors.runtime.tasks import Loop
 from jobwire.actors.sites import Sandbox, Site
 from jobwire.actors.stager.cleaning import clean_up
 from jobwire.actors.stager.ending import end_of, shortened
-from jobwire.actors.stager.haul import Haul
 from jobwire.actors.stager.plan import Bounds, Line
+from jobwire.actors.stager.transfer_set import TransferSet
 from jobwire.actors.stager.turns import Turns
 from jobwire.actors.transports.base import Transport
+from jobwire.actors.workers.command_consumer import CommandConsumer
+from jobwire.actors.workers.gateway import Assignment, WorkerGateway
 from jobwire.schemas.commands import Command
 from jobwire.schemas.errors import Invalid, JobwireError, NotFound
 from jobwire.schemas.identifiers import EventId, JobId
@@ -53,15 +53,15 @@ class Stager:
         self,
         *,
         transport: Transport,
-        work: Work,
+        work: WorkerGateway,
         sites: Mapping[str, Site],
-        roots: Roots,
-        settings: Staging,
+        roots: StagingRoots,
+        settings: StagingSettings,
         pauses_s: Sequence[float] = _PAUSES_S,
         look_s: float = _LOOK_S,
     ) -> None:
         """Copy between the roots of a job's owner and its sandbox."""
-        self._orders = Orders(transport, work, QUEUE)
+        self._commands = CommandConsumer(transport, work, QUEUE)
         self._work = work
         self._sites = sites
         self._roots = roots
@@ -78,14 +78,14 @@ class Stager:
         """Take what an earlier process has left, then what comes."""
         for loop in self._loops:
             loop.start()
-        await self._orders.open(self._accept)
+        await self._commands.open(self._accept)
 
     async def stop(self) -> None:
         """Leave what is in hand; nothing half stays, and the next start begins it anew."""
-        await self._orders.close()
+        await self._commands.close()
         await asyncio.gather(*(loop.stop() for loop in self._loops))
 
-    def missing(self) -> str | None:
+    def not_ready(self) -> str | None:
         """Name what is missing."""
         return "stager" if any(loop.failing for loop in self._loops) else None
 
@@ -181,9 +181,11 @@ class Stager:
         data = await clean_up(files, job, spec)
         await self._work.report(job.id, command.attempt, "cleaned", data)
 
-    def _haul(self, assignment: Assignment, files: FileSystem, lines: Sequence[Line]) -> Haul:
+    def _haul(
+        self, assignment: Assignment, files: FileSystem, lines: Sequence[Line]
+    ) -> TransferSet:
         sandbox = Sandbox(assignment.job.id, assignment.command.attempt)
-        return Haul(
+        return TransferSet(
             lines,
             work=_below(files, sandbox.work, ""),
             bounds=self._bounds,
@@ -192,7 +194,7 @@ class Stager:
         )
 
     async def _with_progress(
-        self, command: Command, haul: Haul, stage: str, work: Coroutine[Any, Any, None]
+        self, command: Command, haul: TransferSet, stage: str, work: Coroutine[Any, Any, None]
     ) -> None:
         """Do a piece of work, and tell of its progress where it takes long."""
         running = asyncio.create_task(work)
@@ -257,8 +259,10 @@ class Stager:
         ]
 
 
-def _below(files: FileSystem, directory: str, path: str) -> Place:
-    return Place(files, f"{directory}/{path}".rstrip("/"), f"/{directory}/{path}".rstrip("/"))
+def _below(files: FileSystem, directory: str, path: str) -> FileLocation:
+    return FileLocation(
+        files, f"{directory}/{path}".rstrip("/"), f"/{directory}/{path}".rstrip("/")
+    )
 
 
 def _key(command: Command) -> tuple[JobId, EventId, int]:

@@ -13,7 +13,7 @@ _MOST_DETAIL = 4_000
 
 def end_of(job: Job, report: dict[str, Any], problem: str) -> tuple[str, dict[str, Any]]:
     """
-    Give the event that ends an attempt, and its data.
+    Return the event that ends an attempt, and its data.
 
     What went wrong first stays the cause; a file that could not be brought out is told with it.
 
@@ -39,5 +39,5 @@ def end_of(job: Job, report: dict[str, Any], problem: str) -> tuple[str, dict[st
 
 
 def shortened(detail: str) -> str:
-    """Give a detail that is not too long for a report."""
+    """Return a detail that is not too long for a report."""
     return detail if len(detail) <= _MOST_DETAIL else f"{detail[: _MOST_DETAIL - 3]}..."

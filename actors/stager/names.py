@@ -32,6 +32,6 @@ class Names:
         self.more += 1
 
     def said(self, word: str) -> dict[str, Any]:
-        """Give the data of a report: the names as `word`, the number of the rest as `word_more`."""
+        """Return a report's data: names under `word`, the count of others under `word_more`."""
         more = {f"{word}_more": self.more} if self.more else {}
         return {word: self.named, **more}

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from jobwire.actors.filesystems.base import FileInfo, Place
+from jobwire.actors.filesystems.base import FileInfo, FileLocation
 from jobwire.schemas.errors import Invalid, NotFound
 from jobwire.schemas.paths import is_pattern
 
@@ -27,8 +27,8 @@ class Line:
 
     label: str
     """How the job writes its source."""
-    source: Place
-    target: Place
+    source: FileLocation
+    target: FileLocation
     into: bool
     """Whether the target is a directory that the source comes into under its own name."""
     sha256: str | None = None
@@ -75,7 +75,7 @@ class Pattern:
         ]
 
     def covers(self, path: str) -> bool:
-        """Say whether it matches a path, or a directory that the path is in."""
+        """Return whether it matches a path, or a directory that the path is in."""
         places = self._skip({0})
         for name in path.split("/"):
             places = self._skip({n for place in places for n in self._behind(place, name)})
@@ -84,7 +84,7 @@ class Pattern:
         return False
 
     def _behind(self, place: int, name: str) -> Iterable[int]:
-        """Give where in the pattern one is behind a name."""
+        """Yield where in the pattern one is behind a name."""
         if place == len(self._names):
             return
         pattern = self._names[place]
@@ -111,7 +111,7 @@ def _name_pattern(name: str) -> re.Pattern[str]:
 
 
 def base_of(path: str) -> str:
-    """Give the directory that a pattern is looked for in; of a plain path the path itself."""
+    """Return the directory that a pattern is looked for in; of a plain path the path itself."""
     names = path.split("/")
     first = next((n for n, name in enumerate(names) if is_pattern(name)), len(names))
     return "/".join(names[:first])
@@ -121,7 +121,7 @@ def copies_of(
     line: Line, there: Sequence[FileInfo], note: Callable[[str], None] | None = None
 ) -> list[Copy]:
     """
-    Give the copies of one line.
+    Return the copies of one line.
 
     Args:
         line: the line.

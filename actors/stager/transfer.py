@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from jobwire.actors.filesystems.base import Place, Reader, Writer
+from jobwire.actors.filesystems.base import FileLocation, Reader, Writer
 from jobwire.actors.runtime.failpoints import failpoint
 from jobwire.actors.stager.plan import too_large
 from jobwire.schemas.errors import Invalid
@@ -26,7 +26,7 @@ Moved = Callable[[int], None]
 """Told of every block how many bytes it has."""
 
 
-class Copied(NamedTuple):
+class TransferResult(NamedTuple):
     """A file that was copied."""
 
     size: int
@@ -34,8 +34,14 @@ class Copied(NamedTuple):
 
 
 async def copy(
-    source: Place, target: Place, *, limit: int, sha256: str | None, tag: str, moved: Moved
-) -> Copied:
+    source: FileLocation,
+    target: FileLocation,
+    *,
+    limit: int,
+    sha256: str | None,
+    tag: str,
+    moved: Moved,
+) -> TransferResult:
     """
     Copy a file with its permission bits; what was there before is replaced.
 
@@ -70,7 +76,7 @@ async def copy(
     return copied
 
 
-async def _pump(reader: Reader, writer: Writer, limit: int, moved: Moved) -> Copied:
+async def _pump(reader: Reader, writer: Writer, limit: int, moved: Moved) -> TransferResult:
     """Read, hash and write side by side."""
     block = max(min(_BLOCK, reader.info.size), _SMALLEST_BLOCK)
     buffer, next_buffer = bytearray(block), bytearray(block)
@@ -90,4 +96,4 @@ async def _pump(reader: Reader, writer: Writer, limit: int, moved: Moved) -> Cop
         ahead.cancel()
         with suppress(asyncio.CancelledError, Exception):
             await ahead
-    return Copied(size, digest.hexdigest())
+    return TransferResult(size, digest.hexdigest())

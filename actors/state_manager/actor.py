@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import structlog
 
+from jobwire.actors.roles.shard_assignment import ShardAssignment
 from jobwire.actors.runtime.failpoints import failpoint
 from jobwire.actors.runtime.tasks import Loop
 from jobwire.actors.runtime.telemetry import Telemetry
-from jobwire.actors.state_manager.batch import Settled, Settler
-from jobwire.actors.state_manager.sharing import Sharing
-from jobwire.actors.state_manager.teller import Teller
+from jobwire.actors.state_manager.batch import CommittedBatch, Settler
+from jobwire.actors.state_manager.commit_publisher import CommitPublisher
 from jobwire.actors.stores.base import Positioned, Store
-from jobwire.actors.transports.base import Delivery, Transport
+from jobwire.actors.transports.base import BusMessage, Transport
 from jobwire.schemas.codec import decode_packet
 from jobwire.schemas.errors import InDoubt, JobwireError, Malformed, Unavailable
 from jobwire.schemas.events import Event, Packet
@@ -33,7 +33,7 @@ class _Taken(NamedTuple):
     """Deliveries of a queue in hand, and the future that acknowledges them."""
 
     queue: str
-    deliveries: Sequence[Delivery]
+    deliveries: Sequence[BusMessage]
     committed: asyncio.Future[None]
 
 
@@ -75,8 +75,8 @@ class StateManager:
         self._transport = transport
         self._settler = settler
         self._telemetry = telemetry
-        self._teller = Teller(transport, telemetry)
-        self._sharing = Sharing(
+        self._publisher = CommitPublisher(transport, telemetry)
+        self._assignment = ShardAssignment(
             transport=transport, store=store, shards=shards, holder=holder, take=self._take
         )
         self._inbox: list[_Taken] = []
@@ -88,21 +88,21 @@ class StateManager:
     async def start(self) -> None:
         """Start the loop, then take from the queues."""
         self._loop.start()
-        await self._sharing.start()
+        await self._assignment.start()
         self._started = True
 
     async def stop(self) -> None:
         """Finish what is in hand, give the shards up, and stop the loop."""
         if self._started:
-            await self._sharing.stop()
+            await self._assignment.stop()
             self._started = False
         await self._loop.stop()
 
-    def missing(self) -> str | None:
+    def not_ready(self) -> str | None:
         """Name what is missing."""
         return None if self._started and not self._loop.failing else "state manager"
 
-    async def _take(self, queue: str, deliveries: Sequence[Delivery]) -> None:
+    async def _take(self, queue: str, deliveries: Sequence[BusMessage]) -> None:
         """Hold deliveries until they are committed."""
         committed = asyncio.get_running_loop().create_future()
         self._inbox.append(_Taken(queue, deliveries, committed))
@@ -177,14 +177,16 @@ class StateManager:
                 _finish(each.committed, error)
             return
         failpoint("state.after_commit")
-        await self._teller.tell(settled, packets)
+        await self._publisher.tell(settled, packets)
         failpoint("state.before_ack")
         for each in batch:
             _finish(each.committed)
         self._last = len(events)
         self._count(events, settled, perf_counter() - started)
 
-    async def _settle_or_isolate(self, events: Sequence[Event], *, redelivered: bool) -> Settled:
+    async def _settle_or_isolate(
+        self, events: Sequence[Event], *, redelivered: bool
+    ) -> CommittedBatch:
         """
         Settle a batch.
 
@@ -197,14 +199,14 @@ class StateManager:
         except Exception:  # noqa: BLE001 - logged; the event at fault is set aside
             _log.exception("batch_failed", events=len(events))
         parts = [await self._settle_alone(event) for event in events]
-        return Settled(
+        return CommittedBatch(
             [entry for part in parts for entry in part.entries],
             [outcome for part in parts for outcome in part.outcomes],
             [job for part in parts for job in part.awaiting],
             sum(part.conflicts for part in parts),
         )
 
-    async def _settle_alone(self, event: Event) -> Settled:
+    async def _settle_alone(self, event: Event) -> CommittedBatch:
         try:
             return await self._settler.settle([event], redelivered=True)
         except JobwireError:
@@ -214,7 +216,7 @@ class StateManager:
             await self._settler.set_aside(event)
             return await self._settler.settle([event], redelivered=True)
 
-    def _count(self, events: Sequence[Event], settled: Settled, seconds: float) -> None:
+    def _count(self, events: Sequence[Event], settled: CommittedBatch, seconds: float) -> None:
         telemetry = self._telemetry
         applied = sum(positioned.entry.applied for positioned in settled.entries)
         telemetry.events_stored.labels("true").inc(applied)

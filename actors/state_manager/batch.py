@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 import structlog
 from msgspec import Struct, field
 
-from jobwire.actors.operations.tables import LifecycleTables
+from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
+from jobwire.actors.state_manager.authorization import refuse_outsiders
 from jobwire.actors.state_manager.decide import Keep, Refuse, decide, entry_of
-from jobwire.actors.state_manager.outcome import Fate, outcome_of, refusal_of
-from jobwire.actors.state_manager.outsiders import find_outsiders
+from jobwire.actors.state_manager.event_result import EventResult, outcome_of, refusal_of
 from jobwire.actors.stores.base import Commit, EventKey, Known, Positioned, Store, View
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.events import Event
@@ -25,7 +25,7 @@ from jobwire.schemas.identifiers import JobId
 from jobwire.schemas.jobs import Entry, Job, Refusal, advance
 from jobwire.schemas.lifecycle import CREATE, Lifecycle
 from jobwire.schemas.outcomes import Outcome, Reason
-from jobwire.schemas.tokens import Keyring, Sender, identify
+from jobwire.schemas.tokens import Keyring, VerifiedSender, identify
 
 _log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ _log = structlog.get_logger()
 _MOST_PLANS = 60
 
 
-class Settled(Struct, frozen=True):
+class CommittedBatch(Struct, frozen=True):
     """What a committed batch leaves to be told."""
 
     entries: Sequence[Positioned]
@@ -50,7 +50,7 @@ class Settled(Struct, frozen=True):
 class _Work(Struct):
     """What is known while a batch is being settled."""
 
-    senders: dict[EventKey, Sender]
+    senders: dict[EventKey, VerifiedSender]
     outside: list[Refusal]
     ask: bool
     stale: set[JobId] = field(default_factory=set)
@@ -66,7 +66,7 @@ class _Work(Struct):
     moved: set[JobId] = field(default_factory=set)
 
 
-class _Plan(Struct):
+class _BatchPlan(Struct):
     """What one round wants to write."""
 
     entries: list[Entry]
@@ -82,15 +82,15 @@ class Settler:
     """Settles batches of events; keeps nothing between two of them."""
 
     def __init__(
-        self, store: Store, keyring: Keyring, tables: LifecycleTables, most_events: int
+        self, store: Store, keyring: Keyring, registry: LifecycleRegistry, most_events: int
     ) -> None:
         """Use a store, verify with the keyring, and keep at most `most_events` entries of a job."""
         self._store = store
         self._keyring = keyring
-        self._tables = tables
+        self._registry = registry
         self._most_events = most_events
 
-    async def settle(self, events: Sequence[Event], *, redelivered: bool) -> Settled:
+    async def settle(self, events: Sequence[Event], *, redelivered: bool) -> CommittedBatch:
         """
         Commit a batch; afterwards every event is in the history or in `refused`.
 
@@ -104,9 +104,9 @@ class Settler:
 
         """
         identified = [identify(self._keyring, event) for event in events]
-        outside = await find_outsiders(self._store, events, identified)
+        outside = await refuse_outsiders(self._store, events, identified)
         firsts: dict[EventKey, Event] = {}
-        senders: dict[EventKey, Sender] = {}
+        senders: dict[EventKey, VerifiedSender] = {}
         for index, (event, sender) in enumerate(zip(events, identified, strict=True)):
             key = EventKey(event.job, event.id)
             if sender is not None and index not in outside and key not in firsts:
@@ -134,7 +134,7 @@ class Settler:
             Commit(refusals=[refusal], entries=[], jobs=[], created=(), moved=())
         )
 
-    async def _plan(self, firsts: Mapping[EventKey, Event], work: _Work) -> _Plan | None:
+    async def _plan(self, firsts: Mapping[EventKey, Event], work: _Work) -> _BatchPlan | None:
         """Look and decide; None: look again, this time asking for the ids."""
         done = work.known.keys() | work.mine.keys() | work.refused.keys()
         todo = [key for key in firsts if key not in done]
@@ -156,7 +156,7 @@ class Settler:
         )
 
     def _rolled_forward(self, jobs: set[JobId], view: View, work: _Work) -> dict[JobId, Job]:
-        """Give each job as its entries leave it; one that was behind is written with this batch."""
+        """Return each job as its entries leave it; write one that was behind with the batch."""
         standing = dict(view.jobs)
         for job in jobs:
             for entry in view.tails.get(job, ()):
@@ -169,15 +169,15 @@ class Settler:
 
     async def _decide_all(
         self, todo: Sequence[EventKey], firsts: Mapping[EventKey, Event], work: _Work
-    ) -> _Plan | None:
-        plan, standing = _Plan([], [], {}, set(), set()), work.standing
+    ) -> _BatchPlan | None:
+        plan, standing = _BatchPlan([], [], {}, set(), set()), work.standing
         unwritten = set(work.behind)
         for key in todo:
             event, job = firsts[key], standing.get(key.job)
             if event.name == CREATE and job is not None and job.deleted and key.job in unwritten:
                 plan.is_cut = True
                 break
-            lifecycle = await self._tables.of(job, event)
+            lifecycle = await self._registry.of(job, event)
             verdict = self._verdict(job, event, work.senders[key], lifecycle)
             if isinstance(verdict, Refuse):
                 plan.refusals.append(refusal_of(job, event, verdict.reason, work.senders[key]))
@@ -192,12 +192,12 @@ class Settler:
         return plan
 
     def _verdict(
-        self, job: Job | None, event: Event, sender: Sender, lifecycle: Lifecycle | None
+        self, job: Job | None, event: Event, sender: VerifiedSender, lifecycle: Lifecycle | None
     ) -> Refuse | Keep:
         return decide(job, event, sender, lifecycle, self._most_events)
 
     def _enter(
-        self, plan: _Plan, job: Job | None, event: Event, keep: Keep, lifecycle: Lifecycle
+        self, plan: _BatchPlan, job: Job | None, event: Event, keep: Keep, lifecycle: Lifecycle
     ) -> Job:
         entry = entry_of(job, event, keep, lifecycle)
         after = advance(job, entry)
@@ -214,7 +214,7 @@ class Settler:
             plan.moved.add(event.job)
         return after
 
-    async def _commit(self, plan: _Plan, work: _Work) -> bool:
+    async def _commit(self, plan: _BatchPlan, work: _Work) -> bool:
         """Write the plan; False: it met a conflict, so the rest is planned again."""
         jobs = {**work.final, **plan.jobs}
         refusals = [*work.outside, *plan.refusals]
@@ -249,18 +249,18 @@ class Settler:
         firsts: Mapping[EventKey, Event],
         outside: Mapping[int, Refusal],
         work: _Work,
-    ) -> Settled:
+    ) -> CommittedBatch:
         outcomes: list[tuple[Event, Outcome]] = []
         conflicts = 0
         for index, event in enumerate(events):
             key = EventKey(event.job, event.id)
             if index in outside:
-                fate = Fate(None, None, outside[index])
+                fate = EventResult(None, None, outside[index])
                 outcomes.append((event, outcome_of(event, fate, None, is_first=True)))
                 continue
             if event.reply is None and key in work.mine and event is firsts[key]:
                 continue  # stored, and nobody asked
-            fate = Fate(work.mine.get(key), work.known.get(key), work.refused.get(key))
+            fate = EventResult(work.mine.get(key), work.known.get(key), work.refused.get(key))
             job = work.standing.get(event.job)
             outcome = outcome_of(event, fate, job, is_first=event is firsts[key])
             if outcome.verdict == "conflict":
@@ -274,7 +274,7 @@ class Settler:
             and job.outstanding.since <= job.updated
             and _caused_here(EventKey(job.id, job.outstanding.entry), work)
         ]
-        return Settled(work.positions, outcomes, awaiting, conflicts)
+        return CommittedBatch(work.positions, outcomes, awaiting, conflicts)
 
 
 def _own_refusals(view: View, work: _Work) -> dict[EventKey, Refusal]:

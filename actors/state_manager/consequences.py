@@ -25,8 +25,8 @@ STARTING = frozenset({"stage", "submit"})
 _LONGEST_BACKOFF_S = 86_400.0
 
 
-def at_birth(event: Event, plan: Plan, attempt: int) -> dict[str, Any]:
-    """Give the changes that a `create` brings: the first attempt and its first command."""
+def at_creation(event: Event, plan: Plan, attempt: int) -> dict[str, Any]:
+    """Return the changes that a `create` brings: the first attempt and its first command."""
     first = _command(event, first_command(plan), attempt)
     if plan.start_after is not None and plan.start_after > first.since:
         first = Outstanding(first.entry, first.kind, attempt, plan.start_after)
@@ -37,7 +37,7 @@ def consequences(  # noqa: C901, PLR0911 - a table
     job: Job, event: Event, target: State, target_name: str, *, by_worker: bool, is_whole: bool
 ) -> dict[str, Any]:
     """
-    Give the changes, beside the state, that an applied event brings to a job with a plan.
+    Return the changes, beside the state, that an applied event brings to a job with a plan.
 
     What could not be brought out, which makes its directory not `is_whole`, may have another time.
     A job's own word that it runs ends no command: only its worker knows that the start is done.
@@ -72,7 +72,7 @@ def consequences(  # noqa: C901, PLR0911 - a table
 
 def may_retry(job: Job, cause: str | None) -> bool:
     """
-    Say whether a failure leads to another attempt.
+    Return whether a failure leads to another attempt.
 
     Attempts are left, its cause is worth one, and no cancel was applied.
     """
@@ -117,7 +117,7 @@ def _clean_up(job: Job, event: Event, target: State, *, is_whole: bool) -> Outst
 
 
 def _again(job: Job, event: Event) -> Outstanding | None:
-    """Give the awaited command anew, so that it is published with this event."""
+    """Return the awaited command anew, so that it is published with this event."""
     awaited = job.outstanding
     if awaited is None:
         return None

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from jobwire.actors.state_manager.consequences import (
     REAPER_MAY_FAIL,
     STARTING,
-    at_birth,
+    at_creation,
     consequences,
     may_retry,
 )
@@ -35,7 +35,7 @@ from jobwire.schemas.lifecycle import (
 )
 from jobwire.schemas.outcomes import Reason
 from jobwire.schemas.specs import Cause
-from jobwire.schemas.tokens import Sender
+from jobwire.schemas.tokens import VerifiedSender
 
 Shape = TypeVar("Shape")
 
@@ -66,7 +66,7 @@ class RotateRequest(Struct, frozen=True):
     overlap_s: Annotated[float, Meta(ge=0, le=30 * 86_400)] = 0.0
 
 
-class _Report(Struct, frozen=True):
+class _EndReport(Struct, frozen=True):
     """What the data of a report about an end may say."""
 
     cause: Annotated[str, Meta(max_length=255)] | None = None
@@ -76,13 +76,17 @@ class _Report(Struct, frozen=True):
     stage_out_problem: Annotated[str, Meta(max_length=4096)] | None = None
 
 
-_NO_REPORT = _Report()
+_NO_REPORT = _EndReport()
 #: Events of a worker that say how an attempt ended.
 _ENDING = frozenset({"exit", "finish", "fail", "cancelled"})
 
 
 def decide(
-    job: Job | None, event: Event, sender: Sender, lifecycle: Lifecycle | None, most_events: int
+    job: Job | None,
+    event: Event,
+    sender: VerifiedSender,
+    lifecycle: Lifecycle | None,
+    most_events: int,
 ) -> Refuse | Keep:
     """
     Decide about one event of a job as it stands before it.
@@ -96,7 +100,7 @@ def decide(
 
     """
     if job is None or job.deleted:
-        return _decide_birth(job, event, sender, lifecycle)
+        return _decide_creation(job, event, sender, lifecycle)
     if (refused := _refusal(job, event, sender)) is not None:
         return Refuse(refused)
     if lifecycle is None:
@@ -110,9 +114,9 @@ def decide(
 
 def entry_of(job: Job | None, event: Event, keep: Keep, lifecycle: Lifecycle) -> Entry:
     """Write down what was decided; the entry says everything that its job must know."""
-    birth = keep.change.birth
-    owner = birth.owner if isinstance(birth, Struct) else job.owner if job else ""
-    interests = birth.interests if isinstance(birth, Struct) else job.interests if job else ()
+    creation = keep.change.creation
+    owner = creation.owner if isinstance(creation, Struct) else job.owner if job else ""
+    interests = creation.interests if isinstance(creation, Struct) else job.interests if job else ()
     outcome = lifecycle.states[keep.state].outcome
     is_elsewhere = job is None or job.deleted or keep.state != job.state
     moved = keep.reason is None and is_elsewhere
@@ -156,29 +160,31 @@ def _due(
     )
 
 
-def _decide_birth(
-    tombstone: Job | None, event: Event, sender: Sender, lifecycle: Lifecycle | None
+def _decide_creation(
+    tombstone: Job | None, event: Event, sender: VerifiedSender, lifecycle: Lifecycle | None
 ) -> Refuse | Keep:
-    birth = event.birth
-    if event.name != CREATE or birth is None:
+    creation = event.creation
+    if event.name != CREATE or creation is None:
         return Refuse(Reason.UNKNOWN_JOB if tombstone is None else Reason.DELETED)
-    if sender.role != "caller" or sender.principal != birth.owner:
+    if sender.role != "caller" or sender.principal != creation.owner:
         return Refuse(Reason.UNKNOWN_JOB)
-    if tombstone is not None and tombstone.owner != birth.owner:
+    if tombstone is not None and tombstone.owner != creation.owner:
         return Refuse(Reason.UNKNOWN_JOB)
     if lifecycle is None:
         return Refuse(Reason.UNKNOWN_LIFECYCLE)
     attempt = tombstone.attempt + 1 if tombstone else 1
     generation = tombstone.generation + 1 if tombstone else 1
     started = (
-        at_birth(event, birth.plan, attempt)
-        if birth.plan
+        at_creation(event, creation.plan, attempt)
+        if creation.plan
         else {"attempt": attempt, "first_attempt": attempt}
     )
-    return Keep(lifecycle.initial, change=Change(birth=birth, generation=generation, **started))
+    return Keep(
+        lifecycle.initial, change=Change(creation=creation, generation=generation, **started)
+    )
 
 
-def _refusal(job: Job, event: Event, sender: Sender) -> Reason | None:
+def _refusal(job: Job, event: Event, sender: VerifiedSender) -> Reason | None:
     if sender.role == "caller":
         return None if sender.principal == job.owner else Reason.UNKNOWN_JOB
     if sender.role != "token" or sender.generation == job.generation:
@@ -191,7 +197,7 @@ def _refusal(job: Job, event: Event, sender: Sender) -> Reason | None:
 
 
 def _decide_event(  # noqa: PLR0911 - one line for each rule
-    job: Job, event: Event, sender: Sender, lifecycle: Lifecycle
+    job: Job, event: Event, sender: VerifiedSender, lifecycle: Lifecycle
 ) -> Keep:
     state = job.state
     if event.name == CREATE:
@@ -210,7 +216,7 @@ def _decide_event(  # noqa: PLR0911 - one line for each rule
     return _decide_transition(job, event, sender, lifecycle)
 
 
-def _decide_reserved(job: Job, event: Event, sender: Sender, lifecycle: Lifecycle) -> Keep:
+def _decide_reserved(job: Job, event: Event, sender: VerifiedSender, lifecycle: Lifecycle) -> Keep:
     """Decide about what changes the record and not the state: a delete, a new token generation."""
     if sender.role != "caller":
         return Keep(job.state, Reason.WRONG_SENDER)
@@ -234,9 +240,11 @@ def _decide_rotation(job: Job, event: Event) -> Keep:
     return Keep(job.state, change=Change(generation=job.generation + 1, previous_token_until=until))
 
 
-def _decide_transition(job: Job, event: Event, sender: Sender, lifecycle: Lifecycle) -> Keep:
+def _decide_transition(
+    job: Job, event: Event, sender: VerifiedSender, lifecycle: Lifecycle
+) -> Keep:
     ends = job.plan is not None and event.name in _ENDING
-    report = (_read(event, _Report) if ends else None) or _NO_REPORT
+    report = (_read(event, _EndReport) if ends else None) or _NO_REPORT
     facts = Facts(may_retry=may_retry(job, report.cause), cancel_applied=job.cancel_applied)
     target = next_state(lifecycle, job.state, event.name, facts)
     reaper_may_not = (
@@ -262,12 +270,12 @@ def _decide_transition(job: Job, event: Event, sender: Sender, lifecycle: Lifecy
     return Keep(target, change=Change(**changes) if changes else NO_CHANGE)
 
 
-def _cause(job: Job, event: Event, report: _Report, reached: State) -> dict[str, Any]:
-    """Say why a job is where it is now, where that is a failure or on the way to one."""
+def _cause(job: Job, event: Event, report: _EndReport, reached: State) -> dict[str, Any]:
+    """Return why a job is where it is now, where that is a failure or on the way to one."""
     if report is not _NO_REPORT:
         cause = report.cause
     elif reached.outcome in ("failure", "lost"):
-        cause = (_read(event, _Report) or _NO_REPORT).cause
+        cause = (_read(event, _EndReport) or _NO_REPORT).cause
     elif reached.outcome == "cancelled" and job.plan is not None:
         cause = Cause.CANCELLED
     else:

@@ -15,10 +15,10 @@ from functools import partial
 import msgspec
 import structlog
 
-from jobwire.actors.operations.tables import LifecycleTables
+from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.runtime.tasks import Loop
 from jobwire.actors.runtime.telemetry import Telemetry
-from jobwire.actors.state_manager.teller import publish_awaited
+from jobwire.actors.state_manager.commit_publisher import publish_awaited
 from jobwire.actors.stores.base import Awaited, Store
 from jobwire.actors.transports.base import Transport
 from jobwire.schemas.errors import Unavailable
@@ -47,7 +47,7 @@ class Reaper:
         *,
         store: Store,
         transport: Transport,
-        tables: LifecycleTables,
+        registry: LifecycleRegistry,
         keyring: Keyring,
         post: Post,
         clock: Clock,
@@ -57,7 +57,7 @@ class Reaper:
         """Look every `interval_s` seconds; events go out through `post`."""
         self._store = store
         self._transport = transport
-        self._tables = tables
+        self._registry = registry
         self._keyring = keyring
         self._post = post
         self._clock = clock
@@ -79,7 +79,7 @@ class Reaper:
         for loop in self._loops:
             await loop.stop()
 
-    def missing(self) -> str | None:
+    def not_ready(self) -> str | None:
         """Name what is missing."""
         return self.name if any(loop.failing for loop in self._loops) else None
 
@@ -127,7 +127,7 @@ class Reaper:
 
     async def _look_at(self, job: Job) -> bool:
         stale_at = job.stale_at()
-        lifecycle = await self._tables.get(job.owner, job.lifecycle, job.lifecycle_version)
+        lifecycle = await self._registry.get(job.owner, job.lifecycle, job.lifecycle_version)
         event = stale_event_of(job, lifecycle) if lifecycle else None
         if stale_at is None or event is None:
             await self._store.watch(job, None)
@@ -162,7 +162,7 @@ def _since(job: Job) -> datetime:
 
 
 def _again_at(job: Job, now: datetime) -> datetime:
-    """Give the moment of the next publication: as long from now as the command has waited."""
+    """Return the moment of the next publication: as long from now as the command has waited."""
     waited_s = (now - _since(job)).total_seconds()
     return now + timedelta(seconds=min(max(waited_s, REPUBLISH_S), LONGEST_REPUBLISH_S))
 

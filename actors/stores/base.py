@@ -195,29 +195,29 @@ class Store(Outbox, Leases, Protocol):
         """
 
     async def get(self, owner: str, job: JobId) -> Job | None:
-        """Give a job of this owner; a deleted one is not there."""
+        """Return a job of this owner; a deleted one is not there."""
 
     async def find(
         self, owner: str, which: JobFilter, after: After | None, limit: int
     ) -> list[Job]:
-        """Give an owner's jobs, newest first."""
+        """Return an owner's jobs, newest first."""
 
     async def history(self, owner: str, job: JobId, after: int, limit: int) -> list[Entry]:
-        """Give a job's entries with a seq above `after`, in order."""
+        """Return a job's entries with a seq above `after`, in order."""
 
     async def entry(self, owner: str, job: JobId, seq: int) -> Entry | None:
-        """Give one entry of a job."""
+        """Return one entry of a job."""
 
     async def since(self, owner: str, place: Place, limit: int) -> tuple[list[Positioned], Place]:
         """
-        Give an owner's entries after a place, each lane in its order, and where to go on.
+        Return an owner's entries after a place, each lane in its order, and where to go on.
 
         The page may be short, or empty, before the end is reached; the end is reached when the
         place to go on from is the one that was given.
         """
 
     async def newest(self, owner: str) -> Place:
-        """Give the place after which everything of an owner is new."""
+        """Return the place after which everything of an owner is new."""
 
     async def count(self, owner: str, most: int) -> list[Count]:
         """
@@ -228,10 +228,10 @@ class Store(Outbox, Leases, Protocol):
         """
 
     async def refusals(self, owner: str, after: int, limit: int) -> list[Refusal]:
-        """Give an owner's refused events, oldest first."""
+        """Return an owner's refused events, oldest first."""
 
     async def refusal(self, owner: str, key: EventKey) -> Refusal | None:
-        """Give one refused event of this owner."""
+        """Return one refused event of this owner."""
 
     async def mark_replayed(self, owner: str, key: EventKey, replayed_as: EventId) -> None:
         """Remember under which id a refused event was sent again."""
@@ -240,7 +240,7 @@ class Store(Outbox, Leases, Protocol):
         self, until: datetime, after: Awaited | None, limit: int
     ) -> list[Awaited]:
         """
-        Give jobs whose awaited command is to be published by a moment, in the order of that.
+        Return jobs whose awaited command is to be published by a moment, in the order of that.
 
         `after` is the last one of the page before.
         """
@@ -253,7 +253,7 @@ class Store(Outbox, Leases, Protocol):
         """
 
     async def stale(self, now: datetime, limit: int) -> list[Job]:
-        """Give jobs whose watch has run out, the longest overdue first."""
+        """Return jobs whose watch has run out, the longest overdue first."""
 
     async def watch(self, job: Job, until: datetime | None) -> None:
         """
@@ -273,10 +273,10 @@ class Store(Outbox, Leases, Protocol):
         """
 
     async def fetch(self, kind: str, owner: str | None, key: str) -> Record | None:
-        """Give one record; `owner` None is for the service's own look-ups, such as keys by id."""
+        """Return one record; `owner` None is for the service's own look-ups, such as keys by id."""
 
     async def select(self, kind: str, owner: str | None, after: str, limit: int) -> list[Record]:
-        """Give records with a key above `after`, in the order of keys."""
+        """Return records with a key above `after`, in the order of keys."""
 
     async def drop(self, kind: str, owner: str, key: str) -> bool:
         """Remove a record; say whether it was there."""

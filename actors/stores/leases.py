@@ -26,4 +26,4 @@ class Leases(Protocol):
         """Give a role back; nothing happens if somebody else holds it."""
 
     async def holders(self, prefix: str) -> dict[str, str]:
-        """Give the roles beginning with `prefix` that are held now, each with its holder."""
+        """Return the roles beginning with `prefix` that are held now, each with its holder."""

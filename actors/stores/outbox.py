@@ -45,7 +45,7 @@ class Outbox(Protocol):
     """Keeps what must be told until it was."""
 
     async def due(self, limit: int) -> list[Entry]:
-        """Give the oldest entries of which somebody must still be told."""
+        """Return the oldest entries of which somebody must still be told."""
 
     async def plan_deliveries(
         self, deliveries: Sequence[Delivery], told: Sequence[EventKey]
@@ -64,7 +64,7 @@ class Outbox(Protocol):
         self, now: datetime, busy: Container[str], each: int, limit: int
     ) -> list[Delivery]:
         """
-        Give deliveries whose next try is due, the longest overdue first.
+        Return deliveries whose next try is due, the longest overdue first.
 
         The work grows with the number of endpoints that wait, not with that of their deliveries.
 
@@ -77,7 +77,7 @@ class Outbox(Protocol):
         """
 
     async def next_delivery(self, now: datetime, busy: Container[str]) -> datetime | None:
-        """Give the moment of the earliest try after `now` at any endpoint that is not busy."""
+        """Return the moment of the earliest try after `now` at any endpoint that is not busy."""
 
     async def save_deliveries(self, deliveries: Sequence[Delivery]) -> None:
         """
@@ -106,10 +106,10 @@ class Outbox(Protocol):
     async def deliveries(
         self, owner: str, which: DeliveryFilter, after: AfterDelivery | None, limit: int
     ) -> list[Delivery]:
-        """Give an owner's deliveries, newest first."""
+        """Return an owner's deliveries, newest first."""
 
     async def delivery(self, owner: str, delivery: str) -> Delivery | None:
-        """Give one delivery of this owner."""
+        """Return one delivery of this owner."""
 
     async def drop_deliveries(self, before: datetime, limit: int) -> int:
         """Remove deliveries that ended before a moment, the oldest first; give their number."""

@@ -28,12 +28,12 @@ class Positioned(Struct, frozen=True, array_like=True):
 
 
 def is_after(place: Place, positioned: Positioned) -> bool:
-    """Say whether an entry comes after a place."""
+    """Return whether an entry comes after a place."""
     lane = positioned.lane
     return lane >= len(place) or positioned.position > place[lane]
 
 
 def moved_to(place: Place, positioned: Positioned) -> Place:
-    """Give the place of a reader that has now seen an entry too."""
+    """Return the place of a reader that has now seen an entry too."""
     longer = place + (0,) * (positioned.lane + 1 - len(place))
     return (*longer[: positioned.lane], positioned.position, *longer[positioned.lane + 1 :])

@@ -37,27 +37,27 @@ decode_refusal = msgspec.msgpack.Decoder(Refusal).decode
 
 @lru_cache(maxsize=16_384)
 def job_key(job: JobId) -> bytes:
-    """Give the 16 bytes that stand for a job id in every table."""
+    """Return the 16 bytes that stand for a job id in every table."""
     return bytes.fromhex(job.replace("-", ""))
 
 
 def job_id(key: bytes) -> JobId:
-    """Give the job id back."""
+    """Return the job id back."""
     return JobId(str(UUID(bytes=key)))
 
 
 def microseconds(moment: datetime) -> int:
-    """Give a moment as whole microseconds since 1970: what time columns hold."""
+    """Return a moment as whole microseconds since 1970: what time columns hold."""
     return (moment - _EPOCH) // _MICROSECOND
 
 
 def moment(microseconds_: int) -> datetime:
-    """Give the moment that a time column holds."""
+    """Return the moment that a time column holds."""
     return _EPOCH + microseconds_ * _MICROSECOND
 
 
 def counts(counted: Mapping[JobKind, int], most: int) -> list[Count]:
-    """Give counts in their order; at `most` jobs of one state it was looked at no further."""
+    """Return counts in their order; at `most` jobs of one state it was looked at no further."""
     of_state: Counter[str] = Counter()
     for (_, state, _), jobs in counted.items():
         of_state[state] += jobs
@@ -77,7 +77,7 @@ class Columns(NamedTuple):
 
 
 def columns_of(job: Job) -> Columns:
-    """Give the moments at which a job is looked for."""
+    """Return the moments at which a job is looked for."""
     is_over = job.outcome is not None or job.deleted
     publish_at = job.publish_at()
     watch_at = None if is_over else job.stale_at()
@@ -86,13 +86,13 @@ def columns_of(job: Job) -> Columns:
 
 
 def words(*texts: str | None) -> list[str]:
-    """Give the words of some texts as they are looked up: lower case, letters, digits and `_`."""
+    """Return the words of some texts as they are looked up: lower case, letters, digits and `_`."""
     found = {word.lower(): None for text in texts if text for word in _WORD.findall(text)}
     return list(found)[:_MOST_WORDS]
 
 
 def terms(job: Job) -> list[str]:
-    """Give what a job can be found by."""
+    """Return what a job can be found by."""
     return [f"#{tag}" for tag in job.tags] + [f"~{word}" for word in words(job.name, *job.tags)]
 
 

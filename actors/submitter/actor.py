@@ -16,20 +16,20 @@ from weakref import WeakValueDictionary
 import structlog
 
 from jobwire.actors.batch_systems.base import RunStatus
-from jobwire.actors.operations.orders import Orders
-from jobwire.actors.operations.work import Assignment, Work
 from jobwire.actors.runtime.failpoints import failpoint
 from jobwire.actors.runtime.secrets import JobSecrets
 from jobwire.actors.runtime.settings import LocalSite
 from jobwire.actors.runtime.tasks import Loop
 from jobwire.actors.sites import Site
-from jobwire.actors.submitter.home import Home
-from jobwire.actors.submitter.reporter import Reporter
-from jobwire.actors.submitter.reports import never_starts
+from jobwire.actors.submitter.end_report import never_starts
+from jobwire.actors.submitter.run_reporter import RunReporter
 from jobwire.actors.submitter.runs import Runs
+from jobwire.actors.submitter.sandbox_root import SandboxRoot
 from jobwire.actors.submitter.slots import Slots
 from jobwire.actors.submitter.watcher import Watcher
 from jobwire.actors.transports.base import Transport
+from jobwire.actors.workers.command_consumer import CommandConsumer
+from jobwire.actors.workers.gateway import Assignment, WorkerGateway
 from jobwire.schemas.commands import Command
 from jobwire.schemas.errors import JobwireError
 from jobwire.schemas.identifiers import JobId
@@ -54,22 +54,22 @@ class Submitter:
         *,
         site: Site,
         transport: Transport,
-        work: Work,
+        work: WorkerGateway,
         secrets: JobSecrets,
         settings: LocalSite,
         url: Callable[[], str],
         clock: Callable[[], datetime],
-        home: Home | None = None,
+        home: SandboxRoot | None = None,
     ) -> None:
         """Serve a site; jobs report to the service at `url`. Others may serve it with a `home`."""
         self._home = home
         self.name = f"submitter.{site.name}"
-        self._orders = Orders(transport, work, f"commands.site.{site.name}")
+        self._commands = CommandConsumer(transport, work, f"commands.site.{site.name}")
         self._work = work
         self._runs = Runs(
             site=site, work=work, secrets=secrets, settings=settings, url=url, began=clock()
         )
-        self._reporter = Reporter(work, self._runs)
+        self._reporter = RunReporter(work, self._runs)
         self._watcher = Watcher(
             runs=self._runs,
             work=work,
@@ -96,12 +96,12 @@ class Submitter:
             await self._home.check()
         self._started = True
         self._turns.start()
-        await self._orders.open(self._accept)
+        await self._commands.open(self._accept)
 
     async def stop(self) -> None:
         """Leave everything as it is: what runs, runs on, and is found again."""
         self._started = False
-        await self._orders.close()
+        await self._commands.close()
         await self._turns.stop()
         tasks = list(self._tasks)
         for task in tasks:
@@ -109,9 +109,9 @@ class Submitter:
         if tasks:
             await asyncio.wait(tasks)
 
-    def missing(self) -> str | None:
+    def not_ready(self) -> str | None:
         """Name what is missing."""
-        return None if self._orders.is_open else self.name
+        return None if self._commands.is_open else self.name
 
     def _accept(self, command: Command) -> None:
         """Take a command into hand; one that is taken when the process stops comes again."""
@@ -151,7 +151,7 @@ class Submitter:
             self._fill()
 
     def _is_watched(self, command: Command) -> bool:
-        """Say whether a command is about a run that this process has started: the usual case."""
+        """Return whether a command is about a run that this process has started: the usual case."""
         return command.kind == "Watch" and (command.job, command.attempt) in self._watched
 
     # --- starting

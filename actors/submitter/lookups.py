@@ -23,7 +23,7 @@ class Lookups:
 
     async def of(self, launch: Launch) -> RunStatus | None:
         """
-        Give what is found of an attempt now; None: the site says nothing of it.
+        Return what is found of an attempt now; None: the site says nothing of it.
 
         Raises:
             Unavailable: the site cannot be asked.

@@ -12,13 +12,13 @@ from pathlib import Path
 import structlog
 
 from jobwire.actors.batch_systems.base import Launch, RunStatus
-from jobwire.actors.operations.roots import folder_name
-from jobwire.actors.operations.work import Work
+from jobwire.actors.operations.staging_roots import folder_name
 from jobwire.actors.runtime.failpoints import failpoint
 from jobwire.actors.runtime.secrets import JobSecrets
 from jobwire.actors.runtime.settings import LocalSite
 from jobwire.actors.sites import Sandbox, Site
 from jobwire.actors.submitter.lookups import Lookups
+from jobwire.actors.workers.gateway import WorkerGateway
 from jobwire.schemas.commands import Command
 from jobwire.schemas.errors import JobwireError, NotFound, Unavailable
 from jobwire.schemas.jobs import Job
@@ -38,7 +38,7 @@ class Runs:
         self,
         *,
         site: Site,
-        work: Work,
+        work: WorkerGateway,
         secrets: JobSecrets,
         settings: LocalSite,
         url: Callable[[], str],
@@ -55,11 +55,11 @@ class Runs:
         self._user = _user()
 
     def is_from_before(self, command: Command) -> bool:
-        """Say whether a command may have been carried out in part by an earlier process."""
+        """Return whether a command may have been carried out in part by an earlier process."""
         return command.since is None or command.since < self._began
 
     async def has_begun(self, command: Command) -> bool:
-        """Say whether an attempt may have been started before, by an earlier process."""
+        """Return whether an attempt may have been started before, by an earlier process."""
         if not self.is_from_before(command):
             return False
         try:
@@ -89,7 +89,7 @@ class Runs:
         return batch.parse_submitted(done.stdout)
 
     async def look_up(self, job: Job, spec: Spec) -> RunStatus:
-        """Give what is found of the attempt; several asked for at once cost one command."""
+        """Return what is found of the attempt; several asked for at once cost one command."""
         launch = self._launch(job, spec)
         found = await self._lookups.of(launch)
         if found is None:
@@ -166,7 +166,7 @@ class Runs:
 
 
 def _user() -> dict[str, str]:
-    """Give the variables that say who runs; in a container that user may have no name."""
+    """Return the variables that say who runs; in a container that user may have no name."""
     try:
         user = pwd.getpwuid(os.getuid())
     except KeyError:
@@ -175,6 +175,6 @@ def _user() -> dict[str, str]:
 
 
 def _folders(sandbox: Sandbox, spec: Spec) -> set[str]:
-    """Give the directories that the files of the output need."""
+    """Return the directories that the files of the output need."""
     parents = {path.rpartition("/")[0] for path in (spec.stdout, spec.stderr)}
     return {f"{sandbox.work}/{parent}" for parent in parents if parent}

@@ -58,7 +58,7 @@ class Slots:
             self._free += cores
 
     def blocked(self) -> Command | None:
-        """Give the command whose turn it is and whose cores are not free."""
+        """Return the command whose turn it is and whose cores are not free."""
         return self._waiting[self._turns[0]][0][2] if self._turns else None
 
     def withdraw(self, command: Command) -> None:
@@ -87,7 +87,7 @@ class Slots:
         return late
 
     def ready(self) -> Iterator[Command]:
-        """Give the commands whose turn has come, each with its cores taken."""
+        """Yield the commands whose turn has come, each with its cores taken."""
         while self._turns and not self._expected:
             command = self._waiting[self._turns[0]][0][2]
             if self._free is not None and command.cores > self._free:

@@ -9,10 +9,10 @@ from datetime import datetime
 import structlog
 
 from jobwire.actors.batch_systems.base import RunStatus
-from jobwire.actors.operations.work import Assignment, Work
 from jobwire.actors.runtime.failpoints import failpoint
-from jobwire.actors.submitter.reporter import Reporter
+from jobwire.actors.submitter.run_reporter import RunReporter
 from jobwire.actors.submitter.runs import Runs
+from jobwire.actors.workers.gateway import Assignment, WorkerGateway
 from jobwire.schemas.commands import Command
 from jobwire.schemas.errors import JobwireError
 
@@ -29,8 +29,8 @@ class Watcher:
         self,
         *,
         runs: Runs,
-        work: Work,
-        reporter: Reporter,
+        work: WorkerGateway,
+        reporter: RunReporter,
         lost_after_s: float,
         clock: Callable[[], datetime],
         lock: Callable[[Command], asyncio.Lock],
@@ -91,9 +91,9 @@ class Watcher:
         if status.state in ("ended", "gone"):
             await self._reporter.ended(assignment, status)
         else:
-            await self._doubt(assignment.command)
+            await self._mark_unknown(assignment.command)
 
-    async def _doubt(self, command: Command) -> None:
+    async def _mark_unknown(self, command: Command) -> None:
         """Show a job of which nothing is found as UNKNOWN, and give it up in the end."""
         job = await self._work.job(command)
         awaited = job.command() if job else None

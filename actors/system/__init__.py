@@ -13,14 +13,14 @@ from jobwire.actors.gateway.actor import Gateway
 from jobwire.actors.runtime.folder import DataFolder, Service
 from jobwire.actors.runtime.settings import Settings
 from jobwire.actors.runtime.tasks import is_ending
-from jobwire.actors.system.beginnings import (
+from jobwire.actors.system.actor_factory import ACTORS, ActorFactory, ActorName, process_name
+from jobwire.actors.system.bootstrap import (
     adopt_first_key,
     fix_shards,
     make_first_key,
     shared_secrets,
 )
-from jobwire.actors.system.cast import ACTORS, ActorName, Cast, process_name
-from jobwire.actors.system.parts import Parts, now
+from jobwire.actors.system.container import Container, now
 from jobwire.schemas.errors import JobwireError, Misconfigured
 
 __all__ = ["ACTORS", "ActorName", "System", "now"]
@@ -60,9 +60,11 @@ class System:
         self._folder = folder
         self._is_alone = settings.broker.url is None
         secrets = folder.secrets() if self._is_alone else shared_secrets(settings, folder)
-        self._parts = parts = Parts(settings, folder, secrets, process_name(names), self.missing)
-        cast = Cast(parts, names)
-        self._front = cast.front(self.missing)
+        self._container = container = Container(
+            settings, folder, secrets, process_name(names), self.not_ready
+        )
+        cast = ActorFactory(container, names)
+        self._front = cast.front(self.not_ready)
         self._actors = cast.actors(lambda: self.url)
         self._steps = self._make_steps()
         self._trouble: str | None = "starting"
@@ -127,23 +129,25 @@ class System:
         managers = [each for each in self._actors if each.name == "state_manager"]
         for actor in reversed([each for each in self._actors if each not in managers]):
             await actor.stop()
-        await self._parts.packer.close()
+        await self._container.packer.close()
         for manager in managers:
             await manager.stop()
-        await self._parts.transport.close()
-        for site in self._parts.sites.values():
+        await self._container.transport.close()
+        for site in self._container.sites.values():
             await site.host.close()
-        await self._parts.store.close()
+        await self._container.store.close()
 
-    async def missing(self) -> list[str]:
+    async def not_ready(self) -> list[str]:
         """Name the parts that are not able to work now."""
-        parts = self._parts
+        container = self._container
         found = [self._trouble] if self._trouble else []
-        found += [name for actor in self._actors if (name := actor.missing())]
-        found += [name for name in (self._front.missing(), parts.transport.missing()) if name]
+        found += [name for actor in self._actors if (name := actor.not_ready())]
+        found += [
+            name for name in (self._front.not_ready(), container.transport.not_ready()) if name
+        ]
         try:
             async with asyncio.timeout(self._settings.answer_s):
-                await parts.store.check()
+                await container.store.check()
         except (JobwireError, TimeoutError) as error:
             found.append(f"store: {error}" if str(error) else "store: no answer")
         return found
@@ -178,20 +182,20 @@ class System:
         self._trouble = None
 
     def _make_steps(self) -> deque[Step]:
-        """Give the steps: the bus and the store, then the actors."""
-        parts, settings, folder = self._parts, self._settings, self._folder
-        transport = parts.transport
-        steps: list[Step] = [transport.open, parts.packets.start]
-        steps.append(lambda: parts.replies.start(transport))
+        """Return the steps: the bus and the store, then the actors."""
+        container, settings, folder = self._container, self._settings, self._folder
+        transport = container.transport
+        steps: list[Step] = [transport.open, container.packets.start]
+        steps.append(lambda: container.replies.start(transport))
         if isinstance(self._front, Gateway):
-            steps.append(lambda: parts.operations.streams.start(transport))
-        steps += [site.host.open for site in parts.sites.values()]
-        steps += [parts.store.open, lambda: fix_shards(parts.store, settings.shards)]
-        steps.append(parts.packets.admit)
+            steps.append(lambda: container.operations.streams.start(transport))
+        steps += [site.host.open for site in container.sites.values()]
+        steps += [container.store.open, lambda: fix_shards(container.store, settings.shards)]
+        steps.append(container.packets.admit)
         if self._is_alone:
-            steps.append(lambda: make_first_key(parts.keys, folder))
+            steps.append(lambda: make_first_key(container.keys, folder))
         elif isinstance(self._front, Gateway):
-            steps.append(lambda: adopt_first_key(parts.keys, settings, folder))
+            steps.append(lambda: adopt_first_key(container.keys, settings, folder))
         return deque([*steps, *(actor.start for actor in self._actors)])
 
 

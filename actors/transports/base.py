@@ -8,7 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 
-class Delivery(Struct, frozen=True):
+class BusMessage(Struct, frozen=True):
     """One message as a consumer gets it."""
 
     body: bytes
@@ -19,14 +19,14 @@ class Delivery(Struct, frozen=True):
     headers: Mapping[str, object] = {}
 
 
-Handler = Callable[[Sequence[Delivery]], Awaitable[None]]
+Handler = Callable[[Sequence[BusMessage]], Awaitable[None]]
 """Handles a batch of one queue in order; the batch is acknowledged when it returns."""
 
 Listener = Callable[[str, bytes], None]
 """Hears a broadcast; called in order, must not block."""
 
 
-class Handle(Protocol):
+class ConsumerHandle(Protocol):
     """Something that was begun, and can be ended."""
 
     async def close(self) -> None:
@@ -54,14 +54,14 @@ class Transport(Protocol):
         """
         Begin to connect; return at once where that takes others.
 
-        Until there is a connection `missing` says so, and what is sent is refused.
+        Until there is a connection `not_ready` says so, and what is sent is refused.
         """
 
     async def close(self) -> None:
         """Hand out nothing more, let running handlers end, and disconnect."""
 
-    def missing(self) -> str | None:
-        """Say why nothing can be sent now; None: it can."""
+    def not_ready(self) -> str | None:
+        """Return why nothing can be sent now; None: it can."""
 
     async def send(self, queue: str, messages: Sequence[bytes]) -> None:
         """
@@ -73,7 +73,7 @@ class Transport(Protocol):
 
         """
 
-    async def consume(self, queue: str, handler: Handler) -> Handle:
+    async def consume(self, queue: str, handler: Handler) -> ConsumerHandle:
         """
         Hand the queue's messages to a handler, batch after batch, until the handle is closed.
 
@@ -81,7 +81,7 @@ class Transport(Protocol):
         raises, the batch is handed out again after a pause, to it or to the next.
         """
 
-    async def set_aside(self, queue: str, delivery: Delivery, reason: str) -> None:
+    async def set_aside(self, queue: str, delivery: BusMessage, reason: str) -> None:
         """
         Keep a message that can never be handled where people find it, with the reason.
 
@@ -103,7 +103,7 @@ class Transport(Protocol):
 
     async def listen(
         self, pattern: str, listener: Listener, missed: Callable[[], None] | None = None
-    ) -> Handle:
+    ) -> ConsumerHandle:
         """
         Hear broadcasts of one topic; `prefix.*` stands for all that begin with `prefix.`.
 

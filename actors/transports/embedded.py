@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from jobwire.actors.transports.base import Delivery, Handle, Handler, Listener
+from jobwire.actors.transports.base import BusMessage, ConsumerHandle, Handler, Listener
 from jobwire.schemas.errors import InDoubt, Unavailable
 
 _log = structlog.get_logger()
@@ -38,7 +38,7 @@ class EmbeddedTransport:
     def __init__(self) -> None:
         """Make a bus without queues; they come with their first use."""
         self._queues: dict[str, _Queue] = {}
-        self._ears: list[_Ear] = []
+        self._ears: list[_LocalSubscriber] = []
         self._open = False
 
     async def open(self) -> None:
@@ -53,8 +53,8 @@ class EmbeddedTransport:
         for ear in list(self._ears):
             await ear.close()
 
-    def missing(self) -> str | None:
-        """Say whether the bus takes messages."""
+    def not_ready(self) -> str | None:
+        """Return whether the bus takes messages."""
         return None if self._open else "bus: closed"
 
     async def send(self, queue: str, messages: Sequence[bytes]) -> None:
@@ -70,13 +70,13 @@ class EmbeddedTransport:
             for each in handled:
                 await each
 
-    async def consume(self, queue: str, handler: Handler) -> Handle:
+    async def consume(self, queue: str, handler: Handler) -> ConsumerHandle:
         """Start handing the queue's messages to a handler, batch after batch."""
-        consumer = _Consumer(self._queue(queue), handler)
+        consumer = _LocalConsumer(self._queue(queue), handler)
         consumer.start()
         return consumer
 
-    async def set_aside(self, queue: str, delivery: Delivery, reason: str) -> None:
+    async def set_aside(self, queue: str, delivery: BusMessage, reason: str) -> None:
         """Write the message into the log: what is in this process alone was made by it."""
         _log.error("message_set_aside", queue=queue, reason=reason, body=delivery.body.hex())
 
@@ -87,10 +87,10 @@ class EmbeddedTransport:
 
     async def listen(
         self, pattern: str, listener: Listener, missed: Callable[[], None] | None = None
-    ) -> Handle:
+    ) -> ConsumerHandle:
         """Hear a topic, or `prefix.*`; nothing is ever missed inside one process."""
         del missed
-        ear = _Ear(pattern, listener, self._ears)
+        ear = _LocalSubscriber(pattern, listener, self._ears)
         self._ears.append(ear)
         return ear
 
@@ -114,7 +114,7 @@ class _Queue:
         self.name = name
         self.filled = asyncio.Event()
         self._waiting: deque[_Waiting] = deque()
-        self.consumer: _Consumer | None = None
+        self.consumer: _LocalConsumer | None = None
 
     def put(self, messages: Sequence[bytes]) -> list[asyncio.Future[None]]:
         if len(self._waiting) + len(messages) > _QUEUE_LIMIT:
@@ -139,7 +139,7 @@ class _Queue:
         self._waiting.clear()
 
 
-class _Consumer:
+class _LocalConsumer:
     """Hands what a queue holds to one handler."""
 
     def __init__(self, queue: _Queue, handler: Handler) -> None:
@@ -167,7 +167,7 @@ class _Consumer:
             if not batch:
                 continue  # the closing of the consumer before woke this one
             try:
-                await self._handler([Delivery(message) for message, _ in batch])
+                await self._handler([BusMessage(message) for message, _ in batch])
             except Exception as error:  # noqa: BLE001 - the senders are told, and decide
                 _log.warning("handler_failed", queue=self._queue.name, error=str(error))
                 for _, handled in batch:
@@ -178,10 +178,10 @@ class _Consumer:
                         handled.set_result(None)
 
 
-class _Ear:
+class _LocalSubscriber:
     """A listener with a queue of its own, so that a slow one delays nobody."""
 
-    def __init__(self, pattern: str, listener: Listener, ears: list[_Ear]) -> None:
+    def __init__(self, pattern: str, listener: Listener, ears: list[_LocalSubscriber]) -> None:
         self._pattern = pattern
         self._listener = listener
         self._ears = ears

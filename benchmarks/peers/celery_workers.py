@@ -70,7 +70,7 @@ def _broker() -> Iterator[RabbitServer]:
 
 
 def _queue(broker: RabbitServer) -> str:
-    """Say what the broker itself knows of the queue of tasks."""
+    """Describe what the broker itself knows of the queue of tasks."""
     queues = broker.queues(broker.url, "name", "type", "durable")
     (tasks,) = (queue for queue in queues if queue["name"] == "celery")
     return f"{tasks['type']} queue, {'durable' if tasks['durable'] else 'not durable'}"

@@ -40,7 +40,7 @@ class Environment:
         subprocess.run([self.command("pip"), *install], check=True)
 
     def command(self, name: str) -> Path:
-        """Give the path of a command that is installed there."""
+        """Return the path of a command that is installed there."""
         return self.folder / "bin" / name
 
     @property

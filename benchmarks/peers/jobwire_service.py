@@ -40,7 +40,7 @@ def measure(seconds: float) -> Iterator[Row]:
 
 
 def _changes(seconds: float) -> tuple[float, Quantiles]:
-    """Give events that were stored in a second, and how long their answers took."""
+    """Return events that were stored in a second, and how long their answers took."""
     with service() as running:
         jobs = running.running_jobs(_JOBS)
         plan = Plan(
@@ -67,7 +67,7 @@ def _changes(seconds: float) -> tuple[float, Quantiles]:
 
 
 def _start(seconds: float) -> Quantiles:
-    """Give how long it takes from submitting `/bin/true` to hearing RUNNING on the stream."""
+    """Return how long it takes from submitting `/bin/true` to hearing RUNNING on the stream."""
     times = []
     with service() as running, Feed(running) as feed:
         feed.wait_for(running.call("POST", "/v1/jobs", _TRUE)["id"], "FINISHED")
@@ -81,7 +81,7 @@ def _start(seconds: float) -> Quantiles:
 
 
 def _throughput() -> float:
-    """Give jobs that ended in a second, of many that were submitted at once."""
+    """Return jobs that ended in a second, of many that were submitted at once."""
     with service(settings={"JOBWIRE_LOCAL__SLOTS": str(_SLOTS)}) as running, Feed(running) as feed:
         began = time.perf_counter()
         with ThreadPoolExecutor(_SLOTS) as clients:

@@ -14,7 +14,7 @@ _FLUSHES: Final = 50
 
 
 def describe() -> dict[str, str]:
-    """Say what the figures depend on."""
+    """Return what the figures depend on."""
     return {
         "date": time.strftime("%Y-%m-%d"),
         "processors": str(os.cpu_count()),
@@ -26,7 +26,7 @@ def describe() -> dict[str, str]:
 
 
 def _flush_s() -> float:
-    """Give how long a flush of a small write takes, in the folder where all of this writes."""
+    """Return how long a flush of a small write takes, in the folder where all of this writes."""
     times = []
     with tempfile.TemporaryFile() as file:
         for _ in range(_FLUSHES):

@@ -19,7 +19,7 @@ _USER: Final = "postgres"
 
 
 def find() -> Path | None:
-    """Give the folder of the server's commands, the newest one's; None: it is not installed."""
+    """Return the folder of the server's commands, the newest one's; None: it is not installed."""
     debian = sorted(
         Path("/usr/lib/postgresql").glob("*/bin"), key=lambda bin_: int(bin_.parent.name)
     )
@@ -29,7 +29,7 @@ def find() -> Path | None:
 
 
 def version(commands: Path) -> str:
-    """Say what is installed: `PostgreSQL 15.18`."""
+    """Describe what is installed: `PostgreSQL 15.18`."""
     asked = (str(commands / "postgres"), "--version")
     words = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.split()
     return f"PostgreSQL {words[2]}"
@@ -57,7 +57,7 @@ def postgres(commands: Path) -> Iterator[str]:
 
 
 def _become(folder: Path) -> tuple[str, ...]:
-    """Give the words that make a command another user's, where it must not be root's."""
+    """Return the words that make a command another user's, where it must not be root's."""
     if os.getuid() != 0:
         return ()
     shutil.chown(folder, _USER, _USER)

@@ -15,7 +15,7 @@ class Quantiles(Struct, frozen=True):
     p99_ms: float
 
     def __str__(self) -> str:
-        """Give both, as a table has them."""
+        """Return both, as a table has them."""
         return f"{self.p50_ms:.1f} / {self.p99_ms:.1f}"
 
 
@@ -40,7 +40,7 @@ class Row(Struct, frozen=True, kw_only=True):
 
 
 def quantiles(times_s: Sequence[float]) -> Quantiles:
-    """Give the median and the 99th percentile of some seconds."""
+    """Return the median and the 99th percentile of some seconds."""
     ordered = sorted(times_s)
     late = ordered[int(len(ordered) * 0.99)]
     return Quantiles(statistics.median(ordered) * 1e3, late * 1e3)

@@ -9,7 +9,7 @@ from typing import Any
 from _generate.schemas import REFERENCE, described
 from jobwire.actors.dialects.native.events import EventBody
 from jobwire.actors.dialects.native.messages import CLOUD_EVENT, CLOUD_HEADS, CloudEvent
-from jobwire.actors.transports.rabbitmq.topology import INLET, JOBS, dead_queue
+from jobwire.actors.transports.rabbitmq.topology import EVENTS_IN, JOBS, dead_queue
 from jobwire.schemas.transitions import Transition
 
 #: A piece of the document: JSON, and nothing more is said about it.
@@ -77,15 +77,15 @@ def _server() -> Piece:
 
 def _events_channel() -> Piece:
     return {
-        "address": INLET,
+        "address": EVENTS_IN,
         "title": "Events in",
         "description": (
             "Publish with confirms, to this exchange with any routing key; with a confirm the "
-            f"event is safe. What is no event is put into the queue `{dead_queue(INLET)}`, with "
-            "the reason in the header `x-jobwire-reason`."
+            f"event is safe. What is no event is put into the queue `{dead_queue(EVENTS_IN)}`, "
+            "with the reason in the header `x-jobwire-reason`."
         ),
         "messages": _named("event", "cloudEvent", "cloudEventInHeaders"),
-        "bindings": _exchange(INLET),
+        "bindings": _exchange(EVENTS_IN),
     }
 
 

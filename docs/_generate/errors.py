@@ -24,7 +24,7 @@ _NOT_HTTP = {
     _ROOT / "actors" / "runtime" / "secrets.py",
     _ROOT / "actors" / "stores" / "sqlite" / "backup.py",
     _ROOT / "actors" / "stores" / "sqlite" / "export.py",
-    _ROOT / "actors" / "stores" / "mongodb" / "intake.py",
+    _ROOT / "actors" / "stores" / "mongodb" / "importer.py",
     _ROOT / "schemas" / "problems.py",
 }
 

@@ -35,14 +35,14 @@ _MANY = 5
 
 
 def fields(record: type[Struct]) -> tuple[Field, ...]:
-    """Give the fields of a record."""
+    """Return the fields of a record."""
     info = msgspec.inspect.type_info(record)
     assert isinstance(info, StructType)
     return info.fields
 
 
 def meanings(record: type[Struct]) -> Iterator[tuple[str, str]]:
-    """Give each field that has a text below it, with that text; those of its bases first."""
+    """Yield each field that has a text below it, with that text; those of its bases first."""
     for base in record.__bases__:
         if base is not Struct:
             yield from meanings(base)

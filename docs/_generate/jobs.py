@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from _generate.fields import default, fields, kind, meanings
 from _generate.markdown import note, table
-from jobwire.actors.operations.births import JobRequest
+from jobwire.actors.operations.job_creation import JobRequest
 from jobwire.schemas import specs
 from jobwire.schemas.deliveries import Callback
 from jobwire.schemas.lifecycles import BUILT_IN
@@ -175,7 +175,7 @@ def jobs_page() -> str:
     """
     return "\n".join(
         [
-            note("schemas/specs.py and actors/operations/births.py"),
+            note("schemas/specs.py and actors/operations/job_creation.py"),
             _INTRODUCTION,
             _section("## The request", JobRequest),
             _section("## `spec`", Spec),

@@ -15,11 +15,11 @@ from jobwire.actors.dialects.native.deliveries import (
 from jobwire.actors.dialects.native.events import EventBody, EventParameters
 from jobwire.actors.dialects.native.files import FileQuery, FilesQuery
 from jobwire.actors.dialects.native.jobs import DeleteQuery, HistoryQuery, JobsQuery, RotateBody
-from jobwire.actors.dialects.native.records import ListQuery, VersionQuery
+from jobwire.actors.dialects.native.records import PageQuery, VersionQuery
 from jobwire.actors.dialects.native.streams import StreamQuery
-from jobwire.actors.operations.births import JobRequest
 from jobwire.actors.operations.controls import Selection
 from jobwire.actors.operations.foreign_actors import ActorRequest
+from jobwire.actors.operations.job_creation import JobRequest
 from jobwire.actors.operations.keys import KeyRequest
 from jobwire.schemas.foreign_actors import ActorView, AdminTokenView
 from jobwire.schemas.lifecycle import Lifecycle
@@ -36,11 +36,11 @@ from jobwire.schemas.views import (
     KeyView,
     LineResult,
     NewKeyView,
+    OutcomeView,
     RecoveredView,
     RefusalView,
     RotatedView,
     SelectedView,
-    Settled,
     StatsView,
 )
 
@@ -110,7 +110,7 @@ _BYTES = Content("application/octet-stream")
 
 
 def _controls() -> tuple[Route, ...]:
-    """Give the routes that change the course of one job, and of many."""
+    """Return the routes that change the course of one job, and of many."""
     said = {"cancel": "Cancel", "hold": "Hold", "release": "Release"}
     one = [
         Route(
@@ -145,7 +145,7 @@ ROUTES: tuple[Route, ...] = (
         "/v1/events",
         "Report one event, or many as NDJSON",
         "events",
-        {200: _json(Settled), 202: _json(Accepted)},
+        {200: _json(OutcomeView), 202: _json(Accepted)},
         query=EventParameters,
         headers=("Prefer", "Idempotency-Key"),
         bodies=(_json(EventBody), Content(NDJSON, EventBody)),
@@ -346,7 +346,7 @@ ROUTES: tuple[Route, ...] = (
         "List API keys, never their text",
         "admin",
         {200: _json(Page(KeyView))},
-        query=ListQuery,
+        query=PageQuery,
         errors=(400, 401, 403, 422, 429, 503),
     ),
     Route(
@@ -405,7 +405,7 @@ ROUTES: tuple[Route, ...] = (
         "List refused events, oldest first",
         "read",
         {200: _json(Page(RefusalView))},
-        query=ListQuery,
+        query=PageQuery,
         errors=(400, 401, 403, 422, 429, 503),
     ),
     Route(
@@ -413,7 +413,7 @@ ROUTES: tuple[Route, ...] = (
         "/v1/refused/{id}/{event}/replay",
         "Send a refused event again, under a new id",
         "jobs",
-        {200: _json(Settled)},
+        {200: _json(OutcomeView)},
         errors=(401, 403, 404, 409, 422, 429, 503),
     ),
     Route("GET", "/health/live", "Say that the process answers", None, {200: _json(Live)}),

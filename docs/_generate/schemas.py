@@ -23,7 +23,7 @@ def described(
 
 
 def _without_comments(value: Any) -> Any:  # any JSON
-    """Give schemas whose patterns have no comments: JSON Schema knows none."""
+    """Return schemas whose patterns have no comments: JSON Schema knows none."""
     if isinstance(value, dict):
         plain = {name: _without_comments(each) for name, each in value.items()}
         if isinstance(plain.get("pattern"), str):
@@ -33,7 +33,7 @@ def _without_comments(value: Any) -> Any:  # any JSON
 
 
 def _without_raw_defaults(shape: type[Struct]) -> type[Struct]:
-    """Give the same record with `data` as any JSON: the schema writer cannot show a Raw default."""
+    """Return the record with `data` as any JSON: a Raw default cannot be shown in a schema."""
     fields = msgspec.structs.fields(shape)
     if not any(isinstance(field.default, Raw) for field in fields):
         return shape

@@ -141,7 +141,7 @@ def _group(field: Field) -> str:
 
 
 def _named(dialect: str) -> str:
-    """Give the name of a group inside of another as people write it."""
+    """Return the name of a group inside of another as people write it."""
     return _NAMES[dialect]
 
 

@@ -62,7 +62,7 @@ class Service:
         return time.monotonic() - began
 
     def api(self) -> Api:
-        """Give an HTTP caller with the first API key."""
+        """Return an HTTP caller with the first API key."""
         return Api(self.port, (self.folder / "api-key").read_text().strip())
 
     def kill(self) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 def run_on_terminal(
     command: Sequence[str | Path], environment: Mapping[str, str]
 ) -> tuple[str, int]:
-    """Give what a command prints on a terminal, and its exit code."""
+    """Return what a command prints on a terminal, and its exit code."""
     ours, its = os.openpty()
     modes = termios.tcgetattr(its)
     modes[1] &= ~termios.OPOST

@@ -19,7 +19,7 @@ from jobwire.schemas.jobs import NO_CHANGE, Change, Ending, Job, advance
 from jobwire.schemas.lifecycle import Lifecycle
 from jobwire.schemas.lifecycles import EXECUTION, PIPELINE
 from jobwire.schemas.outcomes import Reason
-from jobwire.schemas.tokens import Sender, identify
+from jobwire.schemas.tokens import VerifiedSender, identify
 from tests.support.factories import (
     FAILED_WITH_CODE,
     KEYRING,
@@ -27,8 +27,8 @@ from tests.support.factories import (
     STRANGER,
     after,
     changes,
-    make_birth,
     make_create,
+    make_creation,
     make_event,
     make_job,
     make_lifecycle,
@@ -58,8 +58,8 @@ def _kept(verdict: Refuse | Keep) -> Keep:
 
 def _planned(state: str = "RUNNING", **fields: Any) -> Job:
     """Make a job that the service runs itself."""
-    birth = make_birth(lifecycle="execution", plan=fields.pop("plan", make_plan()))
-    return make_job(birth=birth, state=state, **fields)
+    creation = make_creation(lifecycle="execution", plan=fields.pop("plan", make_plan()))
+    return make_job(creation=creation, state=state, **fields)
 
 
 def _worker(name: str, **fields: Any) -> Event:
@@ -80,7 +80,7 @@ def test_a_create_makes_a_job_in_the_initial_state() -> None:
 
     assert (verdict.state, verdict.reason) == ("CREATED", None)
     assert changes(verdict.change) == {
-        "birth": make_birth(),
+        "creation": make_creation(),
         "generation": 1,
         "attempt": 1,
         "first_attempt": 1,
@@ -97,8 +97,8 @@ def test_a_create_of_a_registered_lifecycle_begins_in_its_initial_state() -> Non
     ("stage_in", "command"), [(True, "StageIn"), (False, "Submit")], ids=["staged", "direct"]
 )
 def test_a_create_with_a_plan_gives_its_first_command(stage_in: bool, command: str) -> None:
-    birth = make_birth(lifecycle="execution", plan=make_plan(stage_in=stage_in))
-    event = make_create(birth=birth, received=after(5))
+    creation = make_creation(lifecycle="execution", plan=make_plan(stage_in=stage_in))
+    event = make_create(creation=creation, received=after(5))
 
     verdict = _kept(_decide(None, event, lifecycle=EXECUTION))
 
@@ -115,7 +115,7 @@ def test_a_create_after_a_deletion_counts_generation_and_attempt_on() -> None:
     job = advance(tombstone, entry_of(tombstone, event, verdict, PIPELINE))
 
     assert changes(verdict.change) == {
-        "birth": make_birth(),
+        "creation": make_creation(),
         "generation": 4,
         "attempt": 3,
         "first_attempt": 3,
@@ -124,17 +124,17 @@ def test_a_create_after_a_deletion_counts_generation_and_attempt_on() -> None:
 
 
 def test_a_planned_create_after_a_deletion_gives_its_command_for_the_new_attempt() -> None:
-    birth = make_birth(lifecycle="execution", plan=make_plan())
-    tombstone = make_job(birth=birth, deleted=True, attempt=2)
+    creation = make_creation(lifecycle="execution", plan=make_plan())
+    tombstone = make_job(creation=creation, deleted=True, attempt=2)
 
-    verdict = _kept(_decide(tombstone, make_create(birth=birth), lifecycle=EXECUTION))
+    verdict = _kept(_decide(tombstone, make_create(creation=creation), lifecycle=EXECUTION))
 
     assert isinstance(verdict.change.outstanding, Outstanding)
     assert verdict.change.outstanding.attempt == 3
     assert verdict.change.first_attempt == 3
 
 
-_STRANGERS_BIRTH = make_birth(owner=STRANGER)
+_STRANGERS_BIRTH = make_creation(owner=STRANGER)
 _REFUSED_BIRTHS: dict[str, tuple[Job | None, Event, Lifecycle | None, Reason]] = {
     "an event of no job": (None, make_event(), None, Reason.UNKNOWN_JOB),
     "a delete of no job": (None, make_signed("delete"), None, Reason.UNKNOWN_JOB),
@@ -153,19 +153,19 @@ _REFUSED_BIRTHS: dict[str, tuple[Job | None, Event, Lifecycle | None, Reason]] =
     "a create without a birth": (None, make_signed("create"), None, Reason.UNKNOWN_JOB),
     "a create by a token": (
         None,
-        make_event("create", birth=make_birth()),
+        make_event("create", creation=make_creation()),
         PIPELINE,
         Reason.UNKNOWN_JOB,
     ),
     "a create for somebody else": (
         None,
-        make_signed("create", principal=STRANGER, birth=make_birth()),
+        make_signed("create", principal=STRANGER, creation=make_creation()),
         PIPELINE,
         Reason.UNKNOWN_JOB,
     ),
     "a create over somebody else's tombstone": (
         make_job(deleted=True),
-        make_create(birth=_STRANGERS_BIRTH),
+        make_create(creation=_STRANGERS_BIRTH),
         PIPELINE,
         Reason.UNKNOWN_JOB,
     ),
@@ -604,9 +604,9 @@ def test_each_pause_before_another_attempt_is_longer(attempt: int, pause_s: floa
 
 
 def test_a_job_for_later_awaits_its_first_command_then() -> None:
-    birth = make_birth(lifecycle="execution", plan=make_plan(start_after=after(60)))
+    creation = make_creation(lifecycle="execution", plan=make_plan(start_after=after(60)))
 
-    verdict = _kept(_decide(None, make_create(birth=birth), lifecycle=EXECUTION))
+    verdict = _kept(_decide(None, make_create(creation=creation), lifecycle=EXECUTION))
 
     assert isinstance(verdict.change.outstanding, Outstanding)
     assert verdict.change.outstanding.since == after(60)
@@ -742,8 +742,8 @@ def test_an_entry_names_the_subscriptions_that_must_be_told(
 
 
 def test_a_creation_is_told_too() -> None:
-    birth = make_birth(interests=(_TOLD,))
-    event = make_create(birth=birth)
+    creation = make_creation(interests=(_TOLD,))
+    event = make_create(creation=creation)
 
     assert entry_of(None, event, _kept(_decide(None, event)), PIPELINE).due == ("sub_1",)
 
@@ -816,7 +816,7 @@ def test_a_kept_entry_says_why_and_shows_the_state_as_it_was() -> None:
 
 
 def test_the_first_entry_belongs_to_the_owner_that_its_birth_names() -> None:
-    event = make_create(birth=_STRANGERS_BIRTH)
+    event = make_create(creation=_STRANGERS_BIRTH)
 
     entry = entry_of(None, event, _kept(_decide(None, event)), PIPELINE)
 
@@ -826,21 +826,21 @@ def test_the_first_entry_belongs_to_the_owner_that_its_birth_names() -> None:
 _NAMES = st.sampled_from([*EXECUTION.events, "delete", "rotate_token", "create", "explode"])
 _SENDERS = st.sampled_from(
     [
-        Sender("token", "", 1, None),
-        Sender("token", "", 1, 1),
-        Sender("token", "", 9, None),
-        Sender("caller", OWNER),
-        Sender("caller", STRANGER),
-        Sender("worker", "site", 0, 1),
-        Sender("worker", "site", 0, 2),
-        Sender("reaper"),
+        VerifiedSender("token", "", 1, None),
+        VerifiedSender("token", "", 1, 1),
+        VerifiedSender("token", "", 9, None),
+        VerifiedSender("caller", OWNER),
+        VerifiedSender("caller", STRANGER),
+        VerifiedSender("worker", "site", 0, 1),
+        VerifiedSender("worker", "site", 0, 2),
+        VerifiedSender("reaper"),
     ]
 )
 
 
 @given(st.lists(st.tuples(_NAMES, _SENDERS), max_size=25))
 def test_whatever_is_sent_a_planned_job_ends_once_and_stays_ended(
-    sent: list[tuple[str, Sender]],
+    sent: list[tuple[str, VerifiedSender]],
 ) -> None:
     job = _planned("CREATED", plan=_STAGE_AND_RUN)
     ended: str | None = None

@@ -17,7 +17,7 @@ _QUEUE_LIMIT = 10_000
 
 @pytest.fixture
 async def transport() -> AsyncIterator[EmbeddedTransport]:
-    """Give an open transport."""
+    """Yield an open transport."""
     opened = EmbeddedTransport()
     await opened.open()
     yield opened

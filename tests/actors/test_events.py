@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from msgspec import Struct, field
 
+from jobwire.actors.messaging.packer import Packer
+from jobwire.actors.messaging.replies import ReplyInbox
 from jobwire.actors.operations.events import Events
-from jobwire.actors.operations.replies import Replies
-from jobwire.actors.runtime.packer import Packer
 from jobwire.actors.transports.embedded import EmbeddedTransport
 from jobwire.schemas.errors import Forbidden, Invalid, TooLarge, Unauthorized, Unavailable
 from jobwire.schemas.events import Event, SignedAuthority, TokenAuthority
@@ -30,7 +30,7 @@ class Bench(Struct):
     """Events, and a bus that answers the ids it is told to answer."""
 
     transport: EmbeddedTransport
-    replies: Replies
+    replies: ReplyInbox
     answered: set[str] = field(default_factory=set)
     broken: set[int] = field(default_factory=set)
     sent: list[Event] = field(default_factory=list)
@@ -60,8 +60,8 @@ class Bench(Struct):
 
 @pytest.fixture
 async def bench() -> Bench:
-    """Give a bench whose replies hear."""
-    bench = Bench(EmbeddedTransport(), Replies())
+    """Return a bench whose replies hear."""
+    bench = Bench(EmbeddedTransport(), ReplyInbox())
     await bench.transport.open()
     await bench.replies.start(bench.transport)
     return bench

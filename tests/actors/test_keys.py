@@ -47,7 +47,7 @@ class _Counting:
 
 @pytest.fixture
 def bench(store: SqliteStore) -> Bench:
-    """Give keys over a store."""
+    """Return keys over a store."""
     return Bench(_Counting(store))
 
 

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from jobwire.actors.operations.lifecycle_registry import LIFECYCLES, LifecycleRegistry, table_key
 from jobwire.actors.operations.lifecycles import Lifecycles
-from jobwire.actors.operations.tables import LIFECYCLES, LifecycleTables, table_key
 from jobwire.actors.stores.base import Record
 from jobwire.actors.stores.sqlite import SqliteStore
 from jobwire.schemas.errors import Conflict, Invalid, NotFound, TooManyRequests
@@ -17,8 +17,8 @@ from jobwire.schemas.principals import Principal
 from tests.support.factories import (
     OWNER,
     STRANGER,
-    make_birth,
     make_create,
+    make_creation,
     make_event,
     make_job,
     make_lifecycle,
@@ -159,8 +159,8 @@ async def _register(store: SqliteStore) -> None:
 
 async def test_a_job_keeps_the_version_that_it_was_made_with(store: SqliteStore) -> None:
     await _register(store)
-    tables = LifecycleTables(store)
-    job = make_job(birth=make_birth(lifecycle="small", lifecycle_version=1))
+    tables = LifecycleRegistry(store)
+    job = make_job(creation=make_creation(lifecycle="small", lifecycle_version=1))
 
     found = await tables.of(job, make_event("note"))
 
@@ -169,8 +169,8 @@ async def test_a_job_keeps_the_version_that_it_was_made_with(store: SqliteStore)
 
 async def test_a_create_names_its_table_unless_the_job_is_there(store: SqliteStore) -> None:
     await _register(store)
-    tables = LifecycleTables(store)
-    create = make_create(birth=make_birth(lifecycle="small", lifecycle_version=2))
+    tables = LifecycleRegistry(store)
+    create = make_create(creation=make_creation(lifecycle="small", lifecycle_version=2))
 
     of_none = await tables.of(None, create)
     of_tombstone = await tables.of(make_job(deleted=True), create)
@@ -181,12 +181,12 @@ async def test_a_create_names_its_table_unless_the_job_is_there(store: SqliteSto
 
 
 async def test_an_event_of_no_job_has_no_table(store: SqliteStore) -> None:
-    assert await LifecycleTables(store).of(None, make_event()) is None
+    assert await LifecycleRegistry(store).of(None, make_event()) is None
 
 
 async def test_a_table_is_read_once_because_it_never_changes(store: SqliteStore) -> None:
     await _register(store)
-    tables = LifecycleTables(store)
+    tables = LifecycleRegistry(store)
     first = await tables.get(OWNER, "small", 1)
 
     await store.drop(LIFECYCLES, OWNER, table_key("small", 1))
@@ -197,7 +197,7 @@ async def test_a_table_is_read_once_because_it_never_changes(store: SqliteStore)
 
 
 async def test_memory_of_tables_is_bounded(store: SqliteStore) -> None:
-    tables = LifecycleTables(store)
+    tables = LifecycleRegistry(store)
     await _register(store)
     tables._read = {("x", str(number)): _SMALL for number in range(1_000)}
 

@@ -18,7 +18,7 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError, OperationFailure
 from structlog.testing import capture_logs
 
-from jobwire.actors.operations.tables import LifecycleTables
+from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.runtime import failpoints
 from jobwire.actors.state_manager.batch import Settler
 from jobwire.actors.stores.base import (
@@ -34,7 +34,7 @@ from jobwire.actors.stores.base import (
     Store,
 )
 from jobwire.actors.stores.mongodb import MongoStore
-from jobwire.actors.stores.mongodb.client import Client, translated
+from jobwire.actors.stores.mongodb.client import MongoConnection, translated
 from jobwire.actors.stores.mongodb.schema import INDEXES, VERSION, prepare
 from jobwire.actors.stores.rows import job_key
 from jobwire.actors.stores.sqlite import SqliteStore
@@ -51,8 +51,8 @@ from tests.support.factories import (
     after,
     fold,
     job_id,
-    make_birth,
     make_create,
+    make_creation,
     make_entry,
     make_history,
     make_refusal,
@@ -66,7 +66,7 @@ _JOB = job_id()
 
 @pytest.fixture
 async def mongodb(database_url: str) -> AsyncIterator[MongoStore]:
-    """Give an open, empty store."""
+    """Yield an open, empty store."""
     store = MongoStore(database_url, shards=_SHARDS)
     await store.open()
     yield store
@@ -75,7 +75,7 @@ async def mongodb(database_url: str) -> AsyncIterator[MongoStore]:
 
 @pytest.fixture
 async def other(database_url: str, mongodb: MongoStore) -> AsyncIterator[MongoStore]:
-    """Give another process's store over the same data."""
+    """Yield another process's store over the same data."""
     del mongodb  # the first one
     store = MongoStore(database_url, shards=_SHARDS)
     await store.open()
@@ -85,7 +85,7 @@ async def other(database_url: str, mongodb: MongoStore) -> AsyncIterator[MongoSt
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database[dict[str, Any]]]:
-    """Give the database itself."""
+    """Yield the database itself."""
     client: MongoClient[dict[str, Any]] = MongoClient(database_url)
     with client:
         yield client.get_default_database()
@@ -128,10 +128,10 @@ def _delivery(number: int, **fields: Any) -> Delivery:
 async def _write_some_of_everything(store: Store) -> None:
     histories = []
     for number in range(1, 61):
-        birth = make_birth(
+        creation = make_creation(
             tags=("t", f"t{number % 7}"), name="word", parent=job_id(99), heartbeat_s=9.0
         )
-        histories.append(make_history("run", "update", job=job_id(number), birth=birth))
+        histories.append(make_history("run", "update", job=job_id(number), creation=creation))
     entries = [entry for history in histories for entry in history]
     await store.commit(make_commit(entries))
     awaited = Change(outstanding=Outstanding(EventId("run-4"), "Submit", 1, after(3)))
@@ -220,7 +220,7 @@ async def _ask_everything(store: Store) -> None:
 
 
 def _stages(plan: Any) -> Iterator[str]:
-    """Give the names of all stages of a plan."""
+    """Yield the names of all stages of a plan."""
     if isinstance(plan, dict):
         if "stage" in plan:
             yield plan["stage"]
@@ -485,8 +485,8 @@ def _any_event(dice: random.Random, number: int) -> Event:
     name = dice.choice(("create", "run", "update", "update", "finish", "delete"))
     identifier = f"{name}-{dice.choice((number, dice.randrange(number + 1)))}"
     if name == "create":
-        birth = make_birth(tags=("t",), name="word", heartbeat_s=60.0)
-        return make_create(job=job, birth=birth, event_id=identifier)
+        creation = make_creation(tags=("t",), name="word", heartbeat_s=60.0)
+        return make_create(job=job, creation=creation, event_id=identifier)
     return make_signed(name, job=job, event_id=identifier)
 
 
@@ -514,11 +514,11 @@ async def test_crashes_and_repetitions_leave_what_a_store_in_one_piece_has(
 
     for start in range(0, 240, 12):
         batch = [_any_event(dice, start + offset) for offset in range(12)]
-        await Settler(store, KEYRING, LifecycleTables(store), 999).settle(batch, redelivered=True)
+        await Settler(store, KEYRING, LifecycleRegistry(store), 999).settle(batch, redelivered=True)
         redelivered = False
         while True:
             writer = dice.choice((mongodb, other))
-            settler = Settler(writer, KEYRING, LifecycleTables(writer), 999)
+            settler = Settler(writer, KEYRING, LifecycleRegistry(writer), 999)
             if dice.random() < 0.6:
                 failpoints.arm(dice.choice(_CRASHES), _crash)
             try:
@@ -576,8 +576,8 @@ async def test_a_batch_larger_than_one_command_is_stored_in_order(mongodb: Mongo
 
 
 async def test_names_that_look_like_operators_are_only_names(mongodb: MongoStore) -> None:
-    birth = make_birth(owner="$owner", name="$where", tags=("$ne", "a.b"), parent=_JOB)
-    entries: list[Entry] = make_history("$set", job=job_id(7), birth=birth)
+    creation = make_creation(owner="$owner", name="$where", tags=("$ne", "a.b"), parent=_JOB)
+    entries: list[Entry] = make_history("$set", job=job_id(7), creation=creation)
     await keep(mongodb, *entries)
     await mongodb.put("$kind", Record("$owner", "$key", b"{}"))
 
@@ -649,7 +649,7 @@ async def test_a_server_that_will_not_do_is_refused_with_what_to_do(
     hello: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(Misconfigured, match=said):
-        await prepare(cast("Client", _Server(**hello)))
+        await prepare(cast(MongoConnection, _Server(**hello)))
 
 
 async def _refused(url: str) -> str:
@@ -758,8 +758,8 @@ async def test_more_than_one_command_can_hold_is_inserted_and_updated(
     mongodb: MongoStore,
 ) -> None:
     # Together over 60 MB, where one message has at most 48 MB.
-    births = [make_birth(name="-" * 6_000_000) for _ in range(10)]
-    histories = [make_history(job=job_id(n), birth=each) for n, each in enumerate(births, 1)]
+    creator = [make_creation(name="-" * 6_000_000) for _ in range(10)]
+    histories = [make_history(job=job_id(n), creation=each) for n, each in enumerate(creator, 1)]
     jobs = [fold(history) for history in histories]
     moves = [make_entry(job=job.id, seq=2, name="run", state="RUNNING") for job in jobs]
 

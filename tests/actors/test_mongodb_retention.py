@@ -17,7 +17,7 @@ pytestmark = pytest.mark.servers
 
 @pytest.fixture
 async def stores(database_url: str) -> AsyncIterator[tuple[MongoStore, MongoStore]]:
-    """Give the stores of two processes, over the same data of one lane."""
+    """Yield the stores of two processes, over the same data of one lane."""
     pair = MongoStore(database_url, shards=1), MongoStore(database_url, shards=1)
     for store in pair:
         await store.open()

@@ -21,7 +21,7 @@ from jobwire.actors.notifier.breaker import FAILING
 from jobwire.actors.notifier.endpoints import ENDPOINTS
 from jobwire.actors.notifier.message import write_body
 from jobwire.actors.runtime import failpoints
-from jobwire.actors.runtime.settings import Callbacks
+from jobwire.actors.runtime.settings import CallbackSettings
 from jobwire.schemas.deliveries import Callback, Delivery, Subscription
 from jobwire.schemas.errors import JobwireError, NotFound, Unavailable
 from jobwire.schemas.jobs import Change, Ending, Entry, Job
@@ -30,13 +30,13 @@ from tests.support.factories import (
     OWNER,
     STRANGER,
     job_id,
-    make_birth,
+    make_creation,
     make_entry,
     make_history,
     make_job,
 )
 from tests.support.receiver import Answer, endless, hang, receiving, reset, with_headers
-from tests.support.teller import QUICK, Leading, Teller, now, principal, telling
+from tests.support.teller import QUICK, CommitPublisher, Leading, now, principal, telling
 
 
 async def test_a_receiver_is_told_what_happened_signed_and_needs_no_further_request(
@@ -120,7 +120,7 @@ async def test_what_the_bus_loses_is_told_all_the_same(tmp_path: Path) -> None:
 
 async def test_what_was_not_told_before_a_restart_is_told_after_it(tmp_path: Path) -> None:
     async with receiving() as receiver:
-        async with telling(tmp_path, Callbacks(schedule_s=(3_600.0,))) as teller:
+        async with telling(tmp_path, CallbackSettings(schedule_s=(3_600.0,))) as teller:
             await teller.tell([await teller.subscribe(receiver.url)], events=3)
             await teller.wait_for("pending", 3)
             for each in await teller.all():
@@ -163,7 +163,7 @@ async def test_a_job_that_was_deleted_before_anybody_was_told_is_told_of(tmp_pat
 
 
 async def test_every_try_has_the_same_id_and_body_and_a_time_of_its_own(tmp_path: Path) -> None:
-    settings = Callbacks(schedule_s=(0.0, 1.01))
+    settings = CallbackSettings(schedule_s=(0.0, 1.01))
     async with receiving() as receiver, telling(tmp_path, settings) as teller:
         receiver.answers = [500]
         subscription = await teller.subscribe(receiver.url)
@@ -212,7 +212,7 @@ async def test_a_receiver_that_fails_is_tried_until_the_schedule_ends(
 async def test_a_receiver_that_is_down_is_told_when_it_is_back(tmp_path: Path) -> None:
     async with receiving() as gone:
         pass
-    settings = Callbacks(schedule_s=(0.0, *[0.05] * 60))
+    settings = CallbackSettings(schedule_s=(0.0, *[0.05] * 60))
     async with telling(tmp_path, settings) as teller:
         await teller.tell([await teller.subscribe(gone.url)])
 
@@ -229,7 +229,7 @@ async def test_a_receiver_that_is_down_is_told_when_it_is_back(tmp_path: Path) -
 
 
 async def test_a_receiver_that_never_answers_is_given_up_in_time(tmp_path: Path) -> None:
-    settings = Callbacks(schedule_s=(0.0,), timeout_s=0.1)
+    settings = CallbackSettings(schedule_s=(0.0,), timeout_s=0.1)
     async with receiving() as receiver, telling(tmp_path, settings) as teller:
         receiver.always = hang
         await teller.tell([await teller.subscribe(receiver.url)])
@@ -292,7 +292,7 @@ async def test_a_receiver_that_asks_for_time_gets_it(tmp_path: Path) -> None:
 
 
 async def test_an_address_that_may_not_be_called_is_a_failed_try(tmp_path: Path) -> None:
-    settings = Callbacks(schedule_s=(0.0, 0.01))
+    settings = CallbackSettings(schedule_s=(0.0, 0.01))
     async with receiving() as receiver, telling(tmp_path, settings, allow=()) as teller:
         await teller.tell([await teller.subscribe(receiver.url)])
 
@@ -307,7 +307,7 @@ async def test_an_address_that_may_not_be_called_is_a_failed_try(tmp_path: Path)
 
 
 async def test_a_name_that_leads_to_this_machine_is_a_failed_try(tmp_path: Path) -> None:
-    settings = Callbacks(schedule_s=(0.0, 0.01))
+    settings = CallbackSettings(schedule_s=(0.0, 0.01))
     leading = Leading("127.0.0.1")
     async with receiving() as receiver, telling(tmp_path, settings, (), leading) as teller:
         url = f"http://callbacks.example.org:{receiver.port}/hook"
@@ -333,7 +333,7 @@ async def test_a_crash_before_the_answer_loses_nothing(tmp_path: Path, place: st
         raise RuntimeError(place)
 
     async with receiving() as receiver:
-        async with telling(tmp_path, Callbacks(schedule_s=(0.0, 0.5, 0.5))) as teller:
+        async with telling(tmp_path, CallbackSettings(schedule_s=(0.0, 0.5, 0.5))) as teller:
             failpoints.arm(place, crash)
             (entry,) = await teller.tell([await teller.subscribe(receiver.url)])
             await until(lambda: bool(passed))
@@ -389,7 +389,7 @@ async def test_what_the_store_cannot_record_now_is_recorded_later(tmp_path: Path
 async def test_a_dead_receiver_with_a_thousand_deliveries_delays_nobody_else(
     tmp_path: Path,
 ) -> None:
-    settings = Callbacks(schedule_s=(0.0, 3_600.0), timeout_s=20.0)
+    settings = CallbackSettings(schedule_s=(0.0, 3_600.0), timeout_s=20.0)
     async with receiving() as dead, receiving() as well, telling(tmp_path, settings) as teller:
         dead.always = hang
         await teller.tell([await teller.subscribe(dead.url)], events=1_000)
@@ -407,7 +407,7 @@ async def test_a_dead_receiver_with_a_thousand_deliveries_delays_nobody_else(
 
 
 async def test_a_receiver_gets_so_many_at_a_time_and_everything_in_the_end(tmp_path: Path) -> None:
-    settings = Callbacks(schedule_s=(0.0, 0.05), parallel=8, parallel_per_endpoint=3)
+    settings = CallbackSettings(schedule_s=(0.0, 0.05), parallel=8, parallel_per_endpoint=3)
     async with receiving() as receiver, telling(tmp_path, settings) as teller:
         await teller.tell([await teller.subscribe(receiver.url)], events=300)
 
@@ -419,7 +419,7 @@ async def test_a_receiver_gets_so_many_at_a_time_and_everything_in_the_end(tmp_p
 
 
 async def test_receivers_that_fail_leave_tries_to_those_that_do_not(tmp_path: Path) -> None:
-    settings = Callbacks(schedule_s=(0.0, *[0.01] * 40), parallel=4, timeout_s=0.1)
+    settings = CallbackSettings(schedule_s=(0.0, *[0.01] * 40), parallel=4, timeout_s=0.1)
     leading = Leading("127.0.0.1")
     async with (
         receiving() as dead,
@@ -447,7 +447,7 @@ async def test_receivers_that_fail_leave_tries_to_those_that_do_not(tmp_path: Pa
 async def test_an_owner_with_many_receivers_that_hang_delays_no_other_owner(
     tmp_path: Path,
 ) -> None:
-    settings = Callbacks(schedule_s=(0.0, 3_600.0), parallel=4, timeout_s=20.0)
+    settings = CallbackSettings(schedule_s=(0.0, 3_600.0), parallel=4, timeout_s=20.0)
     async with (
         receiving() as dead,
         receiving() as well,
@@ -469,7 +469,7 @@ async def test_an_owner_with_many_receivers_that_hang_delays_no_other_owner(
 
 
 async def test_what_is_asked_for_while_it_is_tried_is_tried_again(tmp_path: Path) -> None:
-    settings = Callbacks(schedule_s=(0.0,), timeout_s=0.5)
+    settings = CallbackSettings(schedule_s=(0.0,), timeout_s=0.5)
     async with receiving() as receiver, telling(tmp_path, settings) as teller:
         receiver.answers = [hang]
         await teller.tell([await teller.subscribe(receiver.url)])
@@ -532,7 +532,7 @@ async def test_a_stranger_sends_nothing_again(tmp_path: Path) -> None:
 
 
 async def test_what_gave_up_is_recovered_at_once(tmp_path: Path) -> None:
-    settings = Callbacks(schedule_s=(0.0,))
+    settings = CallbackSettings(schedule_s=(0.0,))
     async with receiving() as receiver, telling(tmp_path, settings) as teller:
         receiver.always = 500
         await teller.tell([await teller.subscribe(receiver.url)], events=5)
@@ -549,7 +549,7 @@ async def test_what_gave_up_is_recovered_at_once(tmp_path: Path) -> None:
 
 
 async def test_a_receiver_that_failed_for_long_is_disabled_across_restarts(tmp_path: Path) -> None:
-    settings = Callbacks(schedule_s=(0.0, 0.02), disable_after_s=0.2)
+    settings = CallbackSettings(schedule_s=(0.0, 0.02), disable_after_s=0.2)
     async with receiving() as receiver:
         receiver.always = 500
         async with telling(tmp_path, settings) as teller:
@@ -578,7 +578,7 @@ async def test_a_receiver_that_failed_for_long_is_disabled_across_restarts(tmp_p
 async def test_a_disabled_receiver_is_tried_by_hand_and_a_success_enables_it(
     tmp_path: Path,
 ) -> None:
-    settings = Callbacks(schedule_s=(0.0, 0.02, 0.02), disable_after_s=0.0)
+    settings = CallbackSettings(schedule_s=(0.0, 0.02, 0.02), disable_after_s=0.0)
     async with receiving() as receiver, telling(tmp_path, settings) as teller:
         receiver.answers = [500, 500, 500]
         await teller.tell([await teller.subscribe(receiver.url)])
@@ -603,7 +603,7 @@ async def test_a_disabled_receiver_is_tried_by_hand_and_a_success_enables_it(
 
 
 async def test_another_owner_of_a_disabled_receiver_is_told(tmp_path: Path) -> None:
-    settings = Callbacks(schedule_s=(0.0, 0.02), disable_after_s=0.0)
+    settings = CallbackSettings(schedule_s=(0.0, 0.02), disable_after_s=0.0)
     async with receiving() as receiver, telling(tmp_path, settings) as teller:
         receiver.answers = [500, 500]
         await teller.tell([await teller.subscribe(receiver.url)])
@@ -708,7 +708,10 @@ async def test_a_subscription_that_came_with_a_refused_repetition_is_dropped(
 
 
 async def test_what_failed_long_ago_is_forgotten(tmp_path: Path) -> None:
-    async with receiving() as receiver, telling(tmp_path, Callbacks(schedule_s=(0.0,))) as teller:
+    async with (
+        receiving() as receiver,
+        telling(tmp_path, CallbackSettings(schedule_s=(0.0,))) as teller,
+    ):
         receiver.always = 500
         await teller.tell([await teller.subscribe(receiver.url)])
         await teller.wait_for("gave_up")
@@ -731,7 +734,7 @@ async def test_a_notifier_that_stops_while_a_receiver_hangs_does_not_wait_for_it
         async with telling(tmp_path) as teller:
             await teller.tell([await teller.subscribe(receiver.url)])
             await receiver.wait(1)
-            assert teller.notifier.missing() is None
+            assert teller.notifier.not_ready() is None
             started = time.perf_counter()
         took_s = time.perf_counter() - started
         receiver.always = 200
@@ -747,7 +750,7 @@ async def test_a_notifier_may_be_stopped_before_its_start_and_twice(tmp_path: Pa
         await teller.notifier.stop()
         await teller.notifier.stop()
 
-        assert teller.notifier.missing() == "notifier"
+        assert teller.notifier.not_ready() == "notifier"
 
 
 async def test_a_try_that_breaks_by_a_fault_of_the_service_is_made_again(tmp_path: Path) -> None:
@@ -772,7 +775,7 @@ async def test_a_try_that_breaks_by_a_fault_of_the_service_is_made_again(tmp_pat
 
 
 async def test_what_is_due_later_is_told_then(tmp_path: Path) -> None:
-    settings = Callbacks(schedule_s=(0.3, *QUICK))
+    settings = CallbackSettings(schedule_s=(0.3, *QUICK))
     async with receiving() as receiver, telling(tmp_path, settings) as teller:
         (entry,) = await teller.tell([await teller.subscribe(receiver.url)])
 
@@ -876,7 +879,7 @@ async def test_what_is_told_in_order_waits_for_what_was_before_it(tmp_path: Path
 
 
 async def test_what_was_given_up_keeps_nobody_waiting(tmp_path: Path) -> None:
-    settings = Callbacks(schedule_s=(0.0, 0.01))
+    settings = CallbackSettings(schedule_s=(0.0, 0.01))
     async with receiving() as receiver, telling(tmp_path, settings, dialects=_ORDERED) as teller:
         subscription = await teller.subscribe(receiver.url)
         receiver.answers = [500, 500]
@@ -889,7 +892,7 @@ async def test_what_was_given_up_keeps_nobody_waiting(tmp_path: Path) -> None:
 
 
 async def test_the_order_is_kept_over_a_restart(tmp_path: Path) -> None:
-    slow = Callbacks(schedule_s=(0.0, 0.3))
+    slow = CallbackSettings(schedule_s=(0.0, 0.3))
     async with receiving() as receiver:
         async with telling(tmp_path, slow, dialects=_ORDERED) as teller:
             subscription = await teller.subscribe(receiver.url)
@@ -905,7 +908,7 @@ async def test_the_order_is_kept_over_a_restart(tmp_path: Path) -> None:
 async def test_what_is_refused_quickly_and_again_lets_the_later_ones_go_first(
     tmp_path: Path,
 ) -> None:
-    settings = Callbacks(schedule_s=(0.0, 0.01, 120.0))
+    settings = CallbackSettings(schedule_s=(0.0, 0.01, 120.0))
     async with receiving() as receiver:
         async with telling(tmp_path, settings, dialects=_ORDERED) as teller:
             subscription = await teller.subscribe(receiver.url)
@@ -927,7 +930,7 @@ async def test_what_is_refused_quickly_and_again_lets_the_later_ones_go_first(
 
 
 async def test_one_receiver_s_order_holds_up_no_other_job(tmp_path: Path) -> None:
-    slow = Callbacks(schedule_s=(0.0, 30.0))
+    slow = CallbackSettings(schedule_s=(0.0, 30.0))
     async with receiving() as receiver, telling(tmp_path, slow, dialects=_ORDERED) as teller:
         first = await teller.subscribe(receiver.url)
         other = await teller.subscribe(receiver.url, number=2)
@@ -1024,8 +1027,8 @@ async def test_what_was_heard_too_late_for_its_order_is_not_told(tmp_path: Path)
         await teller.tell([subscription], dialect="ordered", number=2)
         await receiver.wait(1)
         missed = await teller.tell([subscription], dialect="ordered", quietly=True)
-        birth = make_birth(owner=OWNER, dialect="ordered", interests=(subscription.interest,))
-        (born,) = make_history(birth=birth)
+        creation = make_creation(owner=OWNER, dialect="ordered", interests=(subscription.interest,))
+        (born,) = make_history(creation=creation)
         heard = make_entry(seq=3, name="update", due=(subscription.id,), received=now())
         await teller.add([born, *missed], heard)
 
@@ -1035,5 +1038,5 @@ async def test_what_was_heard_too_late_for_its_order_is_not_told(tmp_path: Path)
     assert [each.body for each in receiver.received] == [b"2", b"3"]
 
 
-async def _nothing_is_due(teller: Teller) -> bool:
+async def _nothing_is_due(teller: CommitPublisher) -> bool:
     return not await teller.store.due(1)

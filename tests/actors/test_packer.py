@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from jobwire.actors.runtime.packer import PACKET_BYTES, PACKET_EVENTS, Packer
+from jobwire.actors.messaging.packer import PACKET_BYTES, PACKET_EVENTS, Packer
 from jobwire.schemas.codec import encode_packet
 from jobwire.schemas.errors import InDoubt, JobwireError, Unavailable
 from jobwire.schemas.events import PACKET_VERSION, Event, Packet
 from jobwire.schemas.specs import Spec
 from tests.support.deadlines import turns
-from tests.support.factories import make_birth, make_create, make_event
+from tests.support.factories import make_create, make_creation, make_event
 
 
 class Wire:
@@ -54,7 +54,7 @@ class Wire:
 
 @pytest.fixture
 async def wire() -> AsyncIterator[Wire]:
-    """Give a wire."""
+    """Yield a wire."""
     made = Wire()
     yield made
     made.error = None
@@ -294,8 +294,8 @@ async def test_many_events_are_cut_by_their_bytes_too(wire: Wire, size: int) -> 
 
 
 async def test_jobs_are_cut_by_the_bytes_of_what_is_to_run(wire: Wire) -> None:
-    birth = make_birth(spec=Spec(argv=("x" * (PACKET_BYTES // 2),)))
-    events = [make_create(birth=birth, event_id=f"e-{n}") for n in range(5)]
+    creation = make_creation(spec=Spec(argv=("x" * (PACKET_BYTES // 2),)))
+    events = [make_create(creation=creation, event_id=f"e-{n}") for n in range(5)]
 
     assert await _put_many(_packer(wire), events) == [None] * 5
     assert max(wire.bytes) <= PACKET_BYTES + _REST

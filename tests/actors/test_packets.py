@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 import pytest
 
-from jobwire.actors.operations import packets
-from jobwire.actors.operations.packets import Packets, receipts_topic
+from jobwire.actors.messaging import packets
+from jobwire.actors.messaging.packets import Packets, receipts_topic
 from jobwire.actors.runtime.telemetry import Telemetry
-from jobwire.actors.transports.base import Handle
+from jobwire.actors.transports.base import ConsumerHandle
 from jobwire.actors.transports.embedded import EmbeddedTransport
 from jobwire.schemas.codec import decode_packet
 from jobwire.schemas.errors import Unavailable
@@ -44,7 +44,7 @@ class EarlyBus(EmbeddedTransport):
         pattern: str,
         listener: Callable[[str, bytes], None],
         missed: Callable[[], None] | None = None,
-    ) -> Handle:
+    ) -> ConsumerHandle:
         """Remember who is to be told that something was lost."""
         if missed is not None:
             self.missed.append(missed)
@@ -65,7 +65,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def bus() -> EarlyBus:
-    """Give an open bus."""
+    """Return an open bus."""
     opened = EarlyBus()
     await opened.open()
     return opened

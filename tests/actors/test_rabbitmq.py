@@ -13,9 +13,9 @@ import structlog
 from structlog.testing import capture_logs
 from yarl import URL
 
-from jobwire.actors.transports.base import Delivery
-from jobwire.actors.transports.rabbitmq import RabbitTransport, link
-from jobwire.actors.transports.rabbitmq.link import Link
+from jobwire.actors.transports.base import BusMessage
+from jobwire.actors.transports.rabbitmq import RabbitTransport, connection
+from jobwire.actors.transports.rabbitmq.connection import RabbitConnection
 from jobwire.actors.transports.rabbitmq.topology import (
     QUEUE_BYTES,
     broadcast_route,
@@ -33,7 +33,7 @@ _MIB = 1024 * 1024
 
 @pytest.fixture
 async def bus(broker_url: str) -> AsyncIterator[RabbitTransport]:
-    """Give an open transport."""
+    """Yield an open transport."""
     opened = RabbitTransport(broker_url, "test")
     await opened.open()
     yield opened
@@ -42,7 +42,7 @@ async def bus(broker_url: str) -> AsyncIterator[RabbitTransport]:
 
 @pytest.fixture
 async def other(broker_url: str) -> AsyncIterator[RabbitTransport]:
-    """Give the transport of another process."""
+    """Yield the transport of another process."""
     opened = RabbitTransport(broker_url, "other")
     await opened.open()
     yield opened
@@ -79,7 +79,7 @@ async def test_a_connection_whose_preparation_fails_while_it_is_closed_is_closed
             message = "a channel that is gone"
             raise RuntimeError(message)
 
-    made = Link(broker_url, "test", prepare)
+    made = RabbitConnection(broker_url, "test", prepare)
     made.start()
     await begun.wait()
     async with asyncio.timeout(5):
@@ -208,7 +208,7 @@ async def test_a_queue_over_its_limit_refuses_and_takes_in_again(bus: RabbitTran
 async def test_what_is_set_aside_lies_in_the_dead_letter_queue_with_its_reason(
     bus: RabbitTransport, broker_url: str
 ) -> None:
-    delivery = Delivery(b"nonsense", message_id="m-1", content_type="x/y", headers={"a": "b"})
+    delivery = BusMessage(b"nonsense", message_id="m-1", content_type="x/y", headers={"a": "b"})
 
     await bus.set_aside("commands.stager", delivery, "not a command: " + "x" * 2_000)
     message = await _get(broker_url, dead_queue("commands.stager"))
@@ -296,12 +296,12 @@ def _nobody_there(url: URL) -> URL:
 async def test_what_broker_and_driver_say_of_a_failure_is_logged_and_answered_to_nobody(
     broker_url: str, change: Callable[[URL], URL], cause: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "_log", structlog.get_logger())
+    monkeypatch.setattr(connection, "_log", structlog.get_logger())
     structlog.reset_defaults()
     with capture_logs() as lines:
         bus = RabbitTransport(str(change(URL(broker_url))), "test")
         await bus.open()
-        await until(lambda: bus.missing() == "broker: no connection")
+        await until(lambda: bus.not_ready() == "broker: no connection")
         with pytest.raises(Unavailable) as caught:
             await bus.send("events.0", [b"1"])
         await bus.close()
@@ -328,13 +328,13 @@ async def test_what_a_queue_that_differs_says_is_logged_and_answered_to_nobody(
 
 async def test_a_broker_that_is_not_there_is_said_at_once() -> None:
     bus = RabbitTransport("amqp://nobody:sesame@127.0.0.1:1/", "test")
-    before = bus.missing()
+    before = bus.not_ready()
     await bus.open()
     with pytest.raises(Unavailable) as caught:
         await bus.send("events.0", [b"a"])
     with pytest.raises(Unavailable):
         await bus.broadcast("entries", b"a")
-    missing = bus.missing()
+    missing = bus.not_ready()
     await bus.close()
 
     assert before is not None
@@ -389,7 +389,7 @@ async def test_a_deleted_queue_is_left_to_its_consumer_and_in_the_end_made_anew(
 
 @pytest.fixture
 async def broken(own_rabbit: RabbitServer) -> AsyncIterator[tuple[RabbitServer, RabbitTransport]]:
-    """Give a broker that may be broken, and a transport to it."""
+    """Yield a broker that may be broken, and a transport to it."""
     bus = RabbitTransport(own_rabbit.vhost(), "test")
     await bus.open()
     yield own_rabbit, bus
@@ -427,13 +427,13 @@ async def test_it_is_well_again_after_all_that_may_happen_to_a_broker(
 
     await asyncio.to_thread(rabbit.memory_alarm, True)
     refused = await _refusals(bus, 3)
-    said = bus.missing()
+    said = bus.not_ready()
     await asyncio.to_thread(rabbit.memory_alarm, False)
     await _well(bus, consumer, b"after an alarm")
     assert max(refused) < 5
     assert said is not None
 
-    await until(lambda: bus.missing() is None, 15)
+    await until(lambda: bus.not_ready() is None, 15)
     await bus.broadcast("entries", b"heard")
     await until(lambda: b"heard" in heard)
 
@@ -442,9 +442,9 @@ async def test_a_message_whose_properties_cannot_be_read_harms_no_other(
     bus: RabbitTransport, broker_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobwire.actors.transports.rabbitmq.consumer._LONGEST_PAUSE_S", 0.2)
-    shard, inlet = Consumer(), Consumer()
+    shard, event_consumer = Consumer(), Consumer()
     await bus.consume("events.0", shard)
-    await bus.consume("events.in", inlet)
+    await bus.consume("events.in", event_consumer)
     await until(lambda: all(each._down_since is None for each in bus._consumers))
     connection = await aio_pika.connect(broker_url)
     async with connection, connection.channel(publisher_confirms=False) as channel:
@@ -456,16 +456,16 @@ async def test_a_message_whose_properties_cannot_be_read_harms_no_other(
                 await _publish_unreadable(channel)
 
     await bus.send("events.0", [b"a"])
-    await until(lambda: len(set(inlet.messages)) == 60, 60)
+    await until(lambda: len(set(event_consumer.messages)) == 60, 60)
     await until(lambda: _holds_one(broker_url, dead_queue("events.in")), 15)
     await bus.send("events.0", [b"b"])
     await until(lambda: shard.messages == [b"a", b"b"])
 
-    assert list(dict.fromkeys(inlet.messages)) == numbered(60)
+    assert list(dict.fromkeys(event_consumer.messages)) == numbered(60)
 
 
 async def _holds_one(url: str, queue: str) -> bool:
-    """Say whether one message lies in a queue; it cannot be read by any client."""
+    """Return whether one message lies in a queue; it cannot be read by any client."""
     connection = await aio_pika.connect(url)
     async with connection, connection.channel() as channel:
         declared = await channel.declare_queue(queue, passive=True)

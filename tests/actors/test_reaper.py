@@ -11,14 +11,14 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from jobwire.actors.operations.tables import LIFECYCLES, LifecycleTables, table_key
+from jobwire.actors.operations.lifecycle_registry import LIFECYCLES, LifecycleRegistry, table_key
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.state_manager import reaper as reaper_module
 from jobwire.actors.state_manager.batch import Settler
 from jobwire.actors.state_manager.reaper import Reaper, stale_event_of
 from jobwire.actors.stores.base import Record
 from jobwire.actors.stores.sqlite import SqliteStore
-from jobwire.actors.transports.base import Delivery
+from jobwire.actors.transports.base import BusMessage
 from jobwire.actors.transports.embedded import EmbeddedTransport
 from jobwire.schemas.commands import Command
 from jobwire.schemas.errors import Unavailable
@@ -32,8 +32,8 @@ from tests.support.factories import (
     OWNER,
     after,
     job_id,
-    make_birth,
     make_create,
+    make_creation,
     make_event,
     make_job,
     make_lifecycle,
@@ -57,7 +57,7 @@ class Bench(Struct):
         return Reaper(
             store=self.store,
             transport=self.transport,
-            tables=LifecycleTables(self.store),
+            registry=LifecycleRegistry(self.store),
             keyring=KEYRING,
             post=self.post,
             clock=lambda: self.now,
@@ -74,11 +74,11 @@ class Bench(Struct):
 
     async def settle(self, *events: Event) -> None:
         """Settle events."""
-        settler = Settler(self.store, KEYRING, LifecycleTables(self.store), 1_000)
+        settler = Settler(self.store, KEYRING, LifecycleRegistry(self.store), 1_000)
         await settler.settle(events, redelivered=False)
 
     async def job(self, number: int = 1) -> Job:
-        """Give a job."""
+        """Return a job."""
         job = await self.store.get(OWNER, job_id(number))
         assert job is not None
         return job
@@ -86,7 +86,7 @@ class Bench(Struct):
 
 @pytest.fixture
 async def bench(store: SqliteStore) -> AsyncIterator[Bench]:
-    """Give a bench with an open transport."""
+    """Yield a bench with an open transport."""
     transport = EmbeddedTransport()
     await transport.open()
     yield Bench(store, transport, Telemetry())
@@ -94,7 +94,7 @@ async def bench(store: SqliteStore) -> AsyncIterator[Bench]:
 
 
 def _watched(**limits: float) -> Event:
-    return make_create(birth=make_birth(**limits))
+    return make_create(creation=make_creation(**limits))
 
 
 @pytest.mark.parametrize(
@@ -182,8 +182,8 @@ async def test_a_job_whose_lifecycle_cannot_be_found_is_watched_no_more(bench: B
     lifecycle = make_lifecycle()
     record = Record(OWNER, table_key("small", 1), msgspec.json.encode(lifecycle))
     await bench.store.put(LIFECYCLES, record)
-    birth = make_birth(lifecycle="small", deadline_s=10.0)
-    await bench.settle(make_create(birth=birth))
+    creation = make_creation(lifecycle="small", deadline_s=10.0)
+    await bench.settle(make_create(creation=creation))
     await bench.store.drop(LIFECYCLES, OWNER, record.key)
     bench.now = after(100)
 
@@ -195,8 +195,8 @@ async def test_a_registered_lifecycle_names_the_event_that_is_sent(bench: Bench)
     lifecycle = make_lifecycle()
     record = Record(OWNER, table_key("small", 1), msgspec.json.encode(lifecycle))
     await bench.store.put(LIFECYCLES, record)
-    birth = make_birth(lifecycle="small", deadline_s=10.0)
-    await bench.settle(make_create(birth=birth), make_event("begin"))
+    creation = make_creation(lifecycle="small", deadline_s=10.0)
+    await bench.settle(make_create(creation=creation), make_event("begin"))
     bench.now = after(100)
 
     await bench.reaper().reap()
@@ -264,7 +264,7 @@ async def _collect(bench: Bench) -> list[Command]:
     async def work(deliveries: object) -> None:
         assert isinstance(deliveries, list)
         for delivery in deliveries:
-            assert isinstance(delivery, Delivery)
+            assert isinstance(delivery, BusMessage)
             commands.append(msgspec.msgpack.decode(delivery.body, type=Command))
 
     await bench.transport.consume("commands.site.local", work)
@@ -272,8 +272,8 @@ async def _collect(bench: Bench) -> list[Command]:
 
 
 def _planned(number: int = 1, **plan: Any) -> Event:
-    birth = make_birth(lifecycle="execution", plan=make_plan(**plan))
-    return make_create(job=job_id(number), birth=birth, received=after(number))
+    creation = make_creation(lifecycle="execution", plan=make_plan(**plan))
+    return make_create(job=job_id(number), creation=creation, received=after(number))
 
 
 async def test_old_commands_are_published_again_and_young_ones_are_not(bench: Bench) -> None:
@@ -387,7 +387,7 @@ async def test_it_looks_again_and_again_and_outlives_a_service_that_is_away(benc
         await asyncio.wait_for(bench.store.check(), 5)
     bench.is_away = False
     await until(lambda: len(bench.posted) > 0)
-    missing = reaper.missing()
+    missing = reaper.not_ready()
     await reaper.stop()
     await reaper.stop()
 
@@ -419,6 +419,6 @@ async def test_it_says_when_its_loop_fails(bench: Bench) -> None:
     await reaper.start()
 
     await bench.store.close()
-    await until(lambda: reaper.missing() == "reaper")
+    await until(lambda: reaper.not_ready() == "reaper")
     await reaper.stop()
     await bench.store.open()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from jobwire.actors.operations.replies import Replies
+from jobwire.actors.messaging.replies import ReplyInbox
 from jobwire.actors.transports.embedded import EmbeddedTransport
 from jobwire.schemas.identifiers import EventId
 from jobwire.schemas.outcomes import Outcome
@@ -19,7 +19,7 @@ from tests.support.factories import job_id
 class Line(NamedTuple):
     """Replies, and the transport on which they hear."""
 
-    replies: Replies
+    replies: ReplyInbox
     transport: EmbeddedTransport
 
     async def tell(self, address: str) -> Outcome:
@@ -32,8 +32,8 @@ class Line(NamedTuple):
 
 @pytest.fixture
 async def line() -> AsyncIterator[Line]:
-    """Give replies that hear."""
-    line = Line(Replies(), EmbeddedTransport())
+    """Yield replies that hear."""
+    line = Line(ReplyInbox(), EmbeddedTransport())
     await line.transport.open()
     await line.replies.start(line.transport)
     yield line
@@ -96,4 +96,4 @@ async def test_a_waiter_that_was_cancelled_does_no_harm(line: Line) -> None:
 
 
 async def test_no_two_processes_share_an_address() -> None:
-    assert Replies().expect().address != Replies().expect().address
+    assert ReplyInbox().expect().address != ReplyInbox().expect().address

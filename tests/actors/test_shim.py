@@ -112,7 +112,7 @@ class Yard:
         return (Path((launch or self.launches[-1]).work) / name).read_text()
 
     def alive(self, launch: Launch | None = None) -> list[int]:
-        """Give the processes that carry the attempt's name."""
+        """Return the processes that carry the attempt's name."""
         run = (launch or self.launches[-1]).run
         return [pid for pid in _processes() if f"JOBWIRE_RUN={run}".encode() in _environ(pid)]
 

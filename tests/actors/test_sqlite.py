@@ -23,7 +23,7 @@ from tests.support.factories import (
     NOW,
     OWNER,
     after,
-    make_birth,
+    make_creation,
     make_entry,
     make_history,
     make_job,
@@ -154,7 +154,9 @@ def _shortened(record: Struct, fields: int) -> bytes:
 async def test_owners_share_one_order(store: SqliteStore) -> None:
     await keep(store, *make_history("run"))
 
-    committed = await keep(store, *make_history(job=numbered(2), birth=make_birth(owner="mallory")))
+    committed = await keep(
+        store, *make_history(job=numbered(2), creation=make_creation(owner="mallory"))
+    )
 
     assert [(each.lane, each.position) for each in committed.stored] == [(0, 3)]
     assert await store.newest(OWNER) == (3,)

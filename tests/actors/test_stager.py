@@ -18,23 +18,23 @@ import pytest
 
 from jobwire.actors.filesystems.base import FileSystem
 from jobwire.actors.filesystems.file import FileTree
+from jobwire.actors.messaging.packer import Packer
+from jobwire.actors.messaging.replies import ReplyInbox
 from jobwire.actors.operations.events import Events
-from jobwire.actors.operations.replies import Replies
-from jobwire.actors.operations.roots import Roots
-from jobwire.actors.operations.tables import LifecycleTables
-from jobwire.actors.operations.work import Work
+from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
+from jobwire.actors.operations.staging_roots import StagingRoots
 from jobwire.actors.runtime import failpoints
-from jobwire.actors.runtime.packer import Packer
-from jobwire.actors.runtime.settings import Staging
+from jobwire.actors.runtime.settings import StagingSettings
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.sites import Sandbox, Site
 from jobwire.actors.stager.actor import Stager
 from jobwire.actors.state_manager.actor import StateManager
 from jobwire.actors.state_manager.batch import Settler
-from jobwire.actors.state_manager.teller import publish_awaited
+from jobwire.actors.state_manager.commit_publisher import publish_awaited
 from jobwire.actors.stores.sqlite import SqliteStore
 from jobwire.actors.system import now
 from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.actors.workers.gateway import WorkerGateway
 from jobwire.schemas.codec import encode_packet
 from jobwire.schemas.commands import Command
 from jobwire.schemas.errors import Unavailable
@@ -43,7 +43,7 @@ from jobwire.schemas.identifiers import EventId, JobId
 from jobwire.schemas.jobs import Entry, Job, Plan
 from jobwire.schemas.specs import Spec
 from tests.support.deadlines import turns, until
-from tests.support.factories import KEYRING, OWNER, job_id, make_birth, make_create, make_signed
+from tests.support.factories import KEYRING, OWNER, job_id, make_create, make_creation, make_signed
 
 
 class _Host:
@@ -62,8 +62,8 @@ class Ring:
     store: SqliteStore
     transport: EmbeddedTransport
     packer: Packer
-    work: Work
-    settings: Staging = field(default_factory=Staging)
+    work: WorkerGateway
+    settings: StagingSettings = field(default_factory=StagingSettings)
     stagers: list[Stager] = field(default_factory=list)
 
     @property
@@ -72,7 +72,7 @@ class Ring:
         return self.folder / "files" / OWNER
 
     def sandbox(self, job: JobId, attempt: int = 1) -> Path:
-        """Give the directory that a job runs in."""
+        """Return the directory that a job runs in."""
         return self.folder / "sandboxes" / Sandbox(job, attempt).work
 
     def put(self, path: str, data: bytes | str = b"data", mode: int = 0o644) -> Path:
@@ -89,7 +89,7 @@ class Ring:
             await each.stop()
         host = cast("Any", _Host(self.folder / "sandboxes"))
         site = Site(name="local", host=host, batch=cast("Any", None), slots=1)
-        roots = Roots(self.folder / "files", [f"{self.folder}/data"], FileTree)
+        roots = StagingRoots(self.folder / "files", [f"{self.folder}/data"], FileTree)
         fields.setdefault("pauses_s", (0.01, 0.01))
         stager = Stager(
             transport=self.transport,
@@ -113,8 +113,8 @@ class Ring:
             retry_on=("staging", "exit_code"),
             clean_when="always",
         )
-        birth = make_birth(lifecycle="execution", plan=plan, spec=wanted)
-        await self.post(make_create(job=job_id(number), birth=birth, received=now()))
+        creation = make_creation(lifecycle="execution", plan=plan, spec=wanted)
+        await self.post(make_create(job=job_id(number), creation=creation, received=now()))
         return job_id(number)
 
     async def post(self, event: Event) -> None:
@@ -133,7 +133,7 @@ class Ring:
         await self.work.report(job, attempt, "exit", {"exit_code": 0, **ending})
 
     async def job(self, job: JobId) -> Job:
-        """Give a job."""
+        """Return a job."""
         found = await self.store.get(OWNER, job)
         assert found is not None
         return found
@@ -148,12 +148,12 @@ class Ring:
         return await self.job(job)
 
     async def entries(self, job: JobId, name: str) -> list[Entry]:
-        """Give a job's entries of one name."""
+        """Return a job's entries of one name."""
         history = await self.store.history(OWNER, job, 0, 1_000)
         return [entry for entry in history if entry.name == name]
 
     async def said(self, job: JobId, name: str) -> Any:
-        """Give the data of a job's one entry of a name."""
+        """Return the data of a job's one entry of a name."""
         (entry,) = await self.entries(job, name)
         return msgspec.json.decode(entry.data or b"null")
 
@@ -164,10 +164,10 @@ class Ring:
 
 @pytest.fixture
 async def ring(tmp_path: Path) -> AsyncIterator[Ring]:
-    """Give a ring without a stager."""
+    """Yield a ring without a stager."""
     store = SqliteStore(tmp_path / "jobwire.db")
     await store.open()
-    transport, replies = EmbeddedTransport(), Replies()
+    transport, replies = EmbeddedTransport(), ReplyInbox()
 
     async def send(shard: int, events: tuple[Event, ...]) -> None:
         packet = encode_packet(Packet(PACKET_VERSION, events))
@@ -177,14 +177,14 @@ async def ring(tmp_path: Path) -> AsyncIterator[Ring]:
     events = Events(
         packer=packer, replies=replies, keyring=KEYRING, clock=now, shards=1, data_bytes=65_536
     )
-    settler = Settler(store, KEYRING, LifecycleTables(store), 10_000)
+    settler = Settler(store, KEYRING, LifecycleRegistry(store), 10_000)
     manager = StateManager(
         transport=transport, store=store, settler=settler, telemetry=Telemetry(), shards=1
     )
     await transport.open()
     await replies.start(transport)
     await manager.start()
-    work = Work(store=store, events=events, keyring=KEYRING, clock=now)
+    work = WorkerGateway(store=store, events=events, keyring=KEYRING, clock=now)
     ring = Ring(tmp_path, store, transport, packer, work)
     yield ring
     async with asyncio.timeout(10):
@@ -201,7 +201,7 @@ def _digest(data: bytes) -> str:
 
 
 def _tree(folder: Path) -> dict[str, str | None]:
-    """Give all paths below a folder, with the text of files."""
+    """Return all paths below a folder, with the text of files."""
     return {
         str(each.relative_to(folder)): each.read_text() if each.is_file() else None
         for each in sorted(folder.rglob("*"))
@@ -264,7 +264,7 @@ async def test_files_come_in_by_name_by_pattern_and_by_directory(ring: Ring) -> 
 async def test_what_cannot_be_brought_in_fails_the_job_and_is_named(
     ring: Ring, line: dict[str, str], words: list[str]
 ) -> None:
-    ring.settings = Staging(file_bytes=1_000)
+    ring.settings = StagingSettings(file_bytes=1_000)
     await ring.stager()
     ring.put("x")
     ring.put("big", bytes(1_001))
@@ -590,7 +590,7 @@ async def test_a_process_killed_before_the_name_leaves_no_half_file_and_the_next
 async def test_a_file_that_grows_beyond_its_limit_while_it_is_copied_is_given_up(
     ring: Ring,
 ) -> None:
-    ring.settings = Staging(file_bytes=200_000)
+    ring.settings = StagingSettings(file_bytes=200_000)
     file = ring.put("growing", bytes(150_000))
 
     def grow() -> None:
@@ -627,7 +627,7 @@ async def test_a_copy_that_is_tried_again_counts_once(ring: Ring) -> None:
 
 
 async def test_a_sparse_giant_counts_with_all_its_bytes(ring: Ring) -> None:
-    ring.settings = Staging(file_bytes=10**9)
+    ring.settings = StagingSettings(file_bytes=10**9)
     await ring.stager()
     job = await ring.make(stage_out=[{"from": "giant", "to": "giant"}])
     ring.sandbox(job).mkdir(parents=True)
@@ -644,7 +644,7 @@ async def test_a_sparse_giant_counts_with_all_its_bytes(ring: Ring) -> None:
 async def test_so_many_jobs_at_a_time_are_copied_for_and_a_command_in_hand_is_not_taken_twice(
     ring: Ring,
 ) -> None:
-    ring.settings = Staging(parallel=2)
+    ring.settings = StagingSettings(parallel=2)
     ring.put("x")
     begun: list[str] = []
     gate = asyncio.Event()
@@ -673,7 +673,7 @@ async def test_so_many_jobs_at_a_time_are_copied_for_and_a_command_in_hand_is_no
 
 
 async def test_jobs_that_wait_for_their_files_are_served_in_their_order(ring: Ring) -> None:
-    ring.settings = Staging(parallel=1)
+    ring.settings = StagingSettings(parallel=1)
     ring.put("x")
     jobs = [await ring.make(number, stage_in=[{"from": "x"}]) for number in range(1, 7)]
     await ring.stager()
@@ -685,7 +685,7 @@ async def test_jobs_that_wait_for_their_files_are_served_in_their_order(ring: Ri
 
 
 async def test_an_owner_with_many_jobs_keeps_nobody_waiting(ring: Ring) -> None:
-    ring.settings = Staging(parallel=1)
+    ring.settings = StagingSettings(parallel=1)
     done: list[str] = []
 
     async def take(command: Any) -> None:
@@ -718,7 +718,7 @@ async def test_a_job_that_is_cancelled_while_its_files_come_in_is_left_alone(rin
                 stopped.set()
             return await super().open_read(path, start)
 
-    stager._roots = Roots(ring.folder / "files", (), Slow)
+    stager._roots = StagingRoots(ring.folder / "files", (), Slow)
     job = await ring.make(stage_in=[{"from": "x"}])
     await ring.reaches(job, "STAGING")
 
@@ -743,7 +743,7 @@ async def test_files_that_fail_to_come_in_after_a_cancel_are_left_to_the_cancel(
             await gate.wait()
             return await super().open_read(f"{path}.gone", start)
 
-    stager._roots = Roots(ring.folder / "files", (), Broken)
+    stager._roots = StagingRoots(ring.folder / "files", (), Broken)
     job = await ring.make(stage_in=[{"from": "x"}])
     await ring.reaches(job, "STAGING")
 
@@ -760,7 +760,7 @@ async def test_files_that_fail_to_come_in_after_a_cancel_are_left_to_the_cancel(
 async def test_lists_that_stand_for_too_much_are_given_up_before_all_of_it_is_known(
     ring: Ring,
 ) -> None:
-    ring.settings = Staging(job_files=10)
+    ring.settings = StagingSettings(job_files=10)
     seen: list[int] = []
     for number in range(8):
         ring.put(f"d/{number}")
@@ -771,7 +771,7 @@ async def test_lists_that_stand_for_too_much_are_given_up_before_all_of_it_is_kn
             return await super().walk(path, limit, **fields)
 
     stager = await ring.stager()
-    stager._roots = Roots(ring.folder / "files", (), Counting)
+    stager._roots = StagingRoots(ring.folder / "files", (), Counting)
     job = await ring.make(
         stage_in=[{"from": "d/*" if n % 2 else "d", "to": f"copy{n}/"} for n in range(50)]
     )
@@ -784,7 +784,7 @@ async def test_lists_that_stand_for_too_much_are_given_up_before_all_of_it_is_kn
 
 
 async def test_as_many_files_as_there_may_be_come_in_from_several_lines(ring: Ring) -> None:
-    ring.settings = Staging(job_files=4)
+    ring.settings = StagingSettings(job_files=4)
     await ring.stager()
     for name in ("d/a", "d/b", "x"):
         ring.put(name)
@@ -833,7 +833,7 @@ async def test_a_long_copy_tells_how_far_it_is_and_a_short_one_does_not(ring: Ri
                 await gate.wait()
             return await super().open_read(path, start)
 
-    stager._roots = Roots(ring.folder / "files", (), Slow)
+    stager._roots = StagingRoots(ring.folder / "files", (), Slow)
     job = await ring.make(stage_in=[{"from": "a"}, {"from": "b"}])
 
     async def has_told() -> bool:
@@ -857,7 +857,7 @@ async def test_a_long_copy_tells_how_far_it_is_and_a_short_one_does_not(ring: Ri
 
 @pytest.fixture
 def small_data(ring: Ring) -> Path:
-    """Give a root on a disk of one mebibyte."""
+    """Return a root on a disk of one mebibyte."""
     disk = ring.folder / "data"
     disk.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jobwire.actors.filesystems.base import FileInfo, FileKind, Place
+from jobwire.actors.filesystems.base import FileInfo, FileKind, FileLocation
 from jobwire.actors.filesystems.file import FileTree
 from jobwire.actors.stager.plan import Bounds, Copy, Line, Pattern, base_of, check, copies_of
 from jobwire.schemas.errors import Invalid, NotFound
@@ -21,8 +21,8 @@ def _line(source: str, target: str, *, into: bool = False, **fields: Any) -> Lin
     files = FileTree(Path("/nowhere"))
     return Line(
         label=source,
-        source=Place(files, source, f"/from/{source}"),
-        target=Place(files, target, f"/to/{target}".rstrip("/")),
+        source=FileLocation(files, source, f"/from/{source}"),
+        target=FileLocation(files, target, f"/to/{target}".rstrip("/")),
         into=into,
         **fields,
     )

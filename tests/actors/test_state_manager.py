@@ -11,16 +11,16 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.operations.streams import ENTRIES_TOPIC
-from jobwire.actors.operations.tables import LifecycleTables
 from jobwire.actors.runtime import failpoints
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.state_manager.actor import BATCH_EVENTS, StateManager
 from jobwire.actors.state_manager.batch import Settler
-from jobwire.actors.state_manager.teller import publish_awaited
+from jobwire.actors.state_manager.commit_publisher import publish_awaited
 from jobwire.actors.stores.base import Commit, Committed, Positioned
 from jobwire.actors.stores.sqlite import SqliteStore
-from jobwire.actors.transports.base import Delivery
+from jobwire.actors.transports.base import BusMessage
 from jobwire.actors.transports.embedded import EmbeddedTransport
 from jobwire.schemas.codec import encode_packet
 from jobwire.schemas.commands import Command, CommandKind, Outstanding
@@ -36,8 +36,8 @@ from tests.support.factories import (
     OWNER,
     after,
     job_id,
-    make_birth,
     make_create,
+    make_creation,
     make_event,
     make_job,
     make_plan,
@@ -47,7 +47,7 @@ from tests.support.factories import (
 _SHARDS = 3
 
 
-class _BrokenTables(LifecycleTables):
+class _BrokenTables(LifecycleRegistry):
     """Tables that fail for events of one name, as a fault of the service would."""
 
     async def of(self, job: Job | None, event: Event) -> Lifecycle | None:
@@ -90,17 +90,17 @@ class Ring(NamedTuple):
         await self.transport.send(f"events.{shard}", [packet])
 
     async def history(self, number: int = 1) -> list[str]:
-        """Give the ids of a job's entries."""
+        """Return the ids of a job's entries."""
         return [e.id for e in await self.store.history(OWNER, job_id(number), 0, 10_000)]
 
     def metric(self, name: str, **labels: str) -> float:
-        """Give the value of a metric."""
+        """Return the value of a metric."""
         return self.telemetry.registry.get_sample_value(f"jobwire_{name}", labels) or 0.0
 
 
 @pytest.fixture
 async def ring(tmp_path: Path) -> AsyncIterator[Ring]:
-    """Give a running state manager."""
+    """Yield a running state manager."""
     store = GatedStore(tmp_path / "jobwire.db")
     await store.open()
     transport, telemetry = EmbeddedTransport(), Telemetry()
@@ -131,7 +131,7 @@ async def test_who_waits_no_more_for_a_delivery_takes_no_neighbour_with_it(ring:
     first = asyncio.create_task(ring.send(make_create()))
     await turns()
     packet = encode_packet(Packet(PACKET_VERSION, (make_event("run"),)))
-    dropped = asyncio.create_task(ring.manager._take("events.0", [Delivery(packet)]))
+    dropped = asyncio.create_task(ring.manager._take("events.0", [BusMessage(packet)]))
     await turns()
     neighbour = asyncio.create_task(ring.send(make_create(job=job_id(2)), shard=1))
     await turns()
@@ -143,13 +143,13 @@ async def test_who_waits_no_more_for_a_delivery_takes_no_neighbour_with_it(ring:
 
     assert await ring.history(1) == ["create", "run-1"]
     assert await ring.history(2) == ["create"]
-    assert ring.manager.missing() is None
+    assert ring.manager.not_ready() is None
 
 
 async def test_a_delivery_that_nobody_waits_for_any_more_may_fail(ring: Ring) -> None:
     ring.store.gate.clear()
     packet = encode_packet(Packet(PACKET_VERSION, (make_create(),)))
-    dropped = asyncio.create_task(ring.manager._take("events.0", [Delivery(packet)]))
+    dropped = asyncio.create_task(ring.manager._take("events.0", [BusMessage(packet)]))
     await turns()
     dropped.cancel()
     await asyncio.wait([dropped])
@@ -158,7 +158,7 @@ async def test_a_delivery_that_nobody_waits_for_any_more_may_fail(ring: Ring) ->
     ring.store.gate.set()
     await turns(50)
 
-    assert ring.manager.missing() is None
+    assert ring.manager.not_ready() is None
 
 
 async def test_every_shard_is_served(ring: Ring) -> None:
@@ -253,7 +253,7 @@ async def test_an_awaited_command_is_published_after_the_commit(ring: Ring) -> N
         commands.extend(delivery.body for delivery in deliveries)
 
     await ring.transport.consume("commands.site.local", work)
-    create = make_create(birth=make_birth(lifecycle="execution", plan=make_plan()))
+    create = make_create(creation=make_creation(lifecycle="execution", plan=make_plan()))
 
     await ring.send(create)
     await until(lambda: len(commands) == 1)
@@ -322,7 +322,7 @@ async def test_who_sent_what_was_stored_before_a_fault_is_not_told_that_it_was_n
     monkeypatch.undo()
 
     assert await ring.history() == ["create"]
-    await until(lambda: ring.manager.missing() is None)
+    await until(lambda: ring.manager.not_ready() is None)
 
 
 async def test_a_store_that_fails_while_a_batch_is_taken_apart_is_no_poison(ring: Ring) -> None:
@@ -369,17 +369,17 @@ async def test_it_says_when_it_cannot_work(ring: Ring) -> None:
     idle = StateManager(
         transport=ring.transport,
         store=ring.store,
-        settler=Settler(ring.store, KEYRING, LifecycleTables(ring.store), 10),
+        settler=Settler(ring.store, KEYRING, LifecycleRegistry(ring.store), 10),
         telemetry=Telemetry(),
         shards=0,
     )
-    before = idle.missing()
+    before = idle.not_ready()
     await idle.start()
-    running = idle.missing()
+    running = idle.not_ready()
     await idle.stop()
     await idle.stop()
 
-    assert (before, running, idle.missing()) == ("state manager", None, "state manager")
+    assert (before, running, idle.not_ready()) == ("state manager", None, "state manager")
 
 
 async def test_a_deletion_is_settled_like_every_other_event(ring: Ring) -> None:
@@ -396,9 +396,9 @@ async def test_for_a_job_that_awaits_nothing_no_command_is_published(ring: Ring)
 
 async def test_a_queue_that_refuses_commands_keeps_none_from_the_others(ring: Ring) -> None:
     await ring.transport.send("commands.stager", [b"x"] * 10_000)
-    got: list[Delivery] = []
+    got: list[BusMessage] = []
 
-    async def take(deliveries: Sequence[Delivery]) -> None:
+    async def take(deliveries: Sequence[BusMessage]) -> None:
         got.extend(deliveries)
 
     await ring.transport.consume("commands.site.local", take)
@@ -415,10 +415,10 @@ async def test_a_queue_that_refuses_commands_keeps_none_from_the_others(ring: Ri
 
 async def test_a_bus_that_takes_no_command_stops_no_commit(ring: Ring) -> None:
     await ring.transport.send("commands.site.local", [b"x"] * 10_000)
-    birth = make_birth(lifecycle="execution", plan=make_plan())
+    creation = make_creation(lifecycle="execution", plan=make_plan())
 
     async with asyncio.timeout(5):
-        await ring.send(make_create(birth=birth, reply="replies.a"))
+        await ring.send(make_create(creation=creation, reply="replies.a"))
     await until(lambda: any(topic == "replies.a" for topic, _ in ring.heard))
 
     assert await ring.history() == ["create"]

@@ -23,7 +23,7 @@ from tests.support.factories import (
     STRANGER,
     fold,
     job_id,
-    make_birth,
+    make_creation,
     make_entry,
     make_history,
 )
@@ -62,7 +62,7 @@ class Bench:
                 for index, name in enumerate(names)
             ]
             if known
-            else make_history(*names, job=job_id(number), birth=make_birth(owner=owner))
+            else make_history(*names, job=job_id(number), creation=make_creation(owner=owner))
         )
         positioned = await self.commit(*fresh)
         known += fresh
@@ -70,13 +70,13 @@ class Bench:
         return fresh
 
     def job(self, number: int = 1) -> Job:
-        """Give a job as it stands."""
+        """Return a job as it stands."""
         return fold(self.jobs[number])
 
 
 @pytest.fixture
 async def bench(store: SqliteStore) -> AsyncIterator[Bench]:
-    """Give streams that hear."""
+    """Yield streams that hear."""
     made = Bench(store)
     await made.transport.open()
     await made.streams.start(made.transport)

@@ -17,11 +17,11 @@ import pytest
 from msgspec.structs import replace
 
 from jobwire.actors.batch_systems.base import RunStatus
-from jobwire.actors.operations.work import Assignment
 from jobwire.actors.runtime import failpoints
 from jobwire.actors.runtime.settings import LocalSite, Settings
 from jobwire.actors.submitter.actor import Submitter
-from jobwire.actors.system.beginnings import FIRST_PRINCIPAL
+from jobwire.actors.system.bootstrap import FIRST_PRINCIPAL
+from jobwire.actors.workers.gateway import Assignment
 from jobwire.schemas.commands import Command
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.identifiers import EventId
@@ -55,7 +55,7 @@ class Yard:
         return await self.submit("/bin/sh", "-c", f"cd '{self.folder}' && {text}", **rest)
 
     async def job(self, job: str) -> Any:
-        """Give a job."""
+        """Return a job."""
         return (await self.service.admin.get(f"/v1/jobs/{job}")).json
 
     async def wait(self, job: str, *states: str, within_s: float = 10) -> Any:
@@ -68,7 +68,7 @@ class Yard:
         return await self.job(job)
 
     async def history(self, job: str) -> list[Any]:
-        """Give what happened, without what was not applied."""
+        """Return what happened, without what was not applied."""
         page = (await self.service.admin.get(f"/v1/jobs/{job}/history")).json
         return [each for each in page["items"] if each["applied"]]
 
@@ -82,8 +82,8 @@ class Yard:
         assert answer.status in (200, 202), answer.body
 
     async def stored(self, job: str) -> Job:
-        """Give the record of a job."""
-        found = await self.service.system._parts.store.get(FIRST_PRINCIPAL, job)  # type: ignore[arg-type]
+        """Return the record of a job."""
+        found = await self.service.system._container.store.get(FIRST_PRINCIPAL, job)  # type: ignore[arg-type]
         assert found is not None
         return found
 
@@ -91,7 +91,7 @@ class Yard:
         """Publish what the job awaits once more, as the reaper does in time."""
         command = (await self.stored(job)).command()
         if command is not None:
-            await self.service.system._parts.transport.send(
+            await self.service.system._container.transport.send(
                 command.queue, [msgspec.msgpack.encode(command)]
             )
         return command
@@ -101,12 +101,12 @@ class Yard:
         (self.folder / "go").touch()
 
     def lines(self, name: str) -> list[str]:
-        """Give the lines of a file in the common folder."""
+        """Return the lines of a file in the common folder."""
         file = self.folder / name
         return file.read_text().splitlines() if file.exists() else []
 
     def output(self, job: str, name: str = "stdout") -> str:
-        """Give what the first attempt of a job wrote."""
+        """Return what the first attempt of a job wrote."""
         return (self.sandbox(job) / "1" / "work" / name).read_text()
 
     def attempts(self, job: str) -> list[str]:
@@ -114,7 +114,7 @@ class Yard:
         return sorted(each.name for each in self.sandbox(job).iterdir())
 
     def written(self, job: str) -> bytes:
-        """Give everything that the shim wrote about the first attempt."""
+        """Return everything that the shim wrote about the first attempt."""
         control = self.sandbox(job) / "1" / "control"
         return b"".join(each.read_bytes() for each in control.iterdir() if each.is_file())
 
@@ -127,7 +127,7 @@ class Yard:
         return file
 
     def sandbox(self, job: str) -> Path:
-        """Give the place of a job's files."""
+        """Return the place of a job's files."""
         return self.service.folder.path / "sandboxes" / job
 
 
@@ -383,7 +383,7 @@ async def test_commands_that_come_again_and_again_start_nothing_twice(yard: Yard
 
 
 async def test_a_command_that_is_none_stops_nothing(yard: Yard) -> None:
-    await yard.service.system._parts.transport.send("commands.site.local", [b"no command"])
+    await yard.service.system._container.transport.send("commands.site.local", [b"no command"])
 
     assert (await yard.wait(await yard.submit("true")))["state"] == "FINISHED"
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from jobwire.actors.cli.life import Life
 from jobwire.actors.cli.secrets import make_installation
+from jobwire.actors.cli.service_process import ServiceProcess
 from jobwire.actors.runtime.folder import DataFolder
 from jobwire.actors.runtime.settings import Broker, Database, Settings
 from jobwire.actors.stores.mongodb import MongoStore
 from jobwire.actors.system import System
-from jobwire.actors.system.beginnings import fix_shards
+from jobwire.actors.system.bootstrap import fix_shards
 from jobwire.schemas.errors import Misconfigured, Unavailable
 from tests.support.deadlines import until
 from tests.support.factories import make_event
@@ -24,7 +24,7 @@ _SHARDS = 4
 
 @pytest.fixture
 async def made_with_four(database_url: str) -> str:
-    """Give a database that belongs to an installation of four shards."""
+    """Return a database that belongs to an installation of four shards."""
     store = MongoStore(database_url, shards=_SHARDS)
     await store.open()
     await fix_shards(store, _SHARDS)
@@ -34,7 +34,7 @@ async def made_with_four(database_url: str) -> str:
 
 @pytest.fixture
 async def folder(tmp_path: Path) -> DataFolder:
-    """Give a folder with the secrets of an installation."""
+    """Return a folder with the secrets of an installation."""
     make_installation(tmp_path)
     return DataFolder(tmp_path)
 
@@ -49,7 +49,7 @@ def _settings(broker: str, database: str, shards: int) -> Settings:
 async def gateway(
     broker_url: str, made_with_four: str, folder: DataFolder
 ) -> AsyncIterator[System]:
-    """Give a gateway that was started with another number of shards."""
+    """Yield a gateway that was started with another number of shards."""
     system = System(_settings(broker_url, made_with_four, 3), folder, ["gateway"])
     await system.start()
     yield system
@@ -63,7 +63,7 @@ async def test_a_gateway_with_a_wrong_number_of_shards_fails_and_takes_no_event(
         await asyncio.wait_for(gateway.fails(), 20)
 
     with pytest.raises(Unavailable) as caught:
-        await gateway._parts.packer.put(0, make_event())
+        await gateway._container.packer.put(0, make_event())
     assert caught.value.retry_after_s
 
 
@@ -73,10 +73,10 @@ async def test_events_are_refused_while_it_is_not_known_that_the_number_is_right
     nowhere = "mongodb://127.0.0.1:9/jobs?replicaSet=rs0"
     system = System(_settings(broker_url, nowhere, 3), folder, ["gateway"])
     await system.start()
-    await until(lambda: system._parts.transport.missing() is None, 20)
+    await until(lambda: system._container.transport.not_ready() is None, 20)
 
     with pytest.raises(Unavailable) as caught:
-        await system._parts.packer.put(0, make_event())
+        await system._container.packer.put(0, make_event())
     await system.stop()
 
     assert caught.value.retry_after_s
@@ -87,7 +87,7 @@ async def test_a_life_ends_with_the_reason_when_its_system_fails(
 ) -> None:
     announced: list[System] = []
     settings = _settings(broker_url, made_with_four, 3)
-    life = Life(settings, folder, announced.append, ["gateway"])
+    life = ServiceProcess(settings, folder, announced.append, ["gateway"])
 
     with pytest.raises(Misconfigured, match="the settings say 3"):
         await asyncio.wait_for(life.live(), 20)

@@ -23,7 +23,7 @@ _OFTEN = 25
 
 @pytest.fixture
 async def channel(broker_url: str) -> AsyncIterator[AbstractChannel]:
-    """Give a channel of a broker that has the exchanges."""
+    """Yield a channel of a broker that has the exchanges."""
     connection = await aio_pika.connect(broker_url)
     async with connection, connection.channel() as opened:
         await declare_exchanges(opened)

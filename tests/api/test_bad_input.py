@@ -45,7 +45,7 @@ class Bench(NamedTuple):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def bench(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
-    """Give one service for all rows."""
+    """Yield one service for all rows."""
     path = tmp_path_factory.mktemp("bad") / "data"
     async with running(path, Settings(port=0, limits=_LIMITS)) as service:
         job = await service.admin.make_job()

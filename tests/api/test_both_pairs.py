@@ -42,7 +42,7 @@ class Service(NamedTuple):
 async def service(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Service]:
-    """Give a service on each pair, in processes of its own."""
+    """Yield a service on each pair, in processes of its own."""
     folder = tmp_path_factory.mktemp("pair")
     data, project = folder / "data", folder / "project"
     project.mkdir()

@@ -25,7 +25,7 @@ _CLOUD = "application/cloudevents+json"
 class Partner(NamedTuple):
     """Another system on the same bus."""
 
-    inlet: AbstractExchange
+    event_consumer: AbstractExchange
     heard: AbstractQueue
     dead: AbstractQueue
 
@@ -45,7 +45,7 @@ class Partner(NamedTuple):
             message_id=message_id,
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
         )
-        await self.inlet.publish(message, "tests")
+        await self.event_consumer.publish(message, "tests")
 
 
 async def _next(queue: AbstractQueue) -> AbstractIncomingMessage:
@@ -75,14 +75,14 @@ async def _partner(url: str) -> AsyncIterator[Partner]:
 
 @pytest.fixture
 async def bus(broker_url: str, tmp_path: Path) -> AsyncIterator[BusService]:
-    """Give a service on the bus."""
+    """Yield a service on the bus."""
     async with serving_bus(broker_url, tmp_path) as service:
         yield service
 
 
 @pytest.fixture
 async def partner(bus: BusService) -> AsyncIterator[Partner]:
-    """Give another system on the bus."""
+    """Yield another system on the bus."""
     async with _partner(bus.url) as partner:
         yield partner
 
@@ -168,12 +168,12 @@ async def test_events_wait_on_the_bus_while_nobody_can_store_them(
 ) -> None:
     job = await bus.admin.make_job()
     event = {"uuid": job["id"], "name": "update", "token": job["token"]}
-    await bus.inlet.stop()
+    await bus.event_consumer.stop()
 
     for number in range(50):
         await partner.publish({**event, "id": str(number)})
     before = await bus.names(job)
-    await bus.inlet.start()
+    await bus.event_consumer.start()
     await until(lambda: _has(bus, job, 51))
 
     assert before == ["create"]

@@ -9,24 +9,24 @@ from typing import Any
 
 import pytest
 
-from jobwire.actors.runtime.settings import Callbacks, Settings
+from jobwire.actors.runtime.settings import CallbackSettings, Settings
 from tests.support.deadlines import until
 from tests.support.receiver import Receiver, receiving
 from tests.support.service import Caller, Service, running
 
-_SETTINGS = Settings(port=0, callbacks=Callbacks(schedule_s=(0.0, 0.02)))
+_SETTINGS = Settings(port=0, callbacks=CallbackSettings(schedule_s=(0.0, 0.02)))
 
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    """Give a running service whose callbacks give up soon."""
+    """Yield a running service whose callbacks give up soon."""
     async with running(tmp_path / "data", _SETTINGS) as service:
         yield service
 
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    """Give a receiver."""
+    """Yield a receiver."""
     async with receiving() as receiver:
         yield receiver
 
@@ -222,7 +222,7 @@ async def test_a_strangers_delivery_is_not_there(service: Service, receiver: Rec
 
 
 def _before_everything() -> str:
-    """Give a moment before everything."""
+    """Return a moment before everything."""
     return "2020-01-01T00:00:00Z"
 
 
@@ -321,7 +321,7 @@ async def test_a_secret_that_the_caller_gave_is_not_shown(
 async def test_what_was_not_told_when_the_service_stopped_is_told_after_its_start(
     tmp_path: Path,
 ) -> None:
-    settings = Settings(port=0, callbacks=Callbacks(schedule_s=(0.5, 0.1)))
+    settings = Settings(port=0, callbacks=CallbackSettings(schedule_s=(0.5, 0.1)))
     async with receiving() as receiver:
         async with running(tmp_path / "data", settings) as service:
             await service.admin.make_job(callbacks=[{"url": receiver.url}])

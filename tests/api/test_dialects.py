@@ -70,7 +70,7 @@ class Running:
         return await self._caller.post(url)
 
 
-async def _missing() -> list[str]:
+async def _not_ready() -> list[str]:
     return []
 
 
@@ -79,7 +79,7 @@ def _gateway(folder: Path, settings: Settings, dialect: ForeignDialect) -> Gatew
     return Gateway(
         native=Silence(),
         foreign=[dialect],
-        health=HealthRoutes(_missing, telemetry),
+        health=HealthRoutes(_not_ready, telemetry),
         streams=Streams(SqliteStore(folder / "jobwire.db"), 1),
         settings=settings,
         telemetry=telemetry,

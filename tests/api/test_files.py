@@ -13,10 +13,10 @@ import aiohttp
 import pytest
 
 from jobwire.actors.client import Client
-from jobwire.actors.operations.work import Work
 from jobwire.actors.runtime.settings import Limits, LocalSite, Settings
 from jobwire.actors.sites import Sandbox
 from jobwire.actors.system import System, now
+from jobwire.actors.workers.gateway import WorkerGateway
 from jobwire.schemas.errors import NotFound
 from jobwire.schemas.identifiers import JobId
 from tests.support.deadlines import until
@@ -47,7 +47,7 @@ class Desk:
         return str(made["id"])
 
     def box(self, job: str, attempt: int = 1) -> Path:
-        """Give the directory of an attempt, and make it."""
+        """Return the directory of an attempt, and make it."""
         made = self.folder / Sandbox(JobId(job), attempt).work
         made.mkdir(parents=True, exist_ok=True)
         return made
@@ -58,10 +58,10 @@ class Desk:
 
     async def retry(self, job: str) -> None:
         """Let the first attempt of a job fail, so that another one follows."""
-        work = Work(
-            store=self.system._parts.store,
-            events=self.system._parts.operations.events,
-            keyring=self.system._parts.keyring,
+        work = WorkerGateway(
+            store=self.system._container.store,
+            events=self.system._container.operations.events,
+            keyring=self.system._container.keyring,
             clock=now,
         )
         await work.report(JobId(job), 1, "stage", {})
@@ -76,7 +76,7 @@ class Desk:
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    """Give a service with a site."""
+    """Yield a service with a site."""
     folder = tmp_path / "sandboxes"
     settings = Settings(
         port=0,
@@ -480,7 +480,7 @@ async def test_one_reader_too_many_is_refused_and_one_that_has_gone_makes_room(
 
 
 def _resident() -> int:
-    """Give the bytes of memory that this process has."""
+    """Return the bytes of memory that this process has."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 

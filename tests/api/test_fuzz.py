@@ -22,7 +22,7 @@ _UNKNOWN = "2f1c6c1e-7f43-4c0e-9a51-0d6a3c1f5a10"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
-    """Give one service for all examples."""
+    """Yield one service for all examples."""
     limits = Limits(failed_logins_per_minute=1_000_000, jobs_per_minute=1_000_000)
     path = tmp_path_factory.mktemp("fuzz") / "data"
     async with running(path, Settings(port=0, limits=limits)) as service:

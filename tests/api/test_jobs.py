@@ -12,7 +12,7 @@ import pytest
 
 from jobwire.actors.operations import jobs
 from jobwire.actors.runtime.settings import Limits, Settings
-from jobwire.actors.system.beginnings import FIRST_PRINCIPAL
+from jobwire.actors.system.bootstrap import FIRST_PRINCIPAL
 from jobwire.schemas.events import payload_digest
 from tests.support.service import Service, running
 

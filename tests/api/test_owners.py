@@ -41,7 +41,7 @@ _SMALL = {
 
 
 def _shown(answer: Answer, job: str) -> tuple[int, Any]:
-    """Give what a caller sees, without what differs between any two requests."""
+    """Return what a caller sees, without what differs between any two requests."""
     seen = answer.json
     if isinstance(seen, dict):
         seen.pop("request_id", None)

@@ -26,7 +26,7 @@ async def test_a_service_without_its_store_says_what_is_missing(service: Service
     async def away() -> None:
         raise TimeoutError
 
-    service.system._parts.store.check = away  # type: ignore[method-assign]
+    service.system._container.store.check = away  # type: ignore[method-assign]
 
     ready = await service.nobody.get("/health/ready")
     live = await service.nobody.get("/health/live")
@@ -153,7 +153,7 @@ async def test_a_fault_of_the_service_is_answered_without_a_word_on_its_inside(
         message = "secret inside"
         raise RuntimeError(message)
 
-    service.system._parts.store.find = fail  # type: ignore[assignment]
+    service.system._container.store.find = fail  # type: ignore[assignment]
 
     answer = await service.admin.get("/v1/jobs")
 

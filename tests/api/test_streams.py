@@ -163,7 +163,7 @@ async def test_one_stream_too_many_is_refused_and_a_closed_one_makes_room(tmp_pa
             refused = await service.admin.get("/v1/stream")
 
         async def is_free() -> bool:
-            return service.system._parts.operations.streams.open_streams == 0
+            return service.system._container.operations.streams.open_streams == 0
 
         job = await service.admin.make_job()
         await service.admin.report(job, "run")

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 from msgspec import Struct, structs
 
-from jobwire.actors.operations.births import JobRequest
+from jobwire.actors.operations.job_creation import JobRequest
 from jobwire.actors.runtime.settings import Settings
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.schemas import errors, specs
@@ -25,7 +25,7 @@ _REFERENCE: Final = ROOT / "docs" / "reference"
 
 
 def _settings(record: type[Struct], prefix: str = "") -> list[str]:
-    """Give the names of all settings; one in a table has its table's name before it."""
+    """Return the names of all settings; one in a table has its table's name before it."""
     return [
         name
         for field in structs.fields(record)
@@ -74,7 +74,7 @@ _NOT_HTTP = (
     "actors/submitter/",
     "actors/stores/sqlite/backup.py",
     "actors/stores/sqlite/export.py",
-    "actors/stores/mongodb/intake.py",
+    "actors/stores/mongodb/importer.py",
     "schemas/errors.py",
     "schemas/problems.py",
 )
@@ -90,7 +90,7 @@ def _codes() -> set[str]:
 
 
 def _code_of(node: ast.AST) -> str | None:
-    """Give the code that a call makes an error with: the one it names, or its kind's own."""
+    """Return the code that a call makes an error with: the one it names, or its kind's own."""
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
         return None
     for keyword in node.keywords:

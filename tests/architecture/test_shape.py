@@ -14,7 +14,8 @@ import pytest
 from tests.architecture.sources import ROOT, Module, lines_of, modules
 
 _PRODUCT = modules("actors", "schemas")
-_MOST_LINES = 300
+#: A guide: the noun decides where a module is cut.
+_MOST_LINES = 340
 _MOST_FUNCTION_LINES = 60
 
 #: Modules that may be longer, each with its reason. None is wanted.
@@ -61,7 +62,7 @@ def test_exceptions_for_long_modules_are_still_needed() -> None:
 
 
 def _public(module: Module) -> Iterator[tuple[str, ast.AST]]:
-    """Give everything public that a docstring can stand on: by its name, with its node."""
+    """Yield everything public that a docstring can stand on: by its name, with its node."""
     yield module.path, module.tree
     pending: list[tuple[str, ast.AST]] = [(module.path, module.tree)]
     while pending:

@@ -12,7 +12,7 @@ from tests.cli.console import Console
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Iterator[Console]:
-    """Give a shell with an empty data folder on which nothing runs."""
+    """Yield a shell with an empty data folder on which nothing runs."""
     console = Console(tmp_path / "data")
     yield console
     console.close()
@@ -20,7 +20,7 @@ def bare(tmp_path: Path) -> Iterator[Console]:
 
 @pytest.fixture(scope="module")
 def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    """Give a shell with a running service that the tests of a module share."""
+    """Yield a shell with a running service that the tests of a module share."""
     console = Console(tmp_path_factory.mktemp("shell") / "data")
     console.up()
     yield console

@@ -63,7 +63,7 @@ class Console:
 
     @staticmethod
     def python() -> tuple[str, ...]:
-        """Give the interpreter."""
+        """Return the interpreter."""
         return (sys.executable,)
 
     def start(self, *arguments: str, **settings: str) -> subprocess.Popen[str]:
@@ -122,7 +122,7 @@ class Console:
             return json.load(answer)
 
     def state_of(self, job: str) -> str:
-        """Give the state of a job."""
+        """Return the state of a job."""
         state: str = self.ask(f"/v1/jobs/{job}")["state"]
         return state
 
@@ -182,7 +182,7 @@ def _read(master: int, process: subprocess.Popen[bytes], seconds: float | None) 
 
 
 def plain(shown: str) -> list[str]:
-    """Give the lines as they are read, without colours."""
+    """Return the lines as they are read, without colours."""
     lines = re.split(r"\r+\n|\r|\n", shown)
     return [_ESCAPES.sub("", line).rstrip() for line in lines]
 

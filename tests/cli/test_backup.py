@@ -166,7 +166,7 @@ ODD: dict[str, Callable[[Members], Members]] = {
 
 @pytest.fixture(scope="module")
 def archive(console: Console, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a sound backup of a service with a few jobs."""
+    """Return a sound backup of a service with a few jobs."""
     file = tmp_path_factory.mktemp("archive") / "b.tar"
     for _ in range(3):
         console.job("--data", '"' + "x" * 2_000 + '"')

@@ -17,7 +17,7 @@ from jobwire.schemas.errors import (
     Unavailable,
 )
 from jobwire.schemas.lifecycles import PIPELINE
-from jobwire.schemas.views import Settled
+from jobwire.schemas.views import OutcomeView
 from tests.cli.console import Console
 
 
@@ -31,7 +31,7 @@ def _url(console: Console) -> str:
 
 @pytest.fixture(scope="module")
 def url(console: Console) -> str:
-    """Give where the shared service answers."""
+    """Return where the shared service answers."""
     return _url(console)
 
 
@@ -49,7 +49,7 @@ async def test_a_job_is_made_followed_and_deleted(console: Console, url: str) ->
         with pytest.raises(NotFound):
             await jobwire.job(made.id)
 
-    assert isinstance(settled, Settled)
+    assert isinstance(settled, OutcomeView)
     assert (settled.applied, settled.state, settled.seq) == (True, "RUNNING", 2)
     assert refused.value.code == "wrong_state"
     assert (job.name, job.tags, bytes(job.data)) == ("sdk", ("x",), b'{"n":1}')
@@ -160,7 +160,7 @@ async def test_an_event_that_was_stored_without_an_answer_counts_once(bare: Cons
         settled = await posting
         history = [entry.name async for entry in jobwire.history(job)]
 
-    assert isinstance(settled, Settled)
+    assert isinstance(settled, OutcomeView)
     assert settled.duplicate
     assert history == ["create", "run"]
 

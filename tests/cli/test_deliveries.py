@@ -38,7 +38,7 @@ class Receiver:
         self._thread.start()
 
     def url(self, path: str) -> str:
-        """Give an address of it."""
+        """Return an address of it."""
         return f"http://127.0.0.1:{self._server.server_port}{path}"
 
     def close(self) -> None:
@@ -50,7 +50,7 @@ class Receiver:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """Give a receiver on loopback."""
+    """Yield a receiver on loopback."""
     made = Receiver()
     yield made
     made.close()
@@ -58,7 +58,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture(scope="module")
 def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    """Give a shell with a service that gives a delivery up after its second try."""
+    """Yield a shell with a service that gives a delivery up after its second try."""
     made = Console(tmp_path_factory.mktemp("shell") / "data")
     made.up(JOBWIRE_PORT="0", JOBWIRE_CALLBACKS__SCHEDULE_S="0,0.2")
     yield made

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from msgspec import Raw
 
-from jobwire.actors.cli.course import Course
+from jobwire.actors.cli.job_progress import JobProgress
 from jobwire.actors.client import Client
 from jobwire.actors.client.reading import last_lines
 from jobwire.schemas.errors import Invalid
@@ -44,7 +44,7 @@ def ended(console: Console, script: str, *, attempts: int = 1) -> str:
 
 
 def sizes(console: Console, job: str) -> dict[str, int]:
-    """Give how long the files of a job are."""
+    """Return how long the files of a job are."""
     items = console.ask(f"/v1/jobs/{job}/files")["items"]
     return {each["path"]: each["size"] for each in items}
 
@@ -178,7 +178,7 @@ def test_lines_are_counted_from_the_end(content: bytes, lines: int, last: bytes)
 
 
 def entry(seq: int, name: str, state: str, outcome: JobOutcome | None = None) -> EntryView:
-    """Give an applied entry."""
+    """Return an applied entry."""
     return EntryView(
         seq=seq,
         id=EventId(str(seq)),
@@ -196,7 +196,7 @@ def entry(seq: int, name: str, state: str, outcome: JobOutcome | None = None) ->
 
 
 def test_the_course_of_a_job_knows_its_attempts_and_its_end() -> None:
-    course = Course()
+    course = JobProgress()
     told = []
     for number, (name, state, outcome) in enumerate(
         (

@@ -30,7 +30,7 @@ from tests.support.factories import (
     after,
     fold,
     job_id,
-    make_birth,
+    make_creation,
     make_entry,
     make_history,
     make_refusal,
@@ -69,8 +69,8 @@ async def _fill(store: Store) -> None:
     await keep(store, *make_history(*["update"] * (_MANY - 1)))
     for number in range(2, 14):
         owner = STRANGER if number % 3 == 0 else OWNER
-        birth = make_birth(owner=owner, name=f"n {number}", tags=("t",), heartbeat_s=60.0)
-        await keep(store, *make_history("run", "update", job=job_id(number), birth=birth))
+        creation = make_creation(owner=owner, name=f"n {number}", tags=("t",), heartbeat_s=60.0)
+        await keep(store, *make_history("run", "update", job=job_id(number), creation=creation))
     job = fold(make_history("run", job=job_id(14)))
     awaited = Change(outstanding=Outstanding(EventId("run-3"), "Submit", 1, after(3)))
     told = make_entry(job=job.id, seq=3, name="run", due=("sub_1",), change=awaited)
@@ -78,7 +78,7 @@ async def _fill(store: Store) -> None:
     await keep(store, *make_history("run", job=job.id))
     await keep(store, told, before=[job])
     await keep(store, gone, before=[fold([told], job)])
-    born = make_entry(job=job.id, seq=5, change=Change(birth=make_birth(), generation=2))
+    born = make_entry(job=job.id, seq=5, change=Change(creation=make_creation(), generation=2))
     await keep(store, born, before=[fold([told, gone], job)])
     refusals = [make_refusal(event=f"e-{n}", owner=o) for n, o in ((1, OWNER), (2, OWNER), (3, ""))]
     await store.commit(make_commit(refusals=refusals))
@@ -154,7 +154,7 @@ def _sqlite(folder: Path) -> SqliteStore:
 
 @pytest.fixture
 def filled(bare: Console) -> Console:
-    """Give a shell with a data folder in which there is something of every kind."""
+    """Return a shell with a data folder in which there is something of every kind."""
     bare.folder.mkdir()
     DataFolder(bare.folder).secrets()
     _with_store(_sqlite(bare.folder), _fill)

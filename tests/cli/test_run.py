@@ -19,7 +19,7 @@ _GRACE_S = "2"
 
 @pytest.fixture(scope="module")
 def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    """Give a shell with a service that may bring files from and to one folder."""
+    """Yield a shell with a service that may bring files from and to one folder."""
     folder = tmp_path_factory.mktemp("run")
     (folder / "files").mkdir()
     made = Console(folder / "data")
@@ -48,7 +48,7 @@ def run_bytes(
 
 
 def shell(script: str, *arguments: str) -> tuple[str, ...]:
-    """Give a command that a shell carries out."""
+    """Return a command that a shell carries out."""
     return ("--", "sh", "-c", script, "sh", *arguments)
 
 

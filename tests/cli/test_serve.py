@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from jobwire.actors.stores.mongodb import MongoStore
-from jobwire.actors.system.beginnings import fix_shards
+from jobwire.actors.system.bootstrap import fix_shards
 from tests.cli.console import Console
 from tests.support.servers import free_port
 
@@ -34,7 +34,7 @@ _NOWHERE = {
 
 @pytest.fixture
 def secrets(tmp_path: Path) -> Path:
-    """Give a folder with secrets."""
+    """Return a folder with secrets."""
     console = Console(tmp_path / "unused")
     made = console.run("secrets", "make", str(tmp_path / "secrets"))
     assert made.code == 0, made.err
@@ -88,7 +88,7 @@ class Process:
 
 @pytest.fixture(params=["gateway", "state-manager", "submitter", "stager", "notifier"])
 def alone(request: pytest.FixtureRequest, secrets: Path) -> Iterator[Process]:
-    """Give each actor in turn, the first one of its service, with neither broker nor database."""
+    """Yield each actor in turn, the first one of its service, with neither broker nor database."""
     process = Process(secrets, request.param, **_NOWHERE)
     yield process
     if process.process.poll() is None:

@@ -13,7 +13,7 @@ COLUMNS = (80, 120)
 
 @pytest.fixture(scope="module")
 def job(console: Console) -> str:
-    """Give a job with a history of all kinds of entries."""
+    """Return a job with a history of all kinds of entries."""
     made = console.job(
         "--name", "a name that is far too long for any column of eighty", "--tag", "t"
     )

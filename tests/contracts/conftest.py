@@ -77,25 +77,25 @@ def _marked(kinds: Iterable[str], server: str) -> list[ParameterSet | str]:
 
 @pytest.fixture(params=FILE_SYSTEMS)
 def files(request: pytest.FixtureRequest, tmp_path: Path) -> FileSystem:
-    """Give each kind of file system in turn, of the directory `tree`."""
+    """Return each kind of file system in turn, of the directory `tree`."""
     return FILE_SYSTEMS[request.param](tmp_path / "tree")
 
 
 @pytest.fixture(params=HOSTS)
 def make_host(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Host]:
-    """Give each kind of host in turn, with its folder in `host`."""
+    """Return each kind of host in turn, with its folder in `host`."""
     return lambda: HOSTS[request.param](tmp_path / "host")
 
 
 @pytest.fixture(params=BATCH_SYSTEMS)
 def batch(request: pytest.FixtureRequest) -> BatchSystem:
-    """Give each kind of batch system in turn."""
+    """Return each kind of batch system in turn."""
     return BATCH_SYSTEMS[request.param]()
 
 
 @pytest.fixture(params=_marked(TRANSPORTS, "rabbitmq"))
 async def transport(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
-    """Give an open transport of each kind."""
+    """Yield an open transport of each kind."""
     opened = TRANSPORTS[request.param](request)
     await opened.open()
     yield opened
@@ -104,13 +104,13 @@ async def transport(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
 
 @pytest.fixture(params=_marked(STORES, "mongodb"))
 def make_store(request: pytest.FixtureRequest) -> Callable[[], Store]:
-    """Give each kind of store in turn; every call makes one over the same data."""
+    """Return each kind of store in turn; every call makes one over the same data."""
     return lambda: STORES[request.param](request)
 
 
 @pytest.fixture
 async def store(make_store: Callable[[], Store]) -> AsyncIterator[Store]:
-    """Give an open, empty store of each kind."""
+    """Yield an open, empty store of each kind."""
     opened = make_store()
     await opened.open()
     yield opened

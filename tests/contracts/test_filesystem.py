@@ -22,7 +22,7 @@ from tests.support.disk import small_disk
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Give the directory of the file system."""
+    """Return the directory of the file system."""
     made = tmp_path / "tree"
     made.mkdir()
     return made
@@ -30,7 +30,7 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
-    """Give a directory that must stay as it is."""
+    """Return a directory that must stay as it is."""
     made = tmp_path / "outside"
     made.mkdir()
     (made / "secret").write_text("secret")

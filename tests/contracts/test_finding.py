@@ -20,7 +20,7 @@ from tests.support.factories import (
     STRANGER,
     fold,
     job_id,
-    make_birth,
+    make_creation,
     make_entry,
     make_history,
 )
@@ -40,17 +40,22 @@ def _make_jobs() -> tuple[list[Entry], list[Job]]:
     dice.shuffle(numbers)
     for number in numbers:
         state, outcome = dice.choice(_STATES)
-        birth = make_birth(
+        creation = make_creation(
             owner=OWNER if number % 6 else STRANGER,
             name=dice.choice(_NAMES),
             tags=dice.choice(_TAGS),
             lifecycle=dice.choice(("pipeline", "small")),
             parent=dice.choice((None, _PARENT)),
         )
-        (create,) = make_history(job=job_id(number), birth=birth)
+        (create,) = make_history(job=job_id(number), creation=creation)
         create = replace(create, received=NOW + timedelta(seconds=dice.randrange(4)))
         move = make_entry(
-            job=job_id(number), seq=2, name="run", state=state, outcome=outcome, owner=birth.owner
+            job=job_id(number),
+            seq=2,
+            name="run",
+            state=state,
+            outcome=outcome,
+            owner=creation.owner,
         )
         entries += [create, move]
         jobs.append(fold([create, move]))
@@ -130,7 +135,7 @@ _SINGLE: dict[str, JobFilter] = {
 
 @pytest.fixture
 async def filled(store: Store) -> Store:
-    """Give a store with sixty jobs."""
+    """Return a store with sixty jobs."""
     await keep(store, *_ENTRIES)
     return store
 

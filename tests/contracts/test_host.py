@@ -43,7 +43,7 @@ def on_loop(request: pytest.FixtureRequest, make_host: MakeHost) -> Callable[[Bo
 
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    """Give a process that lives until it is killed."""
+    """Yield a process that lives until it is killed."""
     with subprocess.Popen(["sleep", "1000"]) as process:
         yield process
         process.kill()

@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobwire.actors.operations.nonces import NewNonce, Nonces, Place
+from jobwire.actors.operations.nonces import NewNonce, Nonces, NonceScope
 from jobwire.actors.stores.base import Store
 from jobwire.schemas.errors import Forbidden, JobwireError, NotFound, Unauthorized
 from jobwire.schemas.nonces import Level
 from jobwire.schemas.principals import Principal
 from tests.support.factories import OWNER, STRANGER
 
-_HERE = Place("actor", None)
+_HERE = NonceScope("actor", None)
 _ALICE = Principal(OWNER, frozenset({"read", "events", "jobs"}))
 
 
@@ -136,7 +136,7 @@ async def test_nonces_are_their_owners_and_of_one_place(store: Store) -> None:
     nonces = Nonces(store, _Clock())
     made = await _make(nonces)
 
-    for owner, place in ((STRANGER, _HERE), (OWNER, Place("actor", "alias"))):
+    for owner, place in ((STRANGER, _HERE), (OWNER, NonceScope("actor", "alias"))):
         assert await nonces.all(owner, place) == []
         for verb in (nonces.get, nonces.delete):
             with pytest.raises(NotFound):

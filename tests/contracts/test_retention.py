@@ -19,7 +19,7 @@ from tests.support.factories import (
     after,
     fold,
     job_id,
-    make_birth,
+    make_creation,
     make_entry,
     make_history,
 )
@@ -28,7 +28,7 @@ from tests.support.factories import (
 async def _keep_ended(store: Store, number: int, at: float = 2, **fields: Any) -> list[Entry]:
     """Keep a job that ended so many seconds after the beginning."""
     entries = [
-        *make_history(job=job_id(number), birth=make_birth(tags=("t",), name="word")),
+        *make_history(job=job_id(number), creation=make_creation(tags=("t",), name="word")),
         make_entry(
             job=job_id(number),
             seq=2,
@@ -182,7 +182,10 @@ async def test_a_job_that_lives_again_stays(store: Store) -> None:
     tombstone = fold([gone], fold(entries))
     await keep(store, gone, before=[fold(entries)])
     born = make_entry(
-        seq=4, name="create", change=Change(birth=make_birth(), generation=2), received=after(9)
+        seq=4,
+        name="create",
+        change=Change(creation=make_creation(), generation=2),
+        received=after(9),
     )
     await keep(store, born, before=[tombstone])
 

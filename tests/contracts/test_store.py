@@ -34,7 +34,7 @@ from tests.support.factories import (
     after,
     fold,
     job_id,
-    make_birth,
+    make_creation,
     make_entry,
     make_history,
     make_refusal,
@@ -111,7 +111,7 @@ async def test_the_entries_of_a_commit_stand_directly_behind_each_other(store: S
 
 
 async def test_positions_without_gaps_are_counted_by_owner_and_lane(store: Store) -> None:
-    await keep(store, *make_history("run", birth=make_birth(owner=STRANGER)))
+    await keep(store, *make_history("run", creation=make_creation(owner=STRANGER)))
 
     committed = await keep(store, *make_history("run", job=_OTHER))
 
@@ -236,8 +236,8 @@ async def test_a_job_that_has_not_moved_still_counts_on(store: Store) -> None:
 
 
 async def test_a_job_that_moved_is_found_where_it_went(store: Store) -> None:
-    birth = make_birth(tags=("nightly",), name="align reads", parent=job_id(7))
-    entries = make_history(birth=birth)
+    creation = make_creation(tags=("nightly",), name="align reads", parent=job_id(7))
+    entries = make_history(creation=creation)
     await keep(store, *entries)
     run = make_entry(seq=2, name="run", state="RUNNING", outcome="success")
 
@@ -433,7 +433,7 @@ async def test_a_deleted_job_is_nowhere_to_be_read(store: Store) -> None:
 
 
 async def test_a_deleted_job_is_found_by_no_tag_and_no_word(store: Store) -> None:
-    entries = make_history(birth=make_birth(tags=("t",), name="word", parent=job_id(7)))
+    entries = make_history(creation=make_creation(tags=("t",), name="word", parent=job_id(7)))
     await keep(store, *entries)
     gone = make_entry(seq=2, name="delete", change=Change(deleted=True))
 
@@ -453,10 +453,10 @@ async def test_an_id_of_a_deleted_job_stays_taken(store: Store) -> None:
 
 
 async def test_a_job_made_and_deleted_in_one_commit_leaves_a_tombstone_only(store: Store) -> None:
-    birth = make_birth(tags=("t",), name="word")
+    creation = make_creation(tags=("t",), name="word")
     gone = make_entry(seq=2, name="delete", change=Change(deleted=True))
 
-    await keep(store, *make_history(birth=birth), gone)
+    await keep(store, *make_history(creation=creation), gone)
 
     assert await _history(store) == []
     assert (await store.since(OWNER, (), 9))[0] == []
@@ -466,8 +466,8 @@ async def test_a_job_made_and_deleted_in_one_commit_leaves_a_tombstone_only(stor
 
 async def test_a_job_made_again_is_found_as_what_it_is_now(store: Store) -> None:
     tombstone = await _delete(store, "run")
-    birth = make_birth(tags=("second",), name="again")
-    change = Change(birth=birth, generation=2, attempt=2, first_attempt=2)
+    creation = make_creation(tags=("second",), name="again")
+    change = Change(creation=creation, generation=2, attempt=2, first_attempt=2)
     create = make_entry(seq=tombstone.seq + 1, change=change, id=EventId("create-b"))
 
     await keep(store, create, before=[tombstone])
@@ -480,11 +480,11 @@ async def test_a_job_made_again_is_found_as_what_it_is_now(store: Store) -> None
 
 
 async def test_a_job_made_again_after_both_in_one_commit_is_found_once(store: Store) -> None:
-    birth = make_birth(tags=("t",))
-    entries = make_history(birth=birth)
+    creation = make_creation(tags=("t",))
+    entries = make_history(creation=creation)
     gone = make_entry(seq=2, name="delete", change=Change(deleted=True))
     await keep(store, *entries, gone)
-    change = Change(birth=birth, generation=2, attempt=2, first_attempt=2)
+    change = Change(creation=creation, generation=2, attempt=2, first_attempt=2)
     create = make_entry(seq=3, change=change, id=EventId("b"), received=after(50))
 
     await keep(store, create, before=[fold([*entries, gone])])
@@ -496,8 +496,8 @@ async def test_a_job_made_again_after_both_in_one_commit_is_found_once(store: St
 
 
 async def test_every_reading_verb_shows_an_owner_nothing_of_another(store: Store) -> None:
-    birth = make_birth(tags=("t",), name="word", parent=job_id(7))
-    await keep(store, *make_history("run", birth=birth))
+    creation = make_creation(tags=("t",), name="word", parent=job_id(7))
+    await keep(store, *make_history("run", creation=creation))
     await store.commit(make_commit(refusals=[make_refusal()]))
     key = EventKey(_JOB, EventId("late-1"))
     await store.put("kind", Record(OWNER, "k", b"1"))
@@ -542,7 +542,7 @@ async def test_a_history_is_read_page_by_page(store: Store) -> None:
 
 
 def _behind(place: Place, entries: Sequence[Positioned]) -> Place:
-    """Give the place of a reader that has seen entries, in the order of their lanes."""
+    """Return the place of a reader that has seen entries, in the order of their lanes."""
     for each in entries:
         assert is_after(place, each)
         place = moved_to(place, each)
@@ -582,7 +582,7 @@ async def test_reading_on_from_page_to_page_gives_every_entry_once(
 ) -> None:
     mine = [make_history("run", job=job_id(number)) for number in (1, 3, 5)]
     foreign = [
-        make_history("run", job=job_id(number), birth=make_birth(owner=STRANGER))
+        make_history("run", job=job_id(number), creation=make_creation(owner=STRANGER))
         for number in (2, 4)
     ]
     for entries in (mine[0], foreign[0], mine[1], foreign[1], mine[2]):
@@ -595,7 +595,7 @@ async def test_reading_on_from_page_to_page_gives_every_entry_once(
 async def test_a_quiet_owner_is_found_behind_very_many_entries_of_a_busy_one(
     store: Store,
 ) -> None:
-    busy = make_history(*["update"] * 24_999, birth=make_birth(owner=STRANGER))
+    busy = make_history(*["update"] * 24_999, creation=make_creation(owner=STRANGER))
     await store.commit(make_commit(busy, jobs=[]))
     quiet = make_history(job=_OTHER)
     await keep(store, *quiet)
@@ -641,7 +641,7 @@ async def test_after_the_newest_place_there_is_only_what_is_new(store: Store) ->
 
 
 def _watched(number: int, seconds: float) -> list[Entry]:
-    return make_history(job=job_id(number), birth=make_birth(heartbeat_s=seconds))
+    return make_history(job=job_id(number), creation=make_creation(heartbeat_s=seconds))
 
 
 async def test_jobs_are_stale_when_their_watch_has_run_out(store: Store) -> None:
@@ -705,7 +705,7 @@ async def _await_commands(store: Store, **seconds: float) -> list[Entry]:
     creates = []
     for number, since in enumerate(seconds.values(), 1):
         awaited = Outstanding(EventId("create-1"), "Submit", 1, after(since))
-        change = Change(birth=make_birth(), generation=1, outstanding=awaited)
+        change = Change(creation=make_creation(), generation=1, outstanding=awaited)
         create = make_entry(job=job_id(number), received=after(0), change=change)
         await keep(store, create)
         creates.append(create)
@@ -854,7 +854,7 @@ async def test_a_store_says_that_it_works(store: Store) -> None:
 async def test_everything_is_there_after_opening_again(make_store: Callable[[], Store]) -> None:
     first = make_store()
     await first.open()
-    entries = make_history("run", birth=make_birth(heartbeat_s=5.0, tags=("t",)))
+    entries = make_history("run", creation=make_creation(heartbeat_s=5.0, tags=("t",)))
     await keep(first, *entries)
     await first.commit(make_commit(refusals=[make_refusal()]))
     await first.put("kind", Record(OWNER, "k", b"1"))
@@ -879,7 +879,7 @@ async def test_everything_is_there_after_opening_again(make_store: Callable[[], 
 
 async def test_an_entry_with_everything_in_it_comes_back_as_it_was(store: Store) -> None:
     change = Change(
-        birth=make_birth(name="\u00e9 \U0001f600", tags=("x",) * 3, deadline_s=0.5),
+        creation=make_creation(name="\u00e9 \U0001f600", tags=("x",) * 3, deadline_s=0.5),
         cause="c" * 255,
         generation=2**40,
         previous_token_until=after(0.000001),

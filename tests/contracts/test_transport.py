@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from jobwire.actors.transports.base import Delivery, Listener, Transport
+from jobwire.actors.transports.base import BusMessage, Listener, Transport
 from tests.support.consumers import Consumer, numbered
 from tests.support.deadlines import turns, until
 
@@ -41,7 +41,7 @@ async def test_what_was_sent_before_anybody_consumed_is_handed_out_later(
 async def test_a_first_delivery_is_not_marked_as_a_repetition(transport: Transport) -> None:
     marks: list[bool] = []
 
-    async def look(deliveries: Sequence[Delivery]) -> None:
+    async def look(deliveries: Sequence[BusMessage]) -> None:
         marks.extend(delivery.redelivered for delivery in deliveries)
 
     await transport.consume("events.0", look)
@@ -213,4 +213,4 @@ async def test_a_closed_listener_hears_nothing_more(transport: Transport) -> Non
 
 
 async def test_an_open_transport_misses_nothing(transport: Transport) -> None:
-    assert transport.missing() is None
+    assert transport.not_ready() is None

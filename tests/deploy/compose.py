@@ -30,24 +30,24 @@ class Process(NamedTuple):
 
 
 def services() -> dict[str, Any]:
-    """Give every service as it is written, anchors and merges resolved."""
+    """Return every service as it is written, anchors and merges resolved."""
     # Plain JSON-like values, which the schema has been held against.
     return dict(document()["services"])
 
 
 def document() -> dict[str, Any]:
-    """Give the whole file."""
+    """Return the whole file."""
     return dict(YAML(typ="safe", pure=True).load(FILE))
 
 
 def actors() -> dict[str, Any]:
-    """Give the services that run this project's image."""
+    """Return the services that run this project's image."""
     return {name: each for name, each in services().items() if "build" in each}
 
 
 def processes(secrets: Path, data: Path) -> dict[str, Process]:
     """
-    Give each actor's command and environment, with these folders in place of the container's.
+    Return each actor's command and environment, with these folders in place of the container's.
 
     All containers have ports of their own; whoever runs several on one machine must set
     `JOBWIRE_PORT` and `JOBWIRE_HEALTH__PORT` over what is given here.

@@ -27,7 +27,7 @@ _SERVICES: Final = services()
 
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
-    """Give a folder of secrets, each readable and harmless, and a data folder."""
+    """Return a folder of secrets, each readable and harmless, and a data folder."""
     secrets, data = tmp_path / "secrets", tmp_path / "data"
     secrets.mkdir()
     data.mkdir()
@@ -119,7 +119,7 @@ def test_the_api_key_is_the_gateways_alone() -> None:
 
 
 def _secrets(service: Any) -> set[str]:
-    """Give the names of a service's secrets, written shortly or at length."""
+    """Return the names of a service's secrets, written shortly or at length."""
     return {
         secret if isinstance(secret, str) else secret["source"]
         for secret in service.get("secrets", ())

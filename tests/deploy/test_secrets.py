@@ -31,7 +31,7 @@ def _make(folder: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def secrets(tmp_path: Path) -> Path:
-    """Give a folder of fresh secrets."""
+    """Return a folder of fresh secrets."""
     folder = tmp_path / "secrets"
     done = _make(folder, tmp_path)
     assert done.returncode == 0, done.stderr

@@ -18,7 +18,7 @@ from jobwire.schemas.identifiers import parse_job_id
 from jobwire.schemas.principals import Principal
 from jobwire.schemas.specs import Spec
 from tests.support.deadlines import until
-from tests.support.launching import STEP_S, Box, launching
+from tests.support.launching import STEP_S, SandboxView, launching
 from tests.support.receiver import receiving
 
 _SETTINGS: Final = Joblauncher(max_run_s=3_600, launchers={"here": "local", "too": "local"})
@@ -26,8 +26,8 @@ _LAUNCHER: Final = Principal("launcher", frozenset({"read"}))
 
 
 @pytest.fixture
-async def box(tmp_path: Path) -> AsyncIterator[Box]:
-    """Give a service with the dialect alone at a port."""
+async def box(tmp_path: Path) -> AsyncIterator[SandboxView]:
+    """Yield a service with the dialect alone at a port."""
     async with launching(tmp_path) as box:
         yield box
 
@@ -71,7 +71,7 @@ def test_a_launcher_is_a_site_and_the_first_is_the_default() -> None:
     ],
 )
 async def test_an_error_speaks_of_the_field_that_was_sent(
-    box: Box, asked: dict[str, Any], pointer: str
+    box: SandboxView, asked: dict[str, Any], pointer: str
 ) -> None:
     refused = await box.post(**asked)
 
@@ -80,7 +80,7 @@ async def test_an_error_speaks_of_the_field_that_was_sent(
     assert "/spec" not in refused.json["detail"]
 
 
-async def test_inputs_are_copied_before_the_answer(box: Box) -> None:
+async def test_inputs_are_copied_before_the_answer(box: SandboxView) -> None:
     (box.jobdir / "in").write_text("as it was")
 
     url = await box.script(
@@ -95,7 +95,7 @@ async def test_inputs_are_copied_before_the_answer(box: Box) -> None:
     assert (box.jobdir / "stdout.txt").read_text() == "as it was"
 
 
-async def test_outputs_are_in_place_when_the_end_is_told(box: Box) -> None:
+async def test_outputs_are_in_place_when_the_end_is_told(box: SandboxView) -> None:
     seen: list[tuple[bool, bool, bool]] = []
 
     async def look(request: web.Request) -> web.Response:
@@ -114,8 +114,8 @@ async def test_outputs_are_in_place_when_the_end_is_told(box: Box) -> None:
     assert seen[-1] == (True, True, True)
 
 
-async def test_a_job_that_was_doubted_is_told_to_run_once(box: Box) -> None:
-    parts = box.service.system._parts
+async def test_a_job_that_was_doubted_is_told_to_run_once(box: SandboxView) -> None:
+    parts = box.service.system._container
     async with receiving() as receiver:
         url = await box.script(
             f"until [ -e {box.jobdir}/go ]; do sleep 0.02; done", status_callback_url=receiver.url
@@ -150,7 +150,7 @@ _HOSTILE: Final[tuple[object, ...]] = (
 
 @pytest.mark.parametrize("field", LaunchRequest.__struct_fields__)
 async def test_no_value_of_a_field_breaks_anything_or_leaves_a_job_where_it_is_refused(
-    box: Box, field: str
+    box: SandboxView, field: str
 ) -> None:
     (box.jobdir.parent / "x").write_text("nobody's")
     made = 0
@@ -175,7 +175,7 @@ async def test_no_value_of_a_field_breaks_anything_or_leaves_a_job_where_it_is_r
 @pytest.mark.parametrize(
     "id_", ["..", "%2e%2e", "%00", "a%2Fb", "%F0%9F", "*", "x" * 4_000, "0" * 36, "-" * 36]
 )
-async def test_what_is_no_id_is_not_there(box: Box, method: str, id_: str) -> None:
+async def test_what_is_no_id_is_not_there(box: SandboxView, method: str, id_: str) -> None:
     answer = await box.caller(method, f"{box.base}/job/{id_}")
 
     assert answer.status in (404, 405)

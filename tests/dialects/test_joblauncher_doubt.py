@@ -14,7 +14,7 @@ from jobwire.schemas.errors import InDoubt
 from jobwire.schemas.identifiers import parse_job_id, random_job_id
 from jobwire.schemas.principals import Principal
 from tests.support.deadlines import until
-from tests.support.launching import STEP_S, Box, launching
+from tests.support.launching import STEP_S, SandboxView, launching
 from tests.support.receiver import receiving
 
 _MAKER: Final = Principal("launcher", frozenset({"read", "jobs", "events"}))
@@ -22,19 +22,19 @@ _NOBODY_S: Final = random_job_id(bytes(16))
 
 
 @pytest.fixture
-async def box(tmp_path: Path) -> AsyncIterator[Box]:
-    """Give a service with the dialect alone at a port."""
+async def box(tmp_path: Path) -> AsyncIterator[SandboxView]:
+    """Yield a service with the dialect alone at a port."""
     async with launching(tmp_path) as box:
         yield box
 
 
-def _withdrawals(box: Box) -> Withdrawals:
-    return box.service.system._parts.operations.withdrawals
+def _withdrawals(box: SandboxView) -> Withdrawals:
+    return box.service.system._container.operations.withdrawals
 
 
 async def test_a_cancel_that_cannot_be_made_safe_says_which_job_may_run(tmp_path: Path) -> None:
     async with launching(tmp_path) as box:
-        await box.service.system._parts.transport.close()
+        await box.service.system._container.transport.close()
 
         with pytest.raises(InDoubt, match="will run") as caught:
             await _withdrawals(box).withdraw(_MAKER, _NOBODY_S, 0.2)
@@ -43,13 +43,13 @@ async def test_a_cancel_that_cannot_be_made_safe_says_which_job_may_run(tmp_path
     assert _NOBODY_S in caught.value.detail
 
 
-async def test_a_job_that_was_never_made_is_taken_back_in_peace(box: Box) -> None:
+async def test_a_job_that_was_never_made_is_taken_back_in_peace(box: SandboxView) -> None:
     await _withdrawals(box).withdraw(_MAKER, _NOBODY_S, STEP_S)
 
     assert await box.listed() == []
 
 
-async def test_of_a_job_that_has_begun_nobody_says_that_it_does_not_run(box: Box) -> None:
+async def test_of_a_job_that_has_begun_nobody_says_that_it_does_not_run(box: SandboxView) -> None:
     url = await box.script("sleep 600")
     await box.reach(url, "RUNNING")
 
@@ -60,7 +60,7 @@ async def test_of_a_job_that_has_begun_nobody_says_that_it_does_not_run(box: Box
 
 
 async def test_a_job_that_is_taken_back_before_it_begins_never_runs_and_is_told_to_nobody(
-    box: Box,
+    box: SandboxView,
 ) -> None:
     (stager,) = [each for each in box.service.system._actors if each.name == "stager"]
     await stager.stop()

@@ -16,18 +16,18 @@ from yarl import URL
 
 from jobwire.actors.dialects.joblauncher.credentials import ReceiverKeys
 from jobwire.actors.runtime.dialects import MacCredential
-from jobwire.actors.runtime.settings import Callbacks, Limits, LocalSite
-from jobwire.actors.state_manager.forgetter import Forgetter
+from jobwire.actors.runtime.settings import CallbackSettings, Limits, LocalSite
+from jobwire.actors.state_manager.job_retention import JobRetention
 from jobwire.schemas.errors import Misconfigured
 from tests.support.deadlines import until
-from tests.support.launching import STEP_S, Box, launching
+from tests.support.launching import STEP_S, SandboxView, launching
 from tests.support.mac_receiver import MacReceiver
 from tests.support.receiver import Receiver, endless, hang, receiving
 
 
 @pytest.fixture
-async def box(tmp_path: Path) -> AsyncIterator[Box]:
-    """Give a service with the dialect alone at a port."""
+async def box(tmp_path: Path) -> AsyncIterator[SandboxView]:
+    """Yield a service with the dialect alone at a port."""
     async with launching(tmp_path) as box:
         yield box
 
@@ -36,7 +36,7 @@ def _states(receiver: Receiver) -> list[str]:
     return [json.loads(each.body)["state"] for each in receiver.received]
 
 
-async def test_j1_a_job_removed_meanwhile_stops_no_other(box: Box) -> None:
+async def test_j1_a_job_removed_meanwhile_stops_no_other(box: SandboxView) -> None:
     first = await box.script("sleep 600")
     second = await box.script(f"until [ -e {box.jobdir}/go ]; do sleep 0.02; done")
     await box.reach(first, "RUNNING")
@@ -71,7 +71,7 @@ async def test_j2_jobs_outlive_a_restart_and_are_found_under_their_urls(tmp_path
 
 
 async def test_j3_a_receiver_that_hangs_delays_nobody_and_is_told_later(tmp_path: Path) -> None:
-    callbacks = Callbacks(schedule_s=(0, 0.1, 0.1), timeout_s=0.3)
+    callbacks = CallbackSettings(schedule_s=(0, 0.1, 0.1), timeout_s=0.3)
     async with (
         receiving() as slow,
         receiving() as quick,
@@ -90,7 +90,7 @@ async def test_j3_a_receiver_that_hangs_delays_nobody_and_is_told_later(tmp_path
     assert slow.ids[0] == slow.ids[1]
 
 
-async def test_j4_answers_of_receivers_are_read_and_closed(box: Box) -> None:
+async def test_j4_answers_of_receivers_are_read_and_closed(box: SandboxView) -> None:
     async with receiving() as receiver:
         receiver.always = endless()
         for _ in range(4):
@@ -101,7 +101,7 @@ async def test_j4_answers_of_receivers_are_read_and_closed(box: Box) -> None:
     assert sorted(_states(receiver)) == ["DONE"] * 4 + ["PENDING"] * 4 + ["RUNNING"] * 4
 
 
-async def test_j5_one_missing_output_is_told_and_the_others_are_copied(box: Box) -> None:
+async def test_j5_one_missing_output_is_told_and_the_others_are_copied(box: SandboxView) -> None:
     async with receiving() as receiver:
         url = await box.script(
             "echo b > b; exit 4", poststaged=["a", "b"], status_callback_url=receiver.url
@@ -119,7 +119,7 @@ async def test_j5_one_missing_output_is_told_and_the_others_are_copied(box: Box)
     await until(lambda: box.sandboxes == [kept], STEP_S)
 
 
-async def test_j5_one_odd_file_keeps_no_other_of_its_directory_back(box: Box) -> None:
+async def test_j5_one_odd_file_keeps_no_other_of_its_directory_back(box: SandboxView) -> None:
     url = await box.script(
         "mkdir d d/e; ln -s /etc/passwd d/link; mkfifo d/e/fifo; echo x > d/e/x", poststaged=["d"]
     )
@@ -130,7 +130,7 @@ async def test_j5_one_odd_file_keeps_no_other_of_its_directory_back(box: Box) ->
     assert sorted(found) == ["d/e/x", "stderr.txt", "stdout.txt"]
 
 
-async def test_j6_ended_jobs_are_forgotten_in_real_time(box: Box) -> None:
+async def test_j6_ended_jobs_are_forgotten_in_real_time(box: SandboxView) -> None:
     ended, running_ = await box.submit(), await box.script("sleep 600")
     await box.reach(ended)
     await until(lambda: len(box.sandboxes) == 1, STEP_S)
@@ -138,7 +138,7 @@ async def test_j6_ended_jobs_are_forgotten_in_real_time(box: Box) -> None:
     def half_a_day_later() -> datetime:
         return datetime.now(UTC) + timedelta(hours=12, seconds=5)
 
-    forgetter = Forgetter(box.service.system._parts.store, 43_200, half_a_day_later)
+    forgetter = JobRetention(box.service.system._container.store, 43_200, half_a_day_later)
     await forgetter.start()
     await until(lambda: _is_gone(box, ended), STEP_S)
     await forgetter.stop()
@@ -146,7 +146,7 @@ async def test_j6_ended_jobs_are_forgotten_in_real_time(box: Box) -> None:
     assert await box.listed() == [running_]
 
 
-async def _is_gone(box: Box, url: str) -> bool:
+async def _is_gone(box: SandboxView, url: str) -> bool:
     return (await box.caller.get(url)).status == 404
 
 
@@ -200,7 +200,7 @@ async def test_j8_without_an_owner_every_request_needs_a_key(tmp_path: Path) -> 
     assert (basic.status, basic.json, bearer.status) == (200, [], 200)
 
 
-async def test_j8_an_open_door_is_for_this_machine_alone(tmp_path: Path, box: Box) -> None:
+async def test_j8_an_open_door_is_for_this_machine_alone(tmp_path: Path, box: SandboxView) -> None:
     url = f"{box.base}/job"
     rebound = await box.caller.get(url, headers={"Host": "evil.example.org"})
     page = await box.caller.get(url, headers={"Origin": "https://evil.example.org"})
@@ -211,7 +211,7 @@ async def test_j8_an_open_door_is_for_this_machine_alone(tmp_path: Path, box: Bo
     assert [rebound.status, page.status, own.status, behind_proxy.status] == [403, 403, 200, 401]
 
 
-async def test_j8_jobs_of_another_owner_are_not_there(box: Box) -> None:
+async def test_j8_jobs_of_another_owner_are_not_there(box: SandboxView) -> None:
     url = await box.submit()
     await box.reach(url)
 
@@ -221,7 +221,9 @@ async def test_j8_jobs_of_another_owner_are_not_there(box: Box) -> None:
 
 
 @pytest.mark.parametrize("target", ["/etc/hostname", "../outside"])
-async def test_j8_links_lead_nowhere_in_and_out(box: Box, tmp_path: Path, target: str) -> None:
+async def test_j8_links_lead_nowhere_in_and_out(
+    box: SandboxView, tmp_path: Path, target: str
+) -> None:
     (tmp_path / "outside").write_text("secret")
     (box.jobdir / "link").symlink_to(target)
     (box.jobdir / "out").symlink_to(tmp_path)
@@ -254,7 +256,7 @@ async def test_j8_links_lead_nowhere_in_and_out(box: Box, tmp_path: Path, target
         {"status_callback_url": "file:///etc/passwd"},
     ],
 )
-async def test_j8_nothing_leads_out_of_the_roots(box: Box, change: dict[str, Any]) -> None:
+async def test_j8_nothing_leads_out_of_the_roots(box: SandboxView, change: dict[str, Any]) -> None:
     answer = await box.post(**change)
 
     assert answer.status == 422
@@ -346,7 +348,9 @@ async def test_j10_ids_are_opaque_and_never_come_again(tmp_path: Path) -> None:
         b'{"jobdir": "/d", "executable": "x", "prestaged": ["' + b"x" * 300 + b'"]}',
     ],
 )  # fmt: skip
-async def test_j11_a_client_s_mistake_is_its_own_and_said_in_json(box: Box, body: bytes) -> None:
+async def test_j11_a_client_s_mistake_is_its_own_and_said_in_json(
+    box: SandboxView, body: bytes
+) -> None:
     headers = {"Content-Type": "application/json"}
 
     answer = await box.caller.post(f"{box.base}/job", body=body, headers=headers)
@@ -365,7 +369,7 @@ async def test_j11_what_is_too_large_is_said_to_be(tmp_path: Path) -> None:
     assert [many.status, more.status] == [413, 413]
 
 
-async def test_j12_a_submission_that_fails_leaves_nothing(box: Box) -> None:
+async def test_j12_a_submission_that_fails_leaves_nothing(box: SandboxView) -> None:
     (box.jobdir / "there").write_text("x")
     async with receiving() as receiver:
         for _ in range(3):
@@ -383,7 +387,7 @@ async def test_j12_a_submission_that_fails_leaves_nothing(box: Box) -> None:
     assert _states(receiver) == ["PENDING", "RUNNING", "DONE"]
 
 
-async def test_j12_a_cancel_leaves_no_sandbox(box: Box) -> None:
+async def test_j12_a_cancel_leaves_no_sandbox(box: SandboxView) -> None:
     url = await box.script("echo x > o; sleep 600", poststaged=["o"])
     await box.reach(url, "RUNNING")
 
@@ -394,7 +398,9 @@ async def test_j12_a_cancel_leaves_no_sandbox(box: Box) -> None:
     assert sorted(each.name for each in box.jobdir.iterdir()) == []
 
 
-async def test_j12_a_job_that_is_cancelled_while_its_inputs_come_in_never_runs(box: Box) -> None:
+async def test_j12_a_job_that_is_cancelled_while_its_inputs_come_in_never_runs(
+    box: SandboxView,
+) -> None:
     (box.jobdir / "in").write_text("x")
     (stager,) = [each for each in box.service.system._actors if each.name == "stager"]
     await stager.stop()
@@ -419,7 +425,7 @@ async def test_j12_a_job_that_is_cancelled_while_its_inputs_come_in_never_runs(b
     assert not (box.jobdir / "ran").exists()
 
 
-async def test_j13_a_receiver_that_is_down_makes_no_cancel_fail_or_wait(box: Box) -> None:
+async def test_j13_a_receiver_that_is_down_makes_no_cancel_fail_or_wait(box: SandboxView) -> None:
     async with receiving() as gone:
         url = gone.url
     job = await box.script("sleep 600", status_callback_url=url)
@@ -431,7 +437,7 @@ async def test_j13_a_receiver_that_is_down_makes_no_cancel_fail_or_wait(box: Box
     assert (answer.status, (await box.status(job))["state"]) == (204, "KILLED")
 
 
-async def test_j14_an_end_is_told_when_it_happens(box: Box) -> None:
+async def test_j14_an_end_is_told_when_it_happens(box: SandboxView) -> None:
     async with receiving() as receiver:
         began = asyncio.get_running_loop().time()
         url = await box.submit(status_callback_url=receiver.url)
@@ -443,7 +449,7 @@ async def test_j14_an_end_is_told_when_it_happens(box: Box) -> None:
     assert took_s < 5
 
 
-async def test_j15_children_of_the_process_are_ended_too(box: Box) -> None:
+async def test_j15_children_of_the_process_are_ended_too(box: SandboxView) -> None:
     url = await box.script(
         f"(sleep 600 & echo $! > {box.jobdir}/pid); setsid sleep 600 & sleep 600"
     )
@@ -464,7 +470,7 @@ def _is_alive(pid: int) -> bool:
     return stat.rpartition(b") ")[2][:1] not in (b"Z", b"X")
 
 
-async def test_j16_directories_of_outputs_are_made(box: Box) -> None:
+async def test_j16_directories_of_outputs_are_made(box: SandboxView) -> None:
     url = await box.script("echo x > o", poststaged=["a/b/c/o"])
 
     assert (await box.reach(url))["exception"] is None
@@ -521,7 +527,7 @@ async def test_j19_a_waiting_job_is_cancelled_and_each_url_leads_to_its_job(
     assert not (tmp_path / "jobs/ran").exists()
 
 
-async def test_j20_callbacks_say_of_which_job_and_in_which_order(box: Box) -> None:
+async def test_j20_callbacks_say_of_which_job_and_in_which_order(box: SandboxView) -> None:
     async with receiving() as receiver:
         receiver.answers = [503]
         url = await box.submit(status_callback_url=receiver.url)
@@ -541,7 +547,7 @@ async def test_j20_callbacks_say_of_which_job_and_in_which_order(box: Box) -> No
 
 
 async def test_a_login_in_an_address_is_sent_at_once_and_shown_nowhere(
-    box: Box, capsys: pytest.CaptureFixture[str]
+    box: SandboxView, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with receiving() as receiver:
         receiver.answers = [503]
@@ -578,7 +584,7 @@ async def test_a_login_in_an_address_is_sent_at_once_and_shown_nowhere(
         assert secret not in said + printed.out + printed.err
 
 
-async def test_links_are_what_the_client_used_or_the_public_url(box: Box) -> None:
+async def test_links_are_what_the_client_used_or_the_public_url(box: SandboxView) -> None:
     below = box.service.url + "/compat/joblauncher"
     asked = {"jobdir": str(box.jobdir), "executable": "/bin/true"}
 
@@ -590,7 +596,7 @@ async def test_links_are_what_the_client_used_or_the_public_url(box: Box) -> Non
     assert (await box.caller.get(made.headers["Location"])).status == 200
 
 
-async def test_jobs_of_other_doors_are_not_there(box: Box) -> None:
+async def test_jobs_of_other_doors_are_not_there(box: SandboxView) -> None:
     native = await box.service.admin.make_job(
         tags=["joblauncher"], data={"jobdir": "/x", "executable": "y"}
     )

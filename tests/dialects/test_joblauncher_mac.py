@@ -12,7 +12,7 @@ from yarl import URL
 from jobwire.actors.dialects.joblauncher.mac import (
     NONCE_BYTES,
     Algorithm,
-    Target,
+    MacRequest,
     authorization,
     mac_of,
     nonce_of,
@@ -30,7 +30,7 @@ _KEY = "_B1YfcqEYpZxyTx_-411-QdBOSI="
             "489dks293j39",
             1336363200,
             "dj83hs9s",
-            Target("GET", "/resource/1?b=1&a=2", "example.com", 80),
+            MacRequest("GET", "/resource/1?b=1&a=2", "example.com", 80),
             "6T3zZzy2Emppni6bzL7kdRxUWL4=",
             id="the example of draft 01",
         ),
@@ -38,7 +38,7 @@ _KEY = "_B1YfcqEYpZxyTx_-411-QdBOSI="
             _KEY,
             0,
             "0",
-            Target("GET", "", "localhost", 80),
+            MacRequest("GET", "", "localhost", 80),
             "cDuU6wfugKOnoAaEEEUz22J/kTc=",
             id="the original's unit test: no path",
         ),
@@ -46,20 +46,20 @@ _KEY = "_B1YfcqEYpZxyTx_-411-QdBOSI="
             _KEY,
             0,
             "0",
-            Target("GET", "/", "localhost", 80),
+            MacRequest("GET", "/", "localhost", 80),
             "pjDaax1kfvPQ+jBQ87u1ThOfFpU=",
             id="the same with the path /",
         ),
     ],
 )
 def test_a_mac_is_what_the_published_vectors_say(
-    key: str, ts: int, nonce: str, target: Target, mac: str
+    key: str, ts: int, nonce: str, target: MacRequest, mac: str
 ) -> None:
     assert mac_of(key, "hmac-sha-1", normalized(ts, nonce, target)) == mac
 
 
 def test_the_normalized_string_has_seven_lines_each_with_its_end() -> None:
-    target = Target("PUT", "/runs/042?key=a%20b", "example.com", 8099)
+    target = MacRequest("PUT", "/runs/042?key=a%20b", "example.com", 8099)
 
     text = normalized(17, "n", target)
 
@@ -69,16 +69,16 @@ def test_the_normalized_string_has_seven_lines_each_with_its_end() -> None:
 @pytest.mark.parametrize(
     ("url", "target"),
     [
-        ("http://Example.COM/a", Target("PUT", "/a", "example.com", 80)),
-        ("https://example.com", Target("PUT", "/", "example.com", 443)),
+        ("http://Example.COM/a", MacRequest("PUT", "/a", "example.com", 80)),
+        ("https://example.com", MacRequest("PUT", "/", "example.com", 443)),
         (
             "http://example.com:8099/a%20b?x=1&y=%26",
-            Target("PUT", "/a%20b?x=1&y=%26", "example.com", 8099),
+            MacRequest("PUT", "/a%20b?x=1&y=%26", "example.com", 8099),
         ),
-        ("http://[2001:db8::1]:80/a?", Target("PUT", "/a", "[2001:db8::1]", 80)),
+        ("http://[2001:db8::1]:80/a?", MacRequest("PUT", "/a", "[2001:db8::1]", 80)),
     ],
 )
-def test_what_is_signed_is_what_goes_over_the_wire(url: str, target: Target) -> None:
+def test_what_is_signed_is_what_goes_over_the_wire(url: str, target: MacRequest) -> None:
     assert target_of("put", URL(url)) == target
 
 
@@ -95,7 +95,7 @@ def test_both_algorithms_take_the_key_as_the_text_that_it_is(
 
 
 def test_the_header_has_its_four_parts_without_blanks() -> None:
-    target = Target("PUT", "/", "localhost", 80)
+    target = MacRequest("PUT", "/", "localhost", 80)
 
     header = authorization("eyJzYWx0IjogIj", _KEY, "hmac-sha-1", target, ts=12, nonce="abc")
 

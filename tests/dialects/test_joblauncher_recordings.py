@@ -71,7 +71,7 @@ class Served:
 async def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Served]:
-    """Give a service on each pair, in processes of its own."""
+    """Yield a service on each pair, in processes of its own."""
     folder = tmp_path_factory.mktemp("joblauncher")
     project, port, guarded = folder / "project", free_port(), free_port()
     project.mkdir()

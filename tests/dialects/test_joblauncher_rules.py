@@ -14,7 +14,7 @@ from jobwire.actors.dialects.joblauncher.comments import without_comments
 from jobwire.actors.dialects.joblauncher.logins import without_login
 from jobwire.actors.dialects.joblauncher.requests import LaunchRequest, echo, read_request, reread
 from jobwire.actors.dialects.joblauncher.staging import Staged, staged
-from jobwire.actors.dialects.joblauncher.statuses import Status, is_unstarted, status_of
+from jobwire.actors.dialects.joblauncher.statuses import LauncherStatus, is_unstarted, status_of
 from jobwire.schemas.codec import parse_json
 from jobwire.schemas.errors import Invalid, JobwireError, Malformed
 from jobwire.schemas.jobs import Ending
@@ -232,7 +232,7 @@ def test_whatever_is_asked_stays_below_or_is_refused(
 
 def _status(
     state: str, outcome: JobOutcome | None, cause: str | None = None, **ending: Any
-) -> Status:
+) -> LauncherStatus:
     return status_of(state, outcome, cause, Ending(**ending) if ending else None)
 
 
@@ -254,7 +254,7 @@ def _status(
 def test_before_its_end_a_job_is_called_as_the_local_scheduler_did(
     state: str, called: str, running: bool
 ) -> None:
-    assert _status(state, None) == Status(state=called, running=running, done=False)
+    assert _status(state, None) == LauncherStatus(state=called, running=running, done=False)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_every_state_of_the_lifecycle_has_a_consistent_status() -> None:
 
 
 def test_the_document_has_the_misspelt_name_and_the_correct_one_on_request() -> None:
-    status = Status(state="RUNNING", running=True)
+    status = LauncherStatus(state="RUNNING", running=True)
 
     assert status.document(spelt=False) == {
         "state": "RUNNING",

@@ -129,7 +129,7 @@ async def test_a_parked_event_waits_for_its_time_and_no_longer(tmp_path: Path) -
 
 
 async def _is(caller: Caller, job: dict[str, Any], state: str) -> bool:
-    """Say whether a job has come to a state; it is read natively, which wakes nothing."""
+    """Return whether a job has come to a state; it is read natively, which wakes nothing."""
     shown = await caller.get(f"/v1/jobs/{job['uuid']}")
     return bool(shown.json["state"] == state)
 

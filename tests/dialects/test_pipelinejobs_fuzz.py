@@ -26,7 +26,7 @@ _ENVELOPE = {"status", "message", "version", "result"}
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
-    """Give one service for all examples."""
+    """Yield one service for all examples."""
     limits = Limits(failed_logins_per_minute=1_000_000, jobs_per_minute=1_000_000)
     dialects = Dialects(pipelinejobs=PipelineJobs(enabled=True))
     path = tmp_path_factory.mktemp("fuzz") / "data"
@@ -125,7 +125,7 @@ async def _job(service: Service) -> dict[str, str]:
 
 
 async def _state(service: Service, job: dict[str, str]) -> tuple[str, int]:
-    """Give the state of a job and how many events were applied to it."""
+    """Return the state of a job and how many events were applied to it."""
     found = await service.admin.get(f"{_ACTOR}/jobs/{job['uuid']}")
     if found.status == 404:
         return "gone", 0

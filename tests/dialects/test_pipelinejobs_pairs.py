@@ -42,7 +42,7 @@ async def _serving(
 async def admin(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Caller]:
-    """Give an administrator of a service on each pair, in processes of its own."""
+    """Yield an administrator of a service on each pair, in processes of its own."""
     folder = tmp_path_factory.mktemp("pair")
     async with _serving(request, folder, _ENABLED) as caller:
         yield caller
@@ -57,25 +57,25 @@ async def test_a_recording_is_answered_alike(admin: Caller, name: str) -> None:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=PAIRS)
-async def parking(
+async def deferred_events(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Caller]:
-    """Give an administrator of a service that parks events which come too early."""
+    """Yield an administrator of a service that parks events which come too early."""
     folder = tmp_path_factory.mktemp("parking")
     async with _serving(request, folder, _PARKING) as caller:
         yield caller
 
 
-async def test_a_native_event_wakes_what_is_parked(parking: Caller) -> None:
+async def test_a_native_event_wakes_what_is_parked(deferred_events: Caller) -> None:
     messages = "/compat/pipelinejobs/actors/v2/jobs-manager/messages"
-    job = await parking.make_job()
+    job = await deferred_events.make_job()
     end = {"uuid": job["id"], "name": "finish", "token": job["token"]}
-    parked = await parking.post(messages, json=end)
+    parked = await deferred_events.post(messages, json=end)
 
-    ran = await parking.report(job, "run")
+    ran = await deferred_events.report(job, "run")
 
     async def has_finished() -> bool:
-        shown = await parking.get(f"/v1/jobs/{job['id']}")
+        shown = await deferred_events.get(f"/v1/jobs/{job['id']}")
         return bool(shown.json["state"] == "FINISHED")
 
     await until(has_finished, 10)

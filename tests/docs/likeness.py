@@ -44,7 +44,7 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\r")
 
 
 def as_seen(printed: str) -> str:
-    """Give what is left on a terminal at the end: nothing that was erased, no colours."""
+    """Return what is left on a terminal at the end: nothing that was erased, no colours."""
     return _CONTROL.sub("", _ERASED.sub("", printed))
 
 
@@ -56,7 +56,7 @@ def settle(text: str) -> list[str]:
 
 
 def is_like(shown: str, printed: str) -> bool:
-    """Say whether a print is what was shown; a line `...` stands for any number of lines."""
+    """Return whether a print is what was shown; a line `...` stands for any number of lines."""
     pattern = "".join(
         r"(?:.*\n)*?" if line == "..." else re.escape(line).replace(r"\.\.\.", ".*") + r"\n"
         for line in settle(shown)

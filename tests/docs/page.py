@@ -51,11 +51,11 @@ class Page:
         self.text = file.read_text()
 
     def __repr__(self) -> str:
-        """Give the file's name; it names the test."""
+        """Return the file's name; it names the test."""
         return self.name
 
     def blocks(self) -> Iterator[Block]:
-        """Give the blocks of code in their order."""
+        """Yield the blocks of code in their order."""
         for match in FENCE.finditer(self.text):
             line = self.text.count("\n", 0, match.start()) + 1
             indent = match["indent"]
@@ -63,19 +63,19 @@ class Page:
             yield Block(match["kind"], "".join(lines), line)
 
     def servers(self) -> dict[str, str]:
-        """Give the URLs of servers that its commands name, each with its fixture."""
+        """Return the URLs of servers that its commands name, each with its fixture."""
         texts = [block.text for block in self.blocks() if block.kind in RUNNING]
         return {
             url: fixture for url, fixture in SERVERS.items() if any(url in text for text in texts)
         }
 
     def links(self) -> Iterator[str]:
-        """Give the targets of the links outside the blocks of code."""
+        """Yield the targets of the links outside the blocks of code."""
         for match in _LINK.finditer(FENCE.sub("", self.text)):
             yield match[1]
 
     def anchors(self) -> set[str]:
-        """Give the names by which a link can point at a heading of this page."""
+        """Return the names by which a link can point at a heading of this page."""
         headings = _HEADING.findall(FENCE.sub("", self.text))
         return {
             re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
@@ -84,7 +84,7 @@ class Page:
 
 
 def pages() -> list[Page]:
-    """Give the README, the other pages at the top, and everything below `docs`."""
+    """Return the README, the other pages at the top, and everything below `docs`."""
     return [Page(file) for file in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")))]
 
 

@@ -44,7 +44,7 @@ class Terminal:
         self._printed = b""
 
     def read(self, until: re.Pattern[bytes] | None = None) -> bytes:
-        """Give what was printed so far; with `until`, when it has been printed, or time is up."""
+        """Return what was printed so far; with `until`, when it has been printed, or time is up."""
         end = time.monotonic() + _PATIENCE_S
         with DefaultSelector() as selector:
             selector.register(self._master, EVENT_READ)

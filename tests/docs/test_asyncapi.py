@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 from jobwire.actors.dialects.native.messages import read_message
+from jobwire.actors.messaging.packer import Packer
+from jobwire.actors.messaging.replies import ReplyInbox
 from jobwire.actors.operations.events import Events
-from jobwire.actors.operations.replies import Replies
-from jobwire.actors.runtime.packer import Packer
-from jobwire.actors.transports.base import Delivery
-from jobwire.actors.transports.rabbitmq.topology import INLET, JOBS
+from jobwire.actors.transports.base import BusMessage
+from jobwire.actors.transports.rabbitmq.topology import EVENTS_IN, JOBS
 from jobwire.schemas.events import Event
 from jobwire.schemas.identifiers import JobId
 from jobwire.schemas.tokens import mint_token
@@ -74,7 +74,7 @@ def test_it_names_the_exchanges_that_there_are() -> None:
         channel["bindings"]["amqp"]["exchange"]["name"] for channel in ASYNCAPI["channels"].values()
     }
 
-    assert exchanges == {INLET, JOBS}
+    assert exchanges == {EVENTS_IN, JOBS}
 
 
 def test_every_message_is_on_a_channel_and_has_an_example() -> None:
@@ -95,7 +95,7 @@ def _events() -> Events:
 
     return Events(
         packer=Packer(1, send, 5),
-        replies=Replies(),
+        replies=ReplyInbox(),
         keyring=KEYRING,
         clock=lambda: datetime(2026, 3, 1, tzinfo=UTC),
         shards=1,
@@ -120,7 +120,7 @@ def test_an_example_of_an_event_is_one(name: str) -> None:
 
     event = read_message(
         _events(),
-        Delivery(
+        BusMessage(
             json.dumps(own["payload"]).encode(),
             content_type=message["contentType"],
             headers=own.get("headers", {}),

@@ -56,7 +56,7 @@ def guest_url(rabbit: RabbitServer) -> Iterator[str]:
 
 @pytest.fixture
 async def guest(guest_url: str, tmp_path: Path) -> AsyncIterator[Guest]:
-    """Give a service, and what its guest calls it by."""
+    """Yield a service, and what its guest calls it by."""
     parts = urlsplit(guest_url)
     host = f"{_USER}:a-long-password@{parts.hostname}:{parts.port}"
     async with serving_bus(guest_url, tmp_path) as bus:
@@ -134,13 +134,13 @@ async def test_the_examples_are_events(guest: Guest) -> None:
 
     async with await aio_pika.connect(guest.url) as connection:
         channel = await connection.channel()
-        inlet = await channel.get_exchange("events.in", ensure=False)
+        event_consumer = await channel.get_exchange("events.in", ensure=False)
         for kind, event in (
             ("application/json", {**plain, **own, "uuid": job["id"], "name": "run"}),
             ("application/cloudevents+json", {**cloud, **own, "subject": job["id"], "id": "2"}),
         ):
             body = json.dumps(event).encode()
-            await inlet.publish(aio_pika.Message(body, content_type=kind), "any")
+            await event_consumer.publish(aio_pika.Message(body, content_type=kind), "any")
         await until(lambda: _is_whole(guest.bus, job))
 
     assert await guest.bus.names(job) == ["create", "run", "finish"]

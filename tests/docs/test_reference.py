@@ -29,7 +29,7 @@ METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
 @cache
 def _routes() -> frozenset[tuple[str, str]]:
-    """Give the routes that a service really has."""
+    """Return the routes that a service really has."""
     with TemporaryDirectory() as home:
         folder = DataFolder(Path(home) / "data")
         folder.claim()

@@ -33,7 +33,7 @@ def _with(*kinds: str) -> list[Page]:
 
 
 def _followed() -> list[Any]:
-    """Give the pages with commands; those that name servers are marked as the tests of them are."""
+    """Return the pages with commands; those that name servers carry their marker."""
     return [
         pytest.param(page, marks=[pytest.mark.servers] if page.servers() else [], id=repr(page))
         for page in _with(*RUNNING)

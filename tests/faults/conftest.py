@@ -22,7 +22,7 @@ _MEMORY = Path("/dev/shm")
 
 @pytest.fixture(name="memory")
 def _memory() -> Iterator[Path]:
-    """Give a folder whose writes cost nothing: thousands of commits, none of which meets power."""
+    """Yield a folder whose writes cost nothing: thousands of commits, none of which meets power."""
     base = _MEMORY if _MEMORY.is_dir() else None
     folder = Path(tempfile.mkdtemp(prefix="jobwire-faults-", dir=base))
     yield folder
@@ -31,7 +31,7 @@ def _memory() -> Iterator[Path]:
 
 @pytest.fixture(name="service")
 async def _service(memory: Path) -> AsyncIterator[Service]:
-    """Give a service of its own, not yet started."""
+    """Yield a service of its own, not yet started."""
     from http_service import Service  # noqa: PLC0415 - found only once the path is set
 
     service = Service(memory / "data")
@@ -41,7 +41,7 @@ async def _service(memory: Path) -> AsyncIterator[Service]:
 
 @pytest.fixture(name="load")
 async def _load(service: Service) -> AsyncIterator[Load]:
-    """Give clients of that service, not yet started."""
+    """Yield clients of that service, not yet started."""
     from http_load import SEED, Load  # noqa: PLC0415 - found only once the path is set
 
     load = Load(service.url, lambda: service.api_key, SEED)

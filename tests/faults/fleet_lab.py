@@ -100,8 +100,8 @@ class Lab:
         await self.fleet.ready()
 
     async def misses(self, name: str, part: str) -> bool:
-        """Say whether a process names a part as missing."""
-        missing = await self.fleet[name].missing()
+        """Return whether a process names a part as missing."""
+        missing = await self.fleet[name].not_ready()
         return any(each.startswith(f"{part}:") for each in missing or ())
 
     async def restart(self, name: str, failpoints: str = "") -> Member:
@@ -134,7 +134,7 @@ class Lab:
         return [found[shard] for shard in range(SHARDS)]
 
     async def stored_again(self, jobs: Sequence[JobId], within_s: float) -> float:
-        """Give the seconds until a new event of each of these jobs was stored."""
+        """Return the seconds until a new event of each of these jobs was stored."""
         began = time.monotonic()
 
         async def await_stored(job: JobId) -> None:

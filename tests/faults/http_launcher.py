@@ -25,16 +25,16 @@ class Launcher:
             return answer.status, await answer.text()
 
     async def get(self, url: str) -> Any:
-        """Give the JSON of an answer."""
+        """Return the JSON of an answer."""
         async with self._session.get(url) as answer:
             return await answer.json()
 
     async def has_jobs(self) -> bool:
-        """Say whether any job is listed."""
+        """Return whether any job is listed."""
         return bool(await self.get(self.base))
 
     async def is_done(self, url: str) -> bool:
-        """Say whether nothing more will happen to a job."""
+        """Return whether nothing more will happen to a job."""
         return bool((await self.get(url))["status"]["done"])
 
     @property
@@ -45,7 +45,7 @@ class Launcher:
 
 
 def config_of(jobdir: Path, **more: object) -> str:
-    """Give the settings of a service that speaks the dialect."""
+    """Return the settings of a service that speaks the dialect."""
     lines = "".join(f"{name} = {value}\n" for name, value in more.items())
     return (
         f'[staging]\nroots = ["{jobdir}"]\n'

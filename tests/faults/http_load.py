@@ -152,12 +152,12 @@ class Load:
 
     @property
     def is_stopping(self) -> bool:
-        """Say whether clients shall come to their end."""
+        """Return whether clients shall come to their end."""
         return self._stopping.is_set()
 
     @property
     def is_giving_up(self) -> bool:
-        """Say whether clients shall not repeat any more."""
+        """Return whether clients shall not repeat any more."""
         return self._giving_up.is_set()
 
     async def until(self, accepted: int, within_s: float = 20.0) -> None:

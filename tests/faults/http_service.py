@@ -73,7 +73,7 @@ class Service:
             raise AssertionError(await self.errors())
 
     def _answers(self) -> bool:
-        """Say whether this very process has written down where it answers."""
+        """Return whether this very process has written down where it answers."""
         try:
             written = json.loads((self.folder / "service.json").read_bytes())
         except FileNotFoundError:
@@ -86,7 +86,7 @@ class Service:
             return await self.process.wait()
 
     async def errors(self) -> str:
-        """Give what the ended process wrote to standard error."""
+        """Return what the ended process wrote to standard error."""
         assert self.process.stderr is not None
         return (await self.process.stderr.read()).decode()
 

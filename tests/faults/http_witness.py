@@ -27,7 +27,7 @@ class Witness:
         self._head = {"Authorization": f"Bearer {api_key}"}
 
     async def complaints(self, ledger: Ledger) -> list[str]:
-        """Give everything that is not as it was promised."""
+        """Return everything that is not as it was promised."""
         ledger = deepcopy(ledger)  # clients may go on while this reads
         seen = await self._read(ledger)
         found = list(ledger.complaints)
@@ -39,7 +39,7 @@ class Witness:
         return [*found, *_of_events(ledger, seen), *_of_orders(ledger, seen.kept)]
 
     async def unanswered(self, ledger: Ledger) -> list[str]:
-        """Give the events that are stored although no client was ever told so."""
+        """Return the events that are stored although no client was ever told so."""
         seen = await self._read(ledger)
         times = seen.times
         return [
@@ -49,7 +49,7 @@ class Witness:
         ]
 
     async def histories(self, ledger: Ledger) -> dict[str, list[Entry]]:
-        """Give the history of every job as it is now."""
+        """Return the history of every job as it is now."""
         return (await self._read(deepcopy(ledger))).kept
 
     async def _read(self, ledger: Ledger) -> _Seen:
@@ -135,7 +135,7 @@ def _of_events(ledger: Ledger, read: _Seen) -> Iterator[str]:
 
 
 def _payloads(sent: Sent) -> list[object]:
-    """Give what may be stored under an id."""
+    """Return what may be stored under an id."""
     own = {"number": sent.number, "of": sent.id}
     # Where the first event may have gone down with its queue, its id was free for another one.
     return [own, ANOTHER] if sent.fate == "open" and sent.is_reused else [own]
@@ -175,11 +175,11 @@ class Follower:
             await asyncio.wait([self._task])
 
     def has(self, job: str, seq: int) -> bool:
-        """Say whether an entry has come."""
+        """Return whether an entry has come."""
         return bool(self.seqs[job]) and max(self.seqs[job]) >= seq
 
     def gaps(self, job: str) -> list[str]:
-        """Give where something is missing, or came too early."""
+        """Return where something is missing, or came too early."""
         found, before = [], 0
         for seq in self.seqs[job]:
             if seq > before + 1:

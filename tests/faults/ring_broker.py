@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from jobwire.actors.transports.base import Delivery, Handle, Handler, Listener
+from jobwire.actors.transports.base import BusMessage, ConsumerHandle, Handler, Listener
 from jobwire.schemas.commands import Command
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.outcomes import Outcome
@@ -22,7 +22,7 @@ class Broker:
 
     def __init__(self, shards: int) -> None:
         """Make the event queues."""
-        self.queues: dict[str, deque[Delivery]] = {
+        self.queues: dict[str, deque[BusMessage]] = {
             f"events.{shard}": deque() for shard in range(shards)
         }
         self.replies: dict[str, list[Outcome]] = defaultdict(list)
@@ -30,7 +30,7 @@ class Broker:
 
     @property
     def is_empty(self) -> bool:
-        """Say whether nothing waits."""
+        """Return whether nothing waits."""
         return not any(self.queues.values())
 
 
@@ -51,7 +51,7 @@ class Line:
         """Connect."""
         self._broker = broker
         self._handlers: dict[str, Handler] = {}
-        self._holding: dict[str, list[Delivery]] = {}
+        self._holding: dict[str, list[BusMessage]] = {}
         self.refused = 0
         """How many batches came back without having been handled."""
         self.deliveries: list[asyncio.Task[None]] = []
@@ -70,7 +70,7 @@ class Line:
                 self.deliveries.append(asyncio.create_task(self._hand(name, handler, batch)))
         return handed
 
-    async def _hand(self, name: str, handler: Handler, batch: Sequence[Delivery]) -> None:
+    async def _hand(self, name: str, handler: Handler, batch: Sequence[BusMessage]) -> None:
         try:
             await handler(batch)
         except Unavailable:
@@ -91,7 +91,7 @@ class Line:
 
     def _requeue(self, name: str) -> None:
         batch = self._holding.pop(name, [])
-        again = [Delivery(each.body, redelivered=True) for each in batch]
+        again = [BusMessage(each.body, redelivered=True) for each in batch]
         self._broker.queues[name].extendleft(reversed(again))
 
     async def open(self) -> None:
@@ -101,16 +101,16 @@ class Line:
         """Close the channel."""
         self.drop()
 
-    def missing(self) -> str | None:
+    def not_ready(self) -> str | None:
         """Miss nothing."""
         return None
 
-    async def consume(self, queue: str, handler: Handler) -> Handle:
+    async def consume(self, queue: str, handler: Handler) -> ConsumerHandle:
         """Remember the consumer of a queue."""
         self._handlers[queue] = handler
         return Held()
 
-    async def set_aside(self, queue: str, delivery: Delivery, reason: str) -> None:
+    async def set_aside(self, queue: str, delivery: BusMessage, reason: str) -> None:
         """Refuse: nothing here is to be set aside."""
         message = f"{queue}: {delivery!r} was set aside: {reason}"
         raise AssertionError(message)
@@ -129,7 +129,7 @@ class Line:
 
     async def listen(
         self, pattern: str, listener: Listener, missed: Callable[[], None] | None = None
-    ) -> Handle:
+    ) -> ConsumerHandle:
         """Hear nothing: nobody listens here."""
         del pattern, listener, missed
         return Held()

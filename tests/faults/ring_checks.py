@@ -88,14 +88,14 @@ class Rest:
 
 
 async def violations(world: World, store: SqliteStore) -> list[str]:
-    """Give everything that is not as it was promised."""
+    """Return everything that is not as it was promised."""
     rest = Rest(world)
     found = [*_accounted_for(rest), *_histories(rest)]
     if found:
         return found  # a broken history cannot be folded
-    found += [*_projections(rest), *_decisions(rest), *_orders(rest), *_ends(rest)]
+    found += [*_projections(rest), *_decisions(rest), *_commands(rest), *_ends(rest)]
     found += _outcomes(rest, world.broker.replies)
-    return found + [text async for text in _commands(rest, world, store)]
+    return found + [text async for text in _orders(rest, world, store)]
 
 
 def _accounted_for(rest: Rest) -> Iterator[str]:
@@ -185,11 +185,11 @@ def _decisions(rest: Rest) -> Iterator[str]:
             job = advance(job, entry)
 
 
-def _orders(rest: Rest) -> Iterator[str]:
+def _commands(rest: Rest) -> Iterator[str]:
     last: dict[tuple[int, JobId], int] = {}
     made: dict[JobId, int] = {}
     for key, sent in rest.firsts.items():
-        if sent.event.birth is not None:
+        if sent.event.creation is not None:
             made.setdefault(key.job, sent.number)
         refusal = rest.refused.get(key)
         if refusal and refusal.reason is Reason.UNKNOWN_JOB and refusal.owner in ("", OWNER):
@@ -214,7 +214,7 @@ def _ends(rest: Rest) -> Iterator[str]:
         for entry in entries:
             if standing is not None and not standing.deleted:
                 yield from _left_the_end(standing, entry)
-            born = entry.change.birth is not UNSET
+            born = entry.change.creation is not UNSET
             if born:
                 cancelled = False
             if cancelled and entry.applied and entry.state in _FORBIDDEN_AFTER_CANCEL:
@@ -271,11 +271,13 @@ def _is_true(rest: Rest, key: EventKey, digest: bytes, outcome: Outcome) -> bool
     return (
         told == (verdict, entry.reason, entry.seq, entry.state)
         and any(outcome.outstanding == job.outstanding for job in since)
-        and (entry.change.birth is UNSET or any(outcome.generation == j.generation for j in since))
+        and (
+            entry.change.creation is UNSET or any(outcome.generation == j.generation for j in since)
+        )
     )
 
 
-async def _commands(rest: Rest, world: World, store: SqliteStore) -> AsyncIterator[str]:
+async def _orders(rest: Rest, world: World, store: SqliteStore) -> AsyncIterator[str]:
     found = {each.job.id for each in await store.outstanding(_ENDLESS, None, 500)}
     published = {(c.job, c.entry, c.kind, c.attempt) for c in world.broker.commands}
     for job in rest.history:
@@ -293,5 +295,5 @@ async def _commands(rest: Rest, world: World, store: SqliteStore) -> AsyncIterat
 
 
 def _birth(event: object) -> str:
-    birth = getattr(event, "birth", None)
-    return birth.lifecycle if birth else "pipeline"
+    creation = getattr(event, "creation", None)
+    return creation.lifecycle if creation else "pipeline"

@@ -11,7 +11,7 @@ from ring_script import Again, Intent
 from jobwire.schemas.deliveries import Interest
 from jobwire.schemas.events import Event, SignedAuthority, TokenAuthority, payload_digest
 from jobwire.schemas.identifiers import EventId, JobId
-from jobwire.schemas.jobs import Birth, Job, Plan
+from jobwire.schemas.jobs import Job, JobCreation, Plan
 from jobwire.schemas.lifecycle import CREATE, DELETE, ROTATE, Facts, Lifecycle, Role, next_state
 from jobwire.schemas.lifecycles import BUILT_IN
 from jobwire.schemas.tokens import Keyring, ServiceKey, mint_token, sign
@@ -39,8 +39,8 @@ def job_id(index: int) -> JobId:
     return JobId(f"{index:08d}-0000-4000-8000-{_SPREAD[index % 4]:012d}")
 
 
-def birth_of(index: int, pick: int) -> Birth:
-    """Give every second job to the lifecycle of jobs that run here."""
+def birth_of(index: int, pick: int) -> JobCreation:
+    """Return every second job to the lifecycle of jobs that run here."""
     if index % 2:
         plan = Plan(
             bool(pick & 1),
@@ -52,7 +52,7 @@ def birth_of(index: int, pick: int) -> Birth:
             clean_when=("always", "on_success", "never")[pick % 3],
             clean_after_s=float(pick & 8),
         )
-        return Birth(
+        return JobCreation(
             owner=OWNER,
             lifecycle="execution",
             lifecycle_version=1,
@@ -61,7 +61,7 @@ def birth_of(index: int, pick: int) -> Birth:
         )
     heartbeat = (None, 30.0, 300.0)[pick % 3]
     deadline = 120.0 if pick & 8 else None
-    return Birth(
+    return JobCreation(
         owner=OWNER,
         lifecycle="pipeline",
         lifecycle_version=1,
@@ -136,7 +136,7 @@ class EventMaker:
         again = job is not None and (job.deleted or what.pick % 5 == 0)
         event_id = EventId(f"create.{len(self.sent)}" if again else CREATE)
         event = self._by_caller(job_id(what.job), CREATE, event_id)
-        return structs.replace(event, birth=birth_of(what.job, what.pick))
+        return structs.replace(event, creation=birth_of(what.job, what.pick))
 
     def _report(self, what: Intent, job: Job | None, caller: EventId) -> Event:
         table = BUILT_IN["execution" if what.job % 2 else "pipeline"]

@@ -72,7 +72,7 @@ class Gate:
             failpoints.arm(fault.place, self._strike_failpoint)
 
     def expects(self, place: str) -> bool:
-        """Say whether a fault waits at a place."""
+        """Return whether a fault waits at a place."""
         return self._fault is not None and self._fault.place == place
 
     async def passing(self, place: str) -> None:
@@ -87,7 +87,7 @@ class Gate:
         self._resumed.clear()
 
     def writing(self, what: str) -> FaultKind | None:
-        """Say what becomes of a write."""
+        """Return what becomes of a write."""
         fault = self._due(what)
         return fault.kind if fault else None
 

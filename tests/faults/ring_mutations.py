@@ -16,28 +16,28 @@ from msgspec import Struct, structs
 from ring_broker import Line
 from ring_script import Profile
 from ring_store import RingStore, part
-from ring_world import Parts
+from ring_world import Container
 
 from jobwire.actors.state_manager.actor import StateManager
-from jobwire.actors.state_manager.batch import Settled, Settler
+from jobwire.actors.state_manager.batch import CommittedBatch, Settler
+from jobwire.actors.state_manager.commit_publisher import CommitPublisher
 from jobwire.actors.state_manager.decide import Keep, Refuse
-from jobwire.actors.state_manager.teller import Teller
 from jobwire.actors.stores.base import Awaited, Commit, Committed, EventKey, Positioned, View
 from jobwire.actors.stores.rows import job_key
-from jobwire.actors.transports.base import Delivery
+from jobwire.actors.transports.base import BusMessage
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.events import Event, Packet
 from jobwire.schemas.identifiers import JobId
 from jobwire.schemas.jobs import Entry, Job
 from jobwire.schemas.lifecycle import Lifecycle
-from jobwire.schemas.tokens import Sender
+from jobwire.schemas.tokens import VerifiedSender
 
 
 class Mutation(Struct, frozen=True, kw_only=True):
     """One mistake, the schedules that find it, and what must be found."""
 
     name: str
-    parts: Parts
+    parts: Container
     profile: Profile = Profile()
     found: str
     """What the report of the violation begins with."""
@@ -46,7 +46,7 @@ class Mutation(Struct, frozen=True, kw_only=True):
 class AcksFirst(StateManager):
     """Acknowledges before the commit."""
 
-    async def _take(self, queue: str, deliveries: Sequence[Delivery]) -> None:
+    async def _take(self, queue: str, deliveries: Sequence[BusMessage]) -> None:
         held = asyncio.create_task(super()._take(queue, deliveries))
         held.add_done_callback(_look_away)
 
@@ -68,13 +68,13 @@ class StopsWithTheBus(StateManager):
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
-        self._teller = _Insists(parts["transport"], parts["telemetry"])
+        self._publisher = _Insists(parts["transport"], parts["telemetry"])
 
 
-class _Insists(Teller):
+class _Insists(CommitPublisher):
     """Lets the batch fail when it cannot be told."""
 
-    async def tell(self, settled: Settled, packets: Sequence[Packet]) -> None:
+    async def tell(self, settled: CommittedBatch, packets: Sequence[Packet]) -> None:
         if settled.entries:
             await self._transport.broadcast("entries", b"")
         await super().tell(settled, packets)
@@ -151,7 +151,7 @@ class JudgesByItsClock(Settler):
     """Judges the overlap of tokens by the time of the commit."""
 
     def _verdict(
-        self, job: Job | None, event: Event, sender: Sender, lifecycle: Lifecycle | None
+        self, job: Job | None, event: Event, sender: VerifiedSender, lifecycle: Lifecycle | None
     ) -> Refuse | Keep:
         late = structs.replace(event, received=event.received + timedelta(seconds=35))
         return super()._verdict(job, late, sender, lifecycle)
@@ -161,7 +161,7 @@ class ForgetsCancels(Settler):
     """Lets a job be tried again after its cancel was accepted."""
 
     def _verdict(
-        self, job: Job | None, event: Event, sender: Sender, lifecycle: Lifecycle | None
+        self, job: Job | None, event: Event, sender: VerifiedSender, lifecycle: Lifecycle | None
     ) -> Refuse | Keep:
         if job is not None:
             job = structs.replace(job, cancel_applied=False)
@@ -289,19 +289,19 @@ _ZOMBIE = Profile(kinds=("pause",), places=("insert.before", "look.after"), faul
 MUTATIONS = (
     Mutation(
         name="acknowledges before the commit",
-        parts=Parts(manager=AcksFirst),
+        parts=Container(manager=AcksFirst),
         profile=Profile(in_parts=False, kinds=("crash",)),
         found="accepted event lost",
     ),
     Mutation(
         name="stops with the bus",
-        parts=Parts(manager=StopsWithTheBus),
+        parts=Container(manager=StopsWithTheBus),
         profile=Profile(faults=0.1),
         found="stuck",
     ),
     Mutation(
         name="asks ids before it loads the jobs",
-        parts=Parts(store=AsksIdsFirst),
+        parts=Container(store=AsksIdsFirst),
         profile=Profile(
             jobs=1,
             steps=40,
@@ -314,41 +314,41 @@ MUTATIONS = (
     ),
     Mutation(
         name="refuses without looking the id up",
-        parts=Parts(settler=NeverAsks),
+        parts=Container(settler=NeverAsks),
         found="in the history and in refused",
     ),
     Mutation(
         name="plans again on a stale view",
-        parts=Parts(settler=IgnoresStale),
+        parts=Container(settler=IgnoresStale),
         found="stuck: process",
     ),
     Mutation(
         name="forgets the projection of a stored prefix",
-        parts=Parts(settler=ForgetsStored),
+        parts=Container(settler=ForgetsStored),
         profile=Profile(steps=8, faults=0.0, again=0.5),
         found="the projection is not the fold",
     ),
     Mutation(
         name="does not repair a projection that is behind",
-        parts=Parts(settler=NeverRepairs),
+        parts=Container(settler=NeverRepairs),
         profile=Profile(kinds=("crash", "lost"), places=("insert.after", "project"), faults=0.6),
         found="the projection is not the fold",
     ),
     Mutation(
         name="makes a job again before its tombstone is written",
-        parts=Parts(settler=BuriesAlive),
+        parts=Container(settler=BuriesAlive),
         profile=REBORN,
         found="a deleted job",
     ),
     Mutation(
         name="judges tokens by its own clock",
-        parts=Parts(settler=JudgesByItsClock),
+        parts=Container(settler=JudgesByItsClock),
         profile=Profile(intents=("rotate", "any", "likely")),
         found="decided on another state",
     ),
     Mutation(
         name="forgets an accepted cancel",
-        parts=Parts(settler=ForgetsCancels),
+        parts=Container(settler=ForgetsCancels),
         profile=Profile(
             jobs=1, first_job=1, faults=0.0, again=0.0, intents=(*("likely",) * 6, "cancel")
         ),
@@ -356,36 +356,36 @@ MUTATIONS = (
     ),
     Mutation(
         name="writes projections without a guard",
-        parts=Parts(store=WritesOver),
+        parts=Container(store=WritesOver),
         profile=Profile(kinds=("pause",), places=("project.before", "project.middle"), faults=0.6),
         found="the projection is not the fold",
     ),
     Mutation(
         name="goes on after a conflict",
-        parts=Parts(store=GoesOn),
+        parts=Container(store=GoesOn),
         profile=_ZOMBIE,
         found="",
     ),
     Mutation(
         name="acknowledges with a projection of unknown fate",
-        parts=Parts(store=SwallowsProjections),
+        parts=Container(store=SwallowsProjections),
         profile=Profile(kinds=("lost", "late")),
         found="the projection is not the fold",
     ),
     Mutation(
         name="acknowledges with an insert of unknown fate",
-        parts=Parts(store=SwallowsInserts),
+        parts=Container(store=SwallowsInserts),
         profile=Profile(kinds=("lost", "late")),
         found="",
     ),
     Mutation(
         name="forgets what it has refused",
-        parts=Parts(store=ForgetsRefusals),
+        parts=Container(store=ForgetsRefusals),
         found="in the history and in refused",
     ),
     Mutation(
         name="writes refusals after the entries",
-        parts=Parts(store=RefusesLast),
+        parts=Container(store=RefusesLast),
         profile=Profile(
             kinds=("crash",),
             places=("insert.after", "refuse.between", "project.before"),
@@ -396,24 +396,24 @@ MUTATIONS = (
     ),
     Mutation(
         name="takes a job without projection for unknown",
-        parts=Parts(store=LosesTails),
+        parts=Container(store=LosesTails),
         profile=Profile(kinds=("crash", "lost"), places=("insert.after", "project"), faults=0.7),
         found="",
     ),
     Mutation(
         name="leaves the reaper's columns behind",
-        parts=Parts(store=LosesOutstanding),
+        parts=Container(store=LosesOutstanding),
         found="indexed columns are not the projection's",
     ),
     Mutation(
         name="has no unique (job, seq) where two consume one queue",
-        parts=Parts(line=Lingers, sql=("DROP INDEX entries_by_seq;",)),
+        parts=Container(line=Lingers, sql=("DROP INDEX entries_by_seq;",)),
         profile=TWO_CONSUMERS,
         found="seq is not 1..n",
     ),
     Mutation(
         name="has no unique (job, id)",
-        parts=Parts(sql=("DROP INDEX entries_by_id;",)),
+        parts=Container(sql=("DROP INDEX entries_by_id;",)),
         found="an event is in the history twice",
     ),
 )

@@ -111,7 +111,7 @@ class ScriptMaker:
         self._jobs = range(profile.first_job, profile.first_job + profile.jobs)
 
     def make(self) -> list[Step]:
-        """Give the schedule: every job is created early, then anything may happen."""
+        """Return the schedule: every job is created early, then anything may happen."""
         profile = self._profile
         first = tuple(
             Intent(job % 2, job, "create", self._random.randrange(1 << 16))

@@ -17,13 +17,13 @@ from ring_faults import Crash, Fault, Gate
 from ring_script import Block, Late, Reap, Resume, Run, Send, Step, Takeover, Tick
 from ring_store import RingStore, add_witness
 
-from jobwire.actors.operations.tables import LifecycleTables
+from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.state_manager.actor import StateManager
 from jobwire.actors.state_manager.batch import Settler
 from jobwire.actors.state_manager.reaper import Reaper
 from jobwire.actors.stores.base import Commit
-from jobwire.actors.transports.base import Delivery
+from jobwire.actors.transports.base import BusMessage
 from jobwire.schemas.codec import encode_packet
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.events import PACKET_VERSION, Event, Packet
@@ -43,7 +43,7 @@ class Stuck(Exception):
     """A process holds packets and does nothing with them."""
 
 
-class Parts(Struct, frozen=True, kw_only=True):
+class Container(Struct, frozen=True, kw_only=True):
     """What the ring is made of; a mutation changes one."""
 
     store: type[RingStore] = RingStore
@@ -63,7 +63,7 @@ class Process:
         parts = world.parts
         self.line = parts.line(world.broker)
         self.store = parts.store(world.path, self.gate, world.late, in_parts=world.in_parts)
-        tables = LifecycleTables(self.store)
+        tables = LifecycleRegistry(self.store)
         settler = parts.settler(self.store, KEYRING, tables, MOST_EVENTS)
         self.manager = parts.manager(
             transport=self.line,
@@ -119,7 +119,7 @@ class Process:
 class World:
     """One schedule's world."""
 
-    def __init__(self, path: Path, parts: Parts, *, in_parts: bool, seed: int = 0) -> None:
+    def __init__(self, path: Path, parts: Container, *, in_parts: bool, seed: int = 0) -> None:
         """Put the database at `path`."""
         self.path = path
         self.parts = parts
@@ -137,7 +137,7 @@ class World:
         self.reaper = Reaper(
             store=self._observer,
             transport=Line(self.broker),
-            tables=LifecycleTables(self._observer),
+            registry=LifecycleRegistry(self._observer),
             keyring=KEYRING,
             post=self._post,
             clock=self.events.clock,
@@ -182,7 +182,7 @@ class World:
                 (await self._process(self._active)).line.is_blocked = True
 
     async def standing(self, index: int) -> Job | None:
-        """Give a job as all of its entries leave it now."""
+        """Return a job as all of its entries leave it now."""
         target = job_id(index)
         view = await self._observer.look([target], [], fold=[target], known=False)
         job = view.jobs.get(target)
@@ -206,7 +206,7 @@ class World:
     def _enqueue(self, shard: int, events: list[Event]) -> None:
         self._note(f"queue {shard} <- {', '.join(f'{e.job[7]}/{e.id} {e.name}' for e in events)}")
         body = encode_packet(Packet(PACKET_VERSION, tuple(events)))
-        self.broker.queues[f"events.{shard}"].append(Delivery(body))
+        self.broker.queues[f"events.{shard}"].append(BusMessage(body))
 
     async def _process(self, name: str) -> Process:
         if name not in self._processes:

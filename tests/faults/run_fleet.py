@@ -169,7 +169,7 @@ class Fleet:
 
 
 def alive() -> set[str]:
-    """Give the attempts that have a process on this machine now."""
+    """Return the attempts that have a process on this machine now."""
     found = set()
     for environment in Path("/proc").glob("[0-9]*/environ"):
         try:

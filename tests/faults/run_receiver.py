@@ -41,7 +41,7 @@ class Receiver:
             await self._runner.cleanup()
 
     def told(self, job: str) -> set[int]:
-        """Give the seqs of the entries that were told of a job."""
+        """Return the seqs of the entries that were told of a job."""
         return {msgspec.json.decode(body)["data"]["seq"] for _, body in self.messages[job]}
 
     def contradictions(self, job: str) -> list[str]:

@@ -113,7 +113,7 @@ async def _all_miss(fleet: Fleet, parts: set[str]) -> None:
     """Wait until each process names just these of the servers as missing."""
 
     async def misses(member: Member) -> bool:
-        named = {each.partition(":")[0] for each in await member.missing() or ()}
+        named = {each.partition(":")[0] for each in await member.not_ready() or ()}
         return named & {"broker", "store"} == parts
 
     for member in fleet.members.values():

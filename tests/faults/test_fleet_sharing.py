@@ -50,7 +50,7 @@ async def _lab() -> AsyncIterator[Lab]:
 
 @pytest_asyncio.fixture(name="second", loop_scope="module")
 async def _second(lab: Lab) -> AsyncIterator[Member]:
-    """Give a second state manager that has not been started."""
+    """Yield a second state manager that has not been started."""
     member = lab.fleet.add("second", "state-manager")
     yield member
     if member.is_running:
@@ -60,7 +60,7 @@ async def _second(lab: Lab) -> AsyncIterator[Member]:
 
 
 async def _shares(lab: Lab) -> dict[str, set[str]]:
-    """Give the shards' queues that each state manager has, by what the broker says."""
+    """Return the shards' queues that each state manager has, by what the broker says."""
     url = lab.fleet.environment["JOBWIRE_BROKER__URL"]
     found: dict[str, set[str]] = {}
     for each in await asyncio.to_thread(lab.rabbit.consumers, url):
@@ -119,7 +119,7 @@ async def test_one_that_stands_still_in_mid_batch_is_replaced_and_changes_nothin
 
 
 async def _has_seen_known_events(member: Member) -> bool:
-    """Say whether the batch that it had in hand turned out to be stored by another one."""
+    """Return whether the batch that it had in hand turned out to be stored by another one."""
     return await member.counted("jobwire_events_duplicate_total") > 0
 
 

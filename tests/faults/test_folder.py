@@ -17,7 +17,7 @@ pytestmark = pytest.mark.fault
 
 @pytest.fixture(name="read_only")
 def _read_only(tmp_path: Path) -> Iterator[Path]:
-    """Give a folder that nobody can write to: a mount for root, whom no mode bit stops."""
+    """Yield a folder that nobody can write to: a mount for root, whom no mode bit stops."""
     folder = tmp_path / "read-only"
     folder.mkdir()
     if os.geteuid():

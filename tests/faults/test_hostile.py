@@ -86,7 +86,7 @@ class Bench:
         return seen
 
     def memory_mib(self) -> float:
-        """Give the most memory that the service has had."""
+        """Return the most memory that the service has had."""
         status = Path(f"/proc/{self.service.process.pid}/status").read_text()
         (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) / 1024

@@ -18,7 +18,7 @@ import pytest
 from ring_faults import FAILPOINTS, PART_PLACES, WHOLE_PLACES, WRITES, FaultKind
 from ring_mutations import MUTATIONS, REBORN, TWO_CONSUMERS, Lingers, Mutation
 from ring_script import Profile, ScriptMaker, Step
-from ring_world import Parts, World, show
+from ring_world import Container, World, show
 
 _SEEDS = int(os.environ.get("JOBWIRE_FAULT_SEEDS", "200"))
 _FIRST_SEED = int(os.environ.get("JOBWIRE_FAULT_SEED", "0"))
@@ -39,17 +39,17 @@ _PROFILES = {
 class Ring:
     """Plays schedules, each in a world of its own."""
 
-    def __init__(self, folder: Path, parts: Parts) -> None:
+    def __init__(self, folder: Path, parts: Container) -> None:
         """Put the databases in a folder."""
         self._files = (folder / f"{number}.db" for number in itertools.count())
-        self._parts = parts
+        self._container = parts
         self.struck: Counter[tuple[str, str]] = Counter()
         self.trace: list[str] = []
 
     def play(self, script: list[Step], profile: Profile, seed: int) -> list[str]:
         """Play one schedule."""
         file = next(self._files)
-        world = World(file, self._parts, in_parts=profile.in_parts, seed=seed)
+        world = World(file, self._container, in_parts=profile.in_parts, seed=seed)
         try:
             return asyncio.run(world.play(script))
         finally:
@@ -70,7 +70,7 @@ class Ring:
         return script
 
     def report(self, script: list[Step], profile: Profile, seed: int) -> str:
-        """Say what fails, how, and the seed."""
+        """Describe what fails, how, and the seed."""
         script = self.shortest(script, profile, seed)
         found = self.play(script, profile, seed)
         steps = [f"  {type(step).__name__} {show(step)}" for step in script]
@@ -83,7 +83,7 @@ class Ring:
 def test_nothing_is_lost_doubled_or_misplaced_under_any_schedule(
     profile: Profile, memory: Path
 ) -> None:
-    ring = Ring(memory, Parts())
+    ring = Ring(memory, Container())
     seeds = range(_FIRST_SEED, _FIRST_SEED + _SEEDS // len(_PROFILES))
 
     for seed in seeds:
@@ -94,7 +94,7 @@ def test_nothing_is_lost_doubled_or_misplaced_under_any_schedule(
 
 @pytest.mark.parametrize("in_parts", [False, True], ids=["whole", "in parts"])
 def test_every_place_is_struck_by_every_fault_that_fits(in_parts: bool, memory: Path) -> None:
-    ring = Ring(memory, Parts())
+    ring = Ring(memory, Container())
 
     for seed, (kind, place) in enumerate(_all_faults(in_parts=in_parts), 1_000):
         profile = Profile(in_parts=in_parts, kinds=(kind,), places=(place,), faults=0.9)
@@ -108,7 +108,7 @@ def test_every_place_is_struck_by_every_fault_that_fits(in_parts: bool, memory: 
 
 
 def test_two_consumers_of_one_queue_break_the_order_and_nothing_else(memory: Path) -> None:
-    ring = Ring(memory, Parts(line=Lingers))
+    ring = Ring(memory, Container(line=Lingers))
     order = (
         "the order of client",
         "a later payload won over the first",

@@ -282,7 +282,7 @@ async def test_a_server_ends_with_tests_that_were_killed(tmp_path: Path) -> None
 
 
 def _is_gone(pid: int) -> bool:
-    """Say whether a process has ended; one that nobody has waited for may still be listed."""
+    """Return whether a process has ended; one that nobody has waited for may still be listed."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -299,21 +299,21 @@ def test_a_server_that_does_not_start_shows_what_it_printed(tmp_path: Path) -> N
     daemon.close()
 
 
-def _missing() -> RabbitServer:
+def _not_ready() -> RabbitServer:
     raise ServerMissing("NO RABBITMQ: install it")
 
 
 def test_a_missing_server_skips(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
 
-    with pytest.raises(pytest.skip.Exception, match="NO RABBITMQ"), serving(_missing):
+    with pytest.raises(pytest.skip.Exception, match="NO RABBITMQ"), serving(_not_ready):
         pass
 
 
 def test_a_missing_server_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
 
-    with pytest.raises(pytest.fail.Exception, match="NO RABBITMQ"), serving(_missing):
+    with pytest.raises(pytest.fail.Exception, match="NO RABBITMQ"), serving(_not_ready):
         pass
 
 

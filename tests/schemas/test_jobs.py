@@ -19,7 +19,7 @@ from tests.support.factories import (
     after,
     fold,
     job_id,
-    make_birth,
+    make_creation,
     make_entry,
     make_history,
     make_job,
@@ -29,16 +29,16 @@ from tests.support.factories import (
 
 def test_a_job_begins_as_its_birth_says() -> None:
     parent = job_id(9)
-    birth = make_birth(
+    creation = make_creation(
         name="align", tags=("a", "b"), parent=parent, deadline_s=5.0, plan=make_plan(tries=2)
     )
-    entry = make_entry(change=Change(birth=birth, generation=1, attempt=1, first_attempt=1))
+    entry = make_entry(change=Change(creation=creation, generation=1, attempt=1, first_attempt=1))
 
     job = advance(None, entry)
 
     assert (job.id, job.owner, job.name, job.tags) == (job_id(), OWNER, "align", ("a", "b"))
     assert (job.parent, job.deadline_s, job.heartbeat_s) == (parent, 5.0, None)
-    assert (job.plan, job.lifecycle, job.lifecycle_version) == (birth.plan, "pipeline", 1)
+    assert (job.plan, job.lifecycle, job.lifecycle_version) == (creation.plan, "pipeline", 1)
     assert (job.state, job.seq, job.born, job.generation) == ("CREATED", 1, 1, 1)
     assert (job.attempt, job.first_attempt, job.suspected) == (1, 1, 0)
     assert (job.created, job.updated, job.last_event) == (after(1), after(1), CREATE)
@@ -105,7 +105,7 @@ def test_a_change_to_none_is_not_no_change() -> None:
 
 
 def test_every_field_that_may_change_is_known_to_the_fold() -> None:
-    changing = set(Change.__struct_fields__) - {"birth"}
+    changing = set(Change.__struct_fields__) - {"creation"}
 
     assert changing <= set(asdict(make_job()))
 
@@ -132,7 +132,7 @@ def test_a_job_made_again_forgets_its_first_life_and_goes_on_counting() -> None:
     tombstone = make_job(
         seq=4, deleted=True, generation=2, cause="stale", cancel_applied=True, suspected=3
     )
-    again = Change(birth=make_birth(name="again"), generation=3, attempt=2, first_attempt=2)
+    again = Change(creation=make_creation(name="again"), generation=3, attempt=2, first_attempt=2)
 
     job = advance(tombstone, make_entry(seq=5, change=again))
 

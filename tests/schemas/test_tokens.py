@@ -11,8 +11,8 @@ from jobwire.schemas.events import SignedAuthority, TokenAuthority
 from jobwire.schemas.identifiers import EventId
 from jobwire.schemas.tokens import (
     Keyring,
-    Sender,
     ServiceKey,
+    VerifiedSender,
     identify,
     mint_token,
     sign,
@@ -142,7 +142,7 @@ def test_two_keys_give_two_tokens() -> None:
 def test_an_event_with_a_token_is_its_jobs() -> None:
     event = make_event(generation=4, attempt=2)
 
-    assert identify(KEYRING, event) == Sender("token", "", 4, 2)
+    assert identify(KEYRING, event) == VerifiedSender("token", "", 4, 2)
 
 
 def test_an_event_with_another_jobs_token_is_forged() -> None:
@@ -154,13 +154,13 @@ def test_an_event_with_another_jobs_token_is_forged() -> None:
 def test_a_signed_event_is_its_signers() -> None:
     event = make_signed("stage", role="worker", principal="site-1", attempt=3)
 
-    assert identify(KEYRING, event) == Sender("worker", "site-1", 0, 3)
+    assert identify(KEYRING, event) == VerifiedSender("worker", "site-1", 0, 3)
 
 
 def test_a_signature_of_an_older_key_still_verifies() -> None:
     event = make_signed("cancel")
 
-    assert identify(Keyring((_NEW, _OLD)), event) == Sender("caller", "alice", 0, None)
+    assert identify(Keyring((_NEW, _OLD)), event) == VerifiedSender("caller", "alice", 0, None)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from jobwire.schemas.commands import Command, Outstanding
 from jobwire.schemas.events import Event, Packet, SignedAuthority, TokenAuthority
-from jobwire.schemas.jobs import Birth, Entry, Job, Plan, Refusal
+from jobwire.schemas.jobs import Entry, Job, JobCreation, Plan, Refusal
 from jobwire.schemas.outcomes import Outcome
 from tests.support.factories import make_create, make_entry, make_event, make_job, make_refusal
 
@@ -24,7 +24,7 @@ _FIRST_FIELDS: dict[type[Struct], str] = {
     Event: "id job name authority received digest data occurred source expects reply birth",
     Packet: "version events",
     Plan: "stage_in stage_out tries",
-    Birth: "owner lifecycle lifecycle_version name tags parent deadline_s heartbeat_s plan",
+    JobCreation: "owner lifecycle lifecycle_version name tags parent deadline_s heartbeat_s plan",
     Entry: "job owner seq id name state outcome applied reason data source received occurred "
     "digest change",
     Job: "id owner lifecycle lifecycle_version name tags parent deadline_s heartbeat_s plan state "

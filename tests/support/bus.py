@@ -11,15 +11,15 @@ import aiohttp
 from aiohttp import web
 
 from jobwire.actors.dialects.base import MOUNT, Mount
-from jobwire.actors.gateway.inlet import Inlet
+from jobwire.actors.gateway.event_consumer import EventConsumer
 from jobwire.actors.gateway.problems import problems
-from jobwire.actors.notifier.herald import Herald
+from jobwire.actors.notifier.transition_publisher import TransitionPublisher
 from jobwire.actors.operations.keys import KeyRequest
 from jobwire.actors.runtime.folder import DataFolder
 from jobwire.actors.runtime.settings import Broker, Settings
 from jobwire.actors.state_manager.actor import StateManager
 from jobwire.actors.state_manager.batch import Settler
-from jobwire.actors.system.parts import Parts
+from jobwire.actors.system.container import Container
 from jobwire.schemas.principals import ALL_SCOPES
 from tests.support.deadlines import until
 from tests.support.service import Caller
@@ -29,23 +29,23 @@ class BusService(NamedTuple):
     """What a test needs of it."""
 
     url: str
-    parts: Parts
+    parts: Container
     admin: Caller
-    inlet: Inlet
+    event_consumer: EventConsumer
     manager: StateManager
 
     async def history(self, job: Any) -> list[Any]:
-        """Give the history of a job as HTTP shows it."""
+        """Return the history of a job as HTTP shows it."""
         answer = await self.admin.get(f"/v1/jobs/{job['id']}/history?limit=500")
         items: list[Any] = answer.json["items"]
         return items
 
     async def names(self, job: Any) -> list[str]:
-        """Give the names of the events that are remembered of a job."""
+        """Return the names of the events that are remembered of a job."""
         return [entry["name"] for entry in await self.history(job)]
 
     def counted(self, name: str, **labels: str) -> float:
-        """Give the value of a counter."""
+        """Return the value of a counter."""
         return self.parts.telemetry.registry.get_sample_value(f"{name}_total", labels) or 0.0
 
 
@@ -59,8 +59,8 @@ async def serving_bus(url: str, folder: Path) -> AsyncIterator[BusService]:
     settings = Settings(broker=Broker(url=url), shards=2)
     data = DataFolder(folder)
     data.claim()
-    parts = Parts(settings, data, data.secrets(), "tests", _nothing)
-    settler = Settler(parts.store, parts.keyring, parts.tables, settings.limits.events_per_job)
+    parts = Container(settings, data, data.secrets(), "tests", _nothing)
+    settler = Settler(parts.store, parts.keyring, parts.registry, settings.limits.events_per_job)
     manager = StateManager(
         transport=parts.transport,
         store=parts.store,
@@ -68,7 +68,7 @@ async def serving_bus(url: str, folder: Path) -> AsyncIterator[BusService]:
         telemetry=parts.telemetry,
         shards=settings.shards,
     )
-    inlet = Inlet(parts.transport, parts.events, settings.limits, parts.telemetry)
+    event_consumer = EventConsumer(parts.transport, parts.events, settings.limits, parts.telemetry)
     async with AsyncExitStack() as stack:
         stack.callback(data.release)
         await parts.store.open()
@@ -78,19 +78,19 @@ async def serving_bus(url: str, folder: Path) -> AsyncIterator[BusService]:
         await parts.packets.start()
         await parts.packets.admit()
         await parts.replies.start(parts.transport)
-        for actor in (manager, Herald(parts.transport), inlet):
+        for actor in (manager, TransitionPublisher(parts.transport), event_consumer):
             await actor.start()
             stack.push_async_callback(actor.stop)
         stack.push_async_callback(parts.packer.close)
-        await until(lambda: parts.transport.missing() is None, 30.0)
+        await until(lambda: parts.transport.not_ready() is None, 30.0)
         made = await parts.keys.create(KeyRequest(principal="admin", scopes=ALL_SCOPES))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         base = await stack.enter_async_context(_serving_http(parts))
-        yield BusService(url, parts, Caller(session, base, made.text), inlet, manager)
+        yield BusService(url, parts, Caller(session, base, made.text), event_consumer, manager)
 
 
 @asynccontextmanager
-async def _serving_http(parts: Parts) -> AsyncIterator[str]:
+async def _serving_http(parts: Container) -> AsyncIterator[str]:
     app = web.Application(middlewares=[problems(parts.native, parts.telemetry)])
     app[MOUNT] = Mount()
     app.add_routes(parts.native.routes())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from jobwire.actors.transports.base import Delivery
+from jobwire.actors.transports.base import BusMessage
 
 
 class Consumer:
@@ -14,7 +14,7 @@ class Consumer:
     def __init__(self, *, held: bool = False, error: Exception | None = None) -> None:
         """Handle at once unless `held`; raise `error` after each batch."""
         self.batches: list[list[bytes]] = []
-        self.deliveries: list[Delivery] = []
+        self.deliveries: list[BusMessage] = []
         self.finished = 0
         self.error = error
         self.begun = asyncio.Event()
@@ -24,10 +24,10 @@ class Consumer:
 
     @property
     def messages(self) -> list[bytes]:
-        """Give all that was handed out, in order."""
+        """Return all that was handed out, in order."""
         return [message for batch in self.batches for message in batch]
 
-    async def __call__(self, deliveries: Sequence[Delivery]) -> None:
+    async def __call__(self, deliveries: Sequence[BusMessage]) -> None:
         """Handle a batch."""
         self.batches.append([delivery.body for delivery in deliveries])
         self.deliveries += deliveries
@@ -39,5 +39,5 @@ class Consumer:
 
 
 def numbered(count: int, start: int = 0) -> list[bytes]:
-    """Give messages that show their order."""
+    """Return messages that show their order."""
     return [str(number).encode() for number in range(start, start + count)]

@@ -18,7 +18,7 @@ _DOWNLOAD_S: Final = 600.0
 
 
 def is_docker_at_hand() -> bool:
-    """Say whether there is Docker Compose and an engine that answers it."""
+    """Return whether there is Docker Compose and an engine that answers it."""
     try:
         done = subprocess.run(
             ["docker", "compose", "ls"], capture_output=True, check=False, timeout=PATIENCE_S
@@ -76,7 +76,7 @@ class Container:
         self._guard.dismiss()
 
     def printed(self) -> str:
-        """Give what the container has printed."""
+        """Return what the container has printed."""
         return self._do("logs", "--no-color", self._service)
 
     def run(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:

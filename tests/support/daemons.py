@@ -116,10 +116,10 @@ class Daemon:
         self.kill()
 
     def printed(self) -> str:
-        """Give what it has printed, over all its starts."""
+        """Return what it has printed, over all its starts."""
         return self._output.read_text(errors="replace")
 
 
 def _state(pid: int) -> str:
-    """Give the state of a process: `R`, `S`, `T` for stopped, `Z` for ended."""
+    """Return the state of a process: `R`, `S`, `T` for stopped, `Z` for ended."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from jobwire.schemas.events import Event, TokenAuthority, payload_digest
 from jobwire.schemas.identifiers import EventId, JobId
-from jobwire.schemas.jobs import Birth, Change, Entry, Job, Plan, Refusal, advance
+from jobwire.schemas.jobs import Change, Entry, Job, JobCreation, Plan, Refusal, advance
 from jobwire.schemas.lifecycle import CREATE, EventKind, Lifecycle, Role, State
 from jobwire.schemas.outcomes import Reason
 from jobwire.schemas.tokens import Keyring, ServiceKey, mint_token, sign
@@ -23,19 +23,19 @@ STRANGER = "mallory"
 
 
 def after(seconds: float) -> datetime:
-    """Give the moment so many seconds after the beginning."""
+    """Return the moment so many seconds after the beginning."""
     return NOW + timedelta(seconds=seconds)
 
 
 def job_id(number: int = 1) -> JobId:
-    """Give the job id of a number."""
+    """Return the job id of a number."""
     return JobId(f"00000000-0000-4000-8000-{number:012x}")
 
 
-def make_birth(**fields: Any) -> Birth:
+def make_creation(**fields: Any) -> JobCreation:
     """Make a birth of a plain job of the owner."""
-    birth = Birth(owner=OWNER, lifecycle="pipeline", lifecycle_version=1)
-    return replace(birth, **fields)
+    creation = JobCreation(owner=OWNER, lifecycle="pipeline", lifecycle_version=1)
+    return replace(creation, **fields)
 
 
 #: The data of a failure that the plans made here try again.
@@ -92,12 +92,16 @@ def make_signed(
 
 
 def make_create(
-    *, job: JobId | None = None, birth: Birth | None = None, event_id: str = CREATE, **fields: Any
+    *,
+    job: JobId | None = None,
+    creation: JobCreation | None = None,
+    event_id: str = CREATE,
+    **fields: Any,
 ) -> Event:
     """Make the event that makes a job."""
-    birth = birth or make_birth()
+    creation = creation or make_creation()
     return make_signed(
-        CREATE, principal=birth.owner, job=job, event_id=event_id, birth=birth, **fields
+        CREATE, principal=creation.owner, job=job, event_id=event_id, creation=creation, **fields
     )
 
 
@@ -105,7 +109,7 @@ def make_entry(
     *, job: JobId | None = None, seq: int = 1, name: str = CREATE, **fields: Any
 ) -> Entry:
     """Make an entry; of seq 1 the birth of a plain job."""
-    first = Change(birth=make_birth(), generation=1, attempt=1, first_attempt=1)
+    first = Change(creation=make_creation(), generation=1, attempt=1, first_attempt=1)
     entry = Entry(
         job=job or job_id(),
         owner=OWNER,
@@ -126,21 +130,23 @@ def make_entry(
     return replace(entry, **fields)
 
 
-def make_history(*names: str, job: JobId | None = None, birth: Birth | None = None) -> list[Entry]:
+def make_history(
+    *names: str, job: JobId | None = None, creation: JobCreation | None = None
+) -> list[Entry]:
     """Make the entries of a job: its create, then one for each name, without a change of state."""
-    birth = birth or make_birth()
-    change = Change(birth=birth, generation=1, attempt=1, first_attempt=1)
-    entries = [make_entry(job=job, change=change, owner=birth.owner)]
+    creation = creation or make_creation()
+    change = Change(creation=creation, generation=1, attempt=1, first_attempt=1)
+    entries = [make_entry(job=job, change=change, owner=creation.owner)]
     for seq, name in enumerate(names, 2):
-        entries.append(make_entry(job=job, seq=seq, name=name, owner=birth.owner))
+        entries.append(make_entry(job=job, seq=seq, name=name, owner=creation.owner))
     return entries
 
 
 def make_job(**fields: Any) -> Job:
-    """Make a job as its create leaves it; `birth` and the fields of a job may be named."""
-    birth = fields.pop("birth", None) or make_birth()
+    """Make a job as its create leaves it; `creation` and the fields of a job may be named."""
+    creation = fields.pop("creation", None) or make_creation()
     identifier = fields.pop("id", job_id())
-    (entry,) = make_history(job=identifier, birth=birth)
+    (entry,) = make_history(job=identifier, creation=creation)
     return replace(advance(None, entry), **fields)
 
 
@@ -195,5 +201,5 @@ def make_lifecycle(**fields: Any) -> Lifecycle:
 
 
 def changes(change: Change) -> dict[str, Any]:
-    """Give the fields that a change sets."""
+    """Return the fields that a change sets."""
     return {name: value for name, value in structs.asdict(change).items() if value is not UNSET}

@@ -74,12 +74,12 @@ class Member:
                 *_COMMAND, *self.actors, env=environment, stdout=log, stderr=log
             )
 
-    async def missing(self) -> list[str] | None:
-        """Give what it says is missing; None: it does not answer."""
-        return await asyncio.to_thread(_missing, self.url)
+    async def not_ready(self) -> list[str] | None:
+        """Return what it says is missing; None: it does not answer."""
+        return await asyncio.to_thread(_not_ready, self.url)
 
     async def counted(self, name: str) -> float:
-        """Give what it has counted under a name, with all labels together."""
+        """Return what it has counted under a name, with all labels together."""
         text = await asyncio.to_thread(_metrics, self.url)
         lines = [line.rpartition(" ") for line in text.splitlines()]
         return sum(float(value) for key, _, value in lines if key.partition("{")[0] == name)
@@ -89,7 +89,7 @@ class Member:
         missing: list[str] | None = None
         try:
             async with asyncio.timeout(within_s):
-                while (missing := await self.missing()) != []:
+                while (missing := await self.not_ready()) != []:
                     assert self.is_running, f"{self.name} has ended: {self.said()[-_SAID:]}"
                     await asyncio.sleep(0.1)
         except TimeoutError:
@@ -99,7 +99,7 @@ class Member:
             raise AssertionError(message) from None
 
     def said(self) -> str:
-        """Give all that it has written."""
+        """Return all that it has written."""
         return self._log.read_text()
 
     @property
@@ -174,11 +174,11 @@ class Fleet:
         return (self.folder / "api-key").read_text().strip()
 
     def __getitem__(self, name: str) -> Member:
-        """Give a member by its name."""
+        """Return a member by its name."""
         return self.members[name]
 
     def port_of(self, actors: Collection[str]) -> int:
-        """Give the port of a new process; the first gateway has the fleet's own."""
+        """Return the port of a new process; the first gateway has the fleet's own."""
         is_taken = any("gateway" in member.actors for member in self.members.values())
         return self.port if "gateway" in actors and not is_taken else free_port()
 
@@ -207,7 +207,7 @@ class Fleet:
         end_jobs(self.folder)
 
 
-def _missing(url: str) -> list[str] | None:
+def _not_ready(url: str) -> list[str] | None:
     try:
         with urllib.request.urlopen(f"{url}/health/ready", timeout=6) as answer:
             return list(json.load(answer)["missing"])

@@ -30,17 +30,17 @@ _ANSWER_S: Final = 10.0
 
 
 def given_broker() -> str | None:
-    """Give the broker's URL, where one is set."""
+    """Return the broker's URL, where one is set."""
     return os.environ.get("JOBWIRE_TEST_RABBITMQ")
 
 
 def given_database() -> str | None:
-    """Give the URL of the database server, where one is set."""
+    """Return the URL of the database server, where one is set."""
     return os.environ.get("JOBWIRE_TEST_MONGODB")
 
 
 def with_database(url: str, name: str) -> str:
-    """Give the URL with another database; whoever logs in does so where they did before."""
+    """Return the URL with another database; whoever logs in does so where they did before."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     if parts.username is not None:

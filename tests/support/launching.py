@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from jobwire.actors.runtime.dialects import Dialects, Joblauncher
-from jobwire.actors.runtime.settings import Settings, Staging
+from jobwire.actors.runtime.settings import Settings, StagingSettings
 from tests.support.deadlines import until
 from tests.support.service import Answer, Caller, Service, running
 
@@ -18,7 +18,7 @@ STEP_S: Final = 10.0
 
 
 @dataclass
-class Box:
+class SandboxView:
     """A service that speaks the dialect, and a directory that jobs may use."""
 
     service: Service
@@ -42,7 +42,7 @@ class Box:
         return await self.submit(executable="sh", arguments=["-c", text], **request)
 
     async def status(self, url: str) -> Any:
-        """Give the status of a job."""
+        """Return the status of a job."""
         return (await self.caller.get(url)).json["status"]
 
     async def reach(self, url: str, *states: str, within_s: float = STEP_S) -> Any:
@@ -56,7 +56,7 @@ class Box:
         return await self.status(url)
 
     async def listed(self) -> list[str]:
-        """Give the URLs of all jobs."""
+        """Return the URLs of all jobs."""
         found: list[str] = (await self.caller.get(f"{self.base}/job")).json
         return found
 
@@ -74,13 +74,13 @@ async def launching(
     dialect: Mapping[str, Any] | None = None,
     leaves_jobs: bool = False,
     **rest: Any,
-) -> AsyncIterator[Box]:
+) -> AsyncIterator[SandboxView]:
     """Run a service that speaks the dialect alone at a port, with `dialect` as its settings."""
     jobdir = folder / "jobs"
     jobdir.mkdir(exist_ok=True, parents=True)
     spoken = {"enabled": True, "listen": "127.0.0.1:0", "owner": "launcher", **(dialect or {})}
-    given = {"port": 0, "staging": Staging(roots=(str(jobdir),)), **rest}
+    given = {"port": 0, "staging": StagingSettings(roots=(str(jobdir),)), **rest}
     settings = Settings(dialects=Dialects(joblauncher=Joblauncher(**spoken)), **given)
     async with running(folder / "data", settings, leaves_jobs=leaves_jobs) as service:
         _, base = service.system.dialect_urls["joblauncher"]
-        yield Box(service, jobdir, base, service.nobody)
+        yield SandboxView(service, jobdir, base, service.nobody)

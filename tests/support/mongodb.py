@@ -111,7 +111,7 @@ class MongoServer:
         return f"mongodb://{hosts}/{database}?replicaSet={self._name}"
 
     def database(self) -> str:
-        """Give the URL of a database that nobody has used yet."""
+        """Return the URL of a database that nobody has used yet."""
         return self.url(new_database())
 
     def start(self) -> None:
@@ -137,7 +137,7 @@ class MongoServer:
         self._is_initiated = True
 
     def primary(self) -> int:
-        """Give the port of the member that accepts writes; wait until there is one."""
+        """Return the port of the member that accepts writes; wait until there is one."""
         end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
             for port in self.ports:
@@ -208,7 +208,7 @@ def connected(port: int, within_s: float = PATIENCE_S) -> Iterator[_Client]:
 
 
 def new_database() -> str:
-    """Give a name that no database has."""
+    """Return a name that no database has."""
     return f"jobwire_test_{secrets.token_hex(6)}"
 
 
@@ -233,13 +233,13 @@ def _answers(port: int) -> bool:
 
 
 def _serves(port: int) -> bool:
-    """Say whether a member has all that the others have, and reads can go there."""
+    """Return whether a member has all that the others have, and reads can go there."""
     state = _hello(port) or {}
     return bool(state.get("isWritablePrimary") or state.get("secondary"))
 
 
 def _program() -> Path | None:
-    """Give the program that the tests' packages brought, else the one on the path; none: none."""
+    """Return the program that the tests' packages brought, else the one on the path; none: none."""
     brought = importlib.util.find_spec(_WHEEL) if importlib.util.find_spec("fiftyone") else None
     folders = list(brought.submodule_search_locations or ()) if brought else []
     candidates = [Path(folder) / "bin" / "mongod" for folder in folders]
@@ -248,7 +248,7 @@ def _program() -> Path | None:
 
 
 def _runs(program: Path) -> bool:
-    """Say whether it is there, with the libraries that it needs."""
+    """Return whether it is there, with the libraries that it needs."""
     if not program.is_file():
         return False
     done = subprocess.run([str(program), "--version"], capture_output=True, check=False)

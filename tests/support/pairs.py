@@ -79,7 +79,7 @@ async def fleet(
 
 
 def servers(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """Give the URLs of an empty virtual host and of an empty database."""
+    """Return the URLs of an empty virtual host and of an empty database."""
     if broker := given_broker():
         empty(broker)
     else:

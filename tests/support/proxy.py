@@ -17,7 +17,7 @@ _PIECE_BYTES: Final = 64 * 1024
 _RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
-class Link:
+class RabbitConnection:
     """
     Forwards the connections that it accepts to one address.
 
@@ -65,7 +65,7 @@ class Link:
         return len(self._tasks)
 
     def through(self, url: str) -> str:
-        """Give a URL of the target as it is to be used through this link."""
+        """Return a URL of the target as it is to be used through this link."""
         parts = urlsplit(url)
         login, at, _ = parts.netloc.rpartition("@")
         return urlunsplit(parts._replace(netloc=f"{login}{at}127.0.0.1:{self.port}"))

@@ -164,7 +164,7 @@ class RabbitServer:
         self.ctl("delete_queue", "--vhost", vhost_of(url), name)
 
     def vhost(self) -> str:
-        """Give the URL of a virtual host that nobody has used yet."""
+        """Return the URL of a virtual host that nobody has used yet."""
         if not self._fresh:
             self._fresh = [f"test-{secrets.token_hex(6)}" for _ in range(_BATCH)]
             self.ctl(
@@ -180,7 +180,7 @@ class RabbitServer:
 
 
 def vhost_of(url: str) -> str:
-    """Give the name of the virtual host of a URL."""
+    """Return the name of the virtual host of a URL."""
     return unquote(urlsplit(url).path.removeprefix("/")) or "/"
 
 

@@ -109,7 +109,7 @@ class RabbitNode:
         self._names.close()
 
     def printed(self) -> str:
-        """Give what the node has printed."""
+        """Return what the node has printed."""
         return self._node.printed()
 
     def run(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -126,7 +126,7 @@ class RabbitNode:
 
 
 def scripts() -> Path | None:
-    """Give the folder of the scripts that honour the environment; none: not installed."""
+    """Return the folder of the scripts that honour the environment; none: not installed."""
     on_path = shutil.which("rabbitmq-server")
     folders = [_SCRIPTS, *([Path(on_path).resolve().parent] if on_path else [])]
     found = (folder for folder in folders if (folder / "rabbitmq-env").is_file())

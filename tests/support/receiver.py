@@ -67,7 +67,7 @@ class Receiver:
         return [each.id for each in self.received]
 
     async def wait(self, count: int, within_s: float = 5.0) -> Sequence[Received]:
-        """Give what came when it is so much."""
+        """Return what came when it is so much."""
         await until(lambda: len(self.received) >= count, within_s)
         return self.received
 

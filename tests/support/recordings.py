@@ -98,7 +98,7 @@ async def _ask(asked: list[str], stage: Stage) -> Answer:
 
 
 def _difference(expected: list[str], answer: Answer, names: Mapping[str, str]) -> str:
-    """Say how an answer differs from what is expected; empty: it does not."""
+    """Describe how an answer differs from what is expected; empty: it does not."""
     if answer.status != int(expected[0]):
         return f"expected {expected[0]}, got {answer.status}"
     end = expected.index("") if "" in expected else len(expected)

@@ -77,7 +77,7 @@ class Program(Protocol):
         """Leave nothing of it running."""
 
     def printed(self) -> str:
-        """Give what it has printed."""
+        """Return what it has printed."""
 
 
 def await_ready(program: Program, is_ready: Callable[[], bool]) -> None:
@@ -96,7 +96,7 @@ def await_ready(program: Program, is_ready: Callable[[], bool]) -> None:
 
 
 def free_port() -> int:
-    """Give a port on which nobody listens, and which nobody gets by chance."""
+    """Return a port on which nobody listens, and which nobody gets by chance."""
     # Tests are seeded, and two runs at once must not look at the same ports first.
     for port in random.SystemRandom().sample(_PORTS, k=len(_PORTS)):
         with socket.socket() as probe, suppress(OSError):
@@ -106,7 +106,7 @@ def free_port() -> int:
 
 
 def answers(port: int) -> bool:
-    """Say whether somebody accepts connections."""
+    """Return whether somebody accepts connections."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:

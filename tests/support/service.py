@@ -72,7 +72,7 @@ class Caller:
             return Answer(response.status, response.headers.copy(), await response.read())
 
     def as_nobody(self) -> Caller:
-        """Give a caller of the same service without a key."""
+        """Return a caller of the same service without a key."""
         return Caller(self._session, self.url, None)
 
     async def get(self, path: str, **rest: Any) -> Answer:
@@ -129,7 +129,7 @@ class Feed:
         self.place = place.removeprefix("id: ")
 
     async def block(self) -> list[str]:
-        """Give the lines of the next block; none: the stream has ended."""
+        """Return the lines of the next block; none: the stream has ended."""
         lines: list[str] = []
         async with asyncio.timeout(_ANSWER_S):
             while line := await self.response.content.readline():
@@ -139,7 +139,7 @@ class Feed:
         return lines
 
     async def entry(self) -> tuple[str | None, Any]:
-        """Give the next entry and its id, where it has one."""
+        """Return the next entry and its id, where it has one."""
         while True:
             lines = await self.block()
             fields = dict(line.split(": ", 1) for line in lines if not line.startswith(":"))
@@ -148,7 +148,7 @@ class Feed:
             assert lines, "the stream has ended"
 
     async def entries(self, count: int) -> list[Any]:
-        """Give the next so many entries."""
+        """Return the next so many entries."""
         return [(await self.entry())[1] for _ in range(count)]
 
 

@@ -17,7 +17,7 @@ from jobwire.actors.notifier.actor import Notifier
 from jobwire.actors.operations.deliveries import Deliveries
 from jobwire.actors.operations.streams import ENTRIES_TOPIC
 from jobwire.actors.runtime.egress import Egress
-from jobwire.actors.runtime.settings import Callbacks
+from jobwire.actors.runtime.settings import CallbackSettings
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.stores.base import DeliveryFilter
 from jobwire.actors.stores.sqlite import SqliteStore
@@ -27,7 +27,7 @@ from jobwire.schemas.jobs import Entry
 from jobwire.schemas.principals import ALL_SCOPES, Principal
 from tests.support.commits import make_commit
 from tests.support.deadlines import until
-from tests.support.factories import OWNER, fold, job_id, make_birth, make_entry, make_history
+from tests.support.factories import OWNER, fold, job_id, make_creation, make_entry, make_history
 
 #: Retries that a test does not have to wait for.
 QUICK = (0.0, 0.02, 0.02, 0.02)
@@ -64,13 +64,13 @@ class Leading(AbstractResolver):
         """Do nothing."""
 
 
-class Teller:
+class CommitPublisher:
     """Commits entries that somebody is to be told of, and runs a notifier over them."""
 
     def __init__(
         self,
         folder: Path,
-        settings: Callbacks,
+        settings: CallbackSettings,
         allow: Sequence[str] = LOOPBACK,
         resolver: AbstractResolver | None = None,
         dialects: Mapping[str, ForeignDialect] = MappingProxyType({}),
@@ -130,10 +130,10 @@ class Teller:
         due = tuple(each.id for each in subscriptions)
         interests = tuple(each.interest for each in subscriptions)
         owner = subscriptions[0].owner
-        birth = make_birth(
+        creation = make_creation(
             owner=owner, interests=interests, name="fit", tags=("nightly",), dialect=dialect
         )
-        (first,) = make_history(job=job_id(number), birth=birth)
+        (first,) = make_history(job=job_id(number), creation=creation)
         rest = [
             make_entry(
                 job=job_id(number),
@@ -159,12 +159,12 @@ class Teller:
         await self.transport.broadcast(ENTRIES_TOPIC, _encode(committed.stored))
 
     async def all(self, owner: str = OWNER) -> list[Delivery]:
-        """Give all deliveries, oldest first."""
+        """Return all deliveries, oldest first."""
         found = await self.store.deliveries(owner, DeliveryFilter(), None, 10_000)
         return found[::-1]
 
     async def one(self) -> Delivery:
-        """Give the one delivery."""
+        """Return the one delivery."""
         (delivery,) = await self.all()
         return delivery
 
@@ -182,15 +182,15 @@ class Teller:
 @asynccontextmanager
 async def telling(
     folder: Path,
-    settings: Callbacks | None = None,
+    settings: CallbackSettings | None = None,
     allow: Sequence[str] = LOOPBACK,
     resolver: AbstractResolver | None = None,
     dialects: Mapping[str, ForeignDialect] = MappingProxyType({}),
     signers: Mapping[str, Signer] = MappingProxyType({}),
-) -> AsyncIterator[Teller]:
+) -> AsyncIterator[CommitPublisher]:
     """Run a notifier over the data in a folder."""
-    settings = settings or Callbacks(schedule_s=QUICK)
-    teller = Teller(folder, settings, allow, resolver, dialects, signers)
+    settings = settings or CallbackSettings(schedule_s=QUICK)
+    teller = CommitPublisher(folder, settings, allow, resolver, dialects, signers)
     await teller.store.open()
     await teller.transport.open()
     await teller.notifier.start()

@@ -37,7 +37,7 @@ from jobwire.actors.stores.base import (
     View,
 )
 from jobwire.actors.stores.sqlite import SqliteStore
-from jobwire.actors.transports.base import Delivery, Handle, Transport
+from jobwire.actors.transports.base import BusMessage, ConsumerHandle, Transport
 from jobwire.actors.transports.embedded import EmbeddedTransport
 from jobwire.schemas.codec import canonical, check_json, decode_packet, encode_packet
 from jobwire.schemas.errors import JobwireError
@@ -46,7 +46,7 @@ from jobwire.schemas.identifiers import EventId, JobId
 from jobwire.schemas.jobs import Entry, Job, Refusal, advance
 from jobwire.schemas.lifecycle import Facts, Lifecycle, check, next_state
 from jobwire.schemas.outcomes import Outcome
-from jobwire.schemas.tokens import Keyring, Sender, identify, mint_token
+from jobwire.schemas.tokens import Keyring, VerifiedSender, identify, mint_token
 
 store: Store = SqliteStore(Path("jobwire.db"), max_bytes=0)
 transport: Transport = EmbeddedTransport()
@@ -58,7 +58,7 @@ def implementations(
     """Take every actor as an `Actor`, every dialect as a `Dialect`."""
     actors: tuple[Actor, ...] = (gateway, manager, reaper)
     dialect: Dialect = native
-    assert_type(actors[0].missing(), str | None)
+    assert_type(actors[0].not_ready(), str | None)
     assert_type(dialect.routes(), Iterable[web.RouteDef])
     assert_type(dialect.problem(JobwireError()), web.Response)
 
@@ -105,7 +105,7 @@ async def watching(job: Job, moment: datetime) -> None:
 async def transports() -> None:
     """Pin the verbs of a transport."""
 
-    async def handle(deliveries: Sequence[Delivery]) -> None:
+    async def handle(deliveries: Sequence[BusMessage]) -> None:
         assert_type(deliveries[0].body, bytes)
         assert_type(deliveries[0].redelivered, bool)
 
@@ -114,12 +114,12 @@ async def transports() -> None:
 
     assert_type(await transport.open(), None)
     assert_type(await transport.send("events.0", [b""]), None)
-    assert_type(await transport.consume("events.0", handle), Handle)
-    assert_type(await transport.set_aside("events.0", Delivery(b""), "reason"), None)
+    assert_type(await transport.consume("events.0", handle), ConsumerHandle)
+    assert_type(await transport.set_aside("events.0", BusMessage(b""), "reason"), None)
     assert_type(await transport.announce("topic", b""), None)
-    assert_type(transport.missing(), str | None)
+    assert_type(transport.not_ready(), str | None)
     assert_type(await transport.broadcast("entries", b""), None)
-    assert_type(await transport.listen("jobs.*", hear), Handle)
+    assert_type(await transport.listen("jobs.*", hear), ConsumerHandle)
     assert_type(await transport.reply("address", b""), None)
     assert_type(await transport.close(), None)
 
@@ -131,7 +131,12 @@ async def operations(events: Events, event: Event) -> None:
 
 
 def core(
-    job: Job, entry: Entry, event: Event, sender: Sender, lifecycle: Lifecycle, keyring: Keyring
+    job: Job,
+    entry: Entry,
+    event: Event,
+    sender: VerifiedSender,
+    lifecycle: Lifecycle,
+    keyring: Keyring,
 ) -> None:
     """Pin the pure rules."""
     assert_type(advance(None, entry), Job)
@@ -139,7 +144,7 @@ def core(
     assert_type(next_state(lifecycle, "A", "go", Facts(may_retry=True)), str | None)
     assert_type(check(lifecycle), Lifecycle)
     assert_type(mint_token(keyring, job.id, 1), str)
-    assert_type(identify(keyring, event), Sender | None)
+    assert_type(identify(keyring, event), VerifiedSender | None)
     assert_type(check_json(b""), None)
     assert_type(canonical(b"{}"), bytes)
     assert_type(decode_packet(encode_packet(Packet(1, (event,)))), Packet)

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from jobwire.actors.dialects.base import Door, Missing, Notice
-from jobwire.actors.dialects.joblauncher.access import Access
+from jobwire.actors.dialects.base import Missing, Notice, RequestGuard
+from jobwire.actors.dialects.joblauncher.access import LauncherAuthenticator
 from jobwire.actors.dialects.joblauncher.admin import AdminRoutes
-from jobwire.actors.dialects.joblauncher.callbacks import Callbacks
-from jobwire.actors.dialects.joblauncher.jobs import NAME, JobRoutes
+from jobwire.actors.dialects.joblauncher.callbacks import StatusCallbacks
+from jobwire.actors.dialects.joblauncher.jobs import NAME, LaunchRoutes
 from jobwire.actors.dialects.problems import problem
 from jobwire.actors.operations import Operations
 from jobwire.actors.runtime.settings import Settings
@@ -28,23 +28,23 @@ class JoblauncherDialect:
     def __init__(
         self,
         operations: Operations,
-        door: Door,
+        guard: RequestGuard,
         settings: Settings,
         missing: Missing,
         telemetry: Telemetry,
     ) -> None:
-        """Make the routes over the operations; `missing` says how the service is."""
+        """Make the routes over the operations; `not_ready` says how the service is."""
         mine = settings.dialects.joblauncher
         # Only where nobody else reaches the service a request needs no key.
-        access = Access(door, mine.owner if settings.is_private else None)
+        access = LauncherAuthenticator(guard, mine.owner if settings.is_private else None)
         self._groups = (
-            JobRoutes(operations, door, access, settings),
+            LaunchRoutes(operations, guard, access, settings),
             AdminRoutes(access, missing, telemetry),
         )
-        self._callbacks = Callbacks(operations, NAME, spelt=mine.correct_spelling)
+        self._callbacks = StatusCallbacks(operations, NAME, spelt=mine.correct_spelling)
 
     def routes(self) -> Iterable[web.RouteDef]:
-        """Give all routes."""
+        """Return all routes."""
         return [route for group in self._groups for route in group.routes()]
 
     def problem(self, error: JobwireError) -> web.Response:
@@ -55,6 +55,6 @@ class JoblauncherDialect:
         return response
 
     async def callback(self, job: Job, entry: Entry, subscription: Subscription) -> Notice | None:
-        """Say what a receiver is told of an entry."""
+        """Return what a receiver is told of an entry."""
         del subscription  # all are told the same
         return await self._callbacks.notice(job, entry)

@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import web
 from yarl import URL
 
-from jobwire.actors.dialects.base import Door
+from jobwire.actors.dialects.base import RequestGuard
 from jobwire.actors.operations.keys import require
 from jobwire.schemas.errors import Forbidden, NotAcceptable, Unauthorized
 from jobwire.schemas.principals import Principal, Scope
@@ -22,17 +22,17 @@ _NONE: Final = ("q=0", "q=0.0", "q=0.00", "q=0.000")
 _ACCEPTED: Final = ("*/*", "application/*", "application/json")
 
 
-class Access:
+class LauncherAuthenticator:
     """Lets requests in."""
 
-    def __init__(self, door: Door, owner: str | None) -> None:
+    def __init__(self, guard: RequestGuard, owner: str | None) -> None:
         """Ask for keys; requests without one are the `owner`'s, None: they are refused."""
-        self._door = door
+        self._guard = guard
         self._owner = Principal(owner, _OPEN) if owner else None
 
     async def caller(self, request: web.Request, scope: Scope) -> Principal:
         """
-        Give the principal of a request.
+        Return the principal of a request.
 
         A key is sent as Bearer, or as the password of Basic, whoever the user is.
 
@@ -47,8 +47,8 @@ class Access:
             _check_own(request)
             return self._owner
         if header is None or not header.lower().startswith(_BASIC):
-            return await self._door.caller(request, scope)
-        principal = await self._door.principal(request, _password(header))
+            return await self._guard.caller(request, scope)
+        principal = await self._guard.principal(request, _password(header))
         require(principal, scope)
         return principal
 

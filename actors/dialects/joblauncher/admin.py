@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from aiohttp import web
 
 from jobwire.actors.dialects.base import Missing
-from jobwire.actors.dialects.joblauncher.access import Access
+from jobwire.actors.dialects.joblauncher.access import LauncherAuthenticator
 from jobwire.actors.dialects.problems import encode
 from jobwire.actors.runtime.telemetry import Telemetry
 
@@ -21,14 +21,16 @@ _UNCACHED = {"Cache-Control": "must-revalidate,no-cache,no-store"}
 class AdminRoutes:
     """Says how the service is, at the root and below `/admin`; only `/threads` needs a key."""
 
-    def __init__(self, access: Access, missing: Missing, telemetry: Telemetry) -> None:
-        """Ask `missing` for health."""
+    def __init__(
+        self, access: LauncherAuthenticator, missing: Missing, telemetry: Telemetry
+    ) -> None:
+        """Ask `not_ready` for health."""
         self._access = access
-        self._missing = missing
+        self._not_ready = missing
         self._telemetry = telemetry
 
     def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
+        """Return the routes."""
         named = {
             "healthcheck": self.healthcheck,
             "ping": self.ping,
@@ -43,7 +45,7 @@ class AdminRoutes:
 
     async def healthcheck(self, _request: web.Request) -> web.Response:
         """Name each part that is missing; 500 when one is, as the original's library had it."""
-        missing = await self._missing()
+        missing = await self._not_ready()
         lines = [f"! {name.partition(':')[0]}: ERROR\n!  {name}\n" for name in missing]
         return _text("".join(lines) or "* jobwire: OK\n", 500 if missing else 200)
 
@@ -52,12 +54,12 @@ class AdminRoutes:
         return _text("pong\n")
 
     async def metrics(self, _request: web.Request) -> web.Response:
-        """Give all metrics as one JSON object."""
+        """Return all metrics as one JSON object."""
         found = await asyncio.to_thread(lambda: dict(self._samples()))
         return web.Response(body=encode(found), content_type="application/json", headers=_UNCACHED)
 
     async def threads(self, request: web.Request) -> web.Response:
-        """Give the threads and where each stands."""
+        """Return the threads and where each stands."""
         await self._access.caller(request, "read")
         return _text(await asyncio.to_thread(_dump))
 

@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from jobwire.actors.dialects.joblauncher.requests import NO_MAX_TIME, LaunchRequest
 from jobwire.actors.dialects.joblauncher.staging import staged
-from jobwire.actors.operations.births import JobRequest
+from jobwire.actors.operations.job_creation import JobRequest
 from jobwire.actors.runtime.dialects import Joblauncher
 from jobwire.schemas.codec import invalid
 from jobwire.schemas.deliveries import Callback
@@ -71,7 +71,7 @@ class Launchers:
 
     def site(self, launcher: str) -> str:
         """
-        Give the site of a launcher.
+        Return the site of a launcher.
 
         Raises:
             Invalid: there is no such launcher.
@@ -141,7 +141,7 @@ def _output(index: int) -> str:
 
 
 def _run_s(max_time: int, most_s: float) -> float:
-    """Give the longest run in seconds of a `max_time` in minutes."""
+    """Return the longest run in seconds of a `max_time` in minutes."""
     if max_time == NO_MAX_TIME:
         return most_s
     if max_time < 1 or max_time * _MINUTE_S > most_s:

@@ -21,7 +21,7 @@ _TYPE: Final = ("Content-Type", "application/json; charset=UTF-8")
 _MOST_ENTRIES: Final = 1_000
 
 
-class Callbacks:
+class StatusCallbacks:
     """Writes what receivers of this dialect's jobs are told."""
 
     def __init__(self, operations: Operations, signer: str, *, spelt: bool) -> None:
@@ -32,7 +32,7 @@ class Callbacks:
 
     async def notice(self, job: Job, entry: Entry) -> Notice | None:
         """
-        Say what is told of an entry; None: nothing.
+        Return what is told of an entry; None: nothing.
 
         Nothing of a job of which its submitter was told that it is none, because its inputs failed
         or it was taken back; and of each state once.
@@ -60,13 +60,13 @@ class Callbacks:
         )
 
     async def _ran_before(self, job: Job, entry: Entry) -> bool:
-        """Say whether a job is found to run that was told to run before it was doubted."""
+        """Return whether a job is found to run that was told to run before it was doubted."""
         if entry.state != "RUNNING" or not job.suspected:
             return False
         return any(each.state == "RUNNING" for each in await self._before(job, entry))
 
     async def _was_withdrawn(self, job: Job, entry: Entry) -> bool:
-        """Say whether a cancelled job was taken back before anybody was told of it."""
+        """Return whether a cancelled job was taken back before anybody was told of it."""
         if entry.outcome != "cancelled":
             return False
         before = await self._before(job, entry)
@@ -74,7 +74,7 @@ class Callbacks:
         return is_new and any(each.source == WITHDRAWN for each in (*before, entry))
 
     async def _before(self, job: Job, entry: Entry) -> list[Entry]:
-        """Give the earlier entries; of a job that has been deleted meanwhile there are none."""
+        """Return the earlier entries; of a job that has been deleted meanwhile there are none."""
         reader = Principal(job.owner, frozenset({"read"}))
         try:
             history, _ = await self._jobs.history(reader, job.id, None, _MOST_ENTRIES)

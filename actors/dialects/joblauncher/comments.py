@@ -13,7 +13,7 @@ _PIECE: Final = re.compile(
 
 
 def without_comments(body: bytes) -> bytes:
-    """Give a document with a blank for each `/* comment */` and `// comment` outside of texts."""
+    """Return a document with a blank for each `/* comment */` and `// comment` outside of texts."""
     if b"/" not in body:
         return body
     return _PIECE.sub(lambda found: found[0] if found["comment"] is None else b" ", body)

@@ -51,7 +51,7 @@ class ReceiverKeys:
 
     def authorization(self, method: str, url: URL, challenges: Sequence[str]) -> str | None:
         """
-        Give the header for one request; None: it goes without.
+        Return the header for one request; None: it goes without.
 
         A time stamp and a nonce are made for each request, so a challenge is answered anew.
         """
@@ -70,7 +70,7 @@ class ReceiverKeys:
         return authorization(found.id, found.key, found.algorithm, target, ts=ts, nonce=nonce)
 
     def _password(self, url: URL) -> str | None:
-        """Give a password only over the scheme of its scope: over plain http it can be read."""
+        """Return a password only over the scheme of its scope: over plain http it can be read."""
         same = [(scope, each) for scope, each in self._basic if scope.url.scheme == url.scheme]
         found = _nearest(same, url)
         if found is None:
@@ -103,7 +103,7 @@ def _scope(text: str) -> _Scoped:
 
 
 def _nearest(scoped: Sequence[tuple[_Scoped, Credential]], url: URL) -> Credential | None:
-    """Give the credential whose scope holds a URL most closely; the first of equals."""
+    """Return the credential whose scope holds a URL most closely; the first of equals."""
     path = url.raw_path
     fitting = [
         (len(scope.path), each)

@@ -48,7 +48,7 @@ class Imported(NamedTuple):
 
 def settings_of(document: object) -> Imported:
     """
-    Give the settings that a configuration stands for.
+    Return the settings that a configuration stands for.
 
     Raises:
         ValueError: it is no table of keys.

@@ -11,8 +11,8 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from jobwire.actors.dialects.base import Door, base_url, is_json
-from jobwire.actors.dialects.joblauncher.access import Access, check_accept
+from jobwire.actors.dialects.base import RequestGuard, base_url, is_json
+from jobwire.actors.dialects.joblauncher.access import LauncherAuthenticator, check_accept
 from jobwire.actors.dialects.joblauncher.asking import TAG, Launchers, in_own_words, job_request
 from jobwire.actors.dialects.joblauncher.comments import without_comments
 from jobwire.actors.dialects.joblauncher.logins import without_login
@@ -55,15 +55,19 @@ _PAGE: Final = 500
 _BEFORE_STAGED: Final = ("CREATED", "STAGING")
 
 
-class JobRoutes:
+class LaunchRoutes:
     """Serves `/job`."""
 
     def __init__(
-        self, operations: Operations, door: Door, access: Access, settings: Settings
+        self,
+        operations: Operations,
+        guard: RequestGuard,
+        access: LauncherAuthenticator,
+        settings: Settings,
     ) -> None:
         """Call the operations."""
         self._operations = operations
-        self._door = door
+        self._guard = guard
         self._access = access
         self._body_bytes = settings.limits.body_bytes
         self._cancel_s = settings.local.grace_s + _MARGIN_S
@@ -71,7 +75,7 @@ class JobRoutes:
         self._launchers = Launchers(self._settings)
 
     def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
+        """Return the routes."""
         return [
             web.post("/job", self.submit),
             web.get("/job", self.list),
@@ -89,14 +93,14 @@ class JobRoutes:
         return web.Response(status=201, headers={"Location": _url(base, job_id)})
 
     async def list(self, request: web.Request) -> web.Response:
-        """Give the URLs of all jobs, newest first."""
+        """Return the URLs of all jobs, newest first."""
         principal = await self._access.caller(request, "read")
         check_accept(request)
         base = base_url(request)
         return _json([_url(base, job.id) async for job in self._all(principal)])
 
     async def get(self, request: web.Request) -> web.Response:
-        """Give a job: what was asked for, and what has become of it."""
+        """Return a job: what was asked for, and what has become of it."""
         principal = await self._access.caller(request, "read")
         check_accept(request)
         job = await self._find(principal, request)
@@ -119,7 +123,7 @@ class JobRoutes:
         if not is_json(request):
             sent = request.headers.get("Content-Type") or "without a type"
             raise UnsupportedMedia(f"send the body as application/json, not {sent!r}")
-        body = await self._door.body(request, self._body_bytes)
+        body = await self._guard.body(request, self._body_bytes)
         if not body.strip():
             raise Invalid("the body is empty: send jobdir and executable", pointer="")
         plain = without_comments(body)
@@ -252,7 +256,7 @@ def _has_ended(entry: Entry) -> bool:
 
 
 def _is_shown(job: Job) -> bool:
-    """Say whether a job is one of this dialect's; one whose inputs failed is none."""
+    """Return whether a job is one of this dialect's; one whose inputs failed is none."""
     return job.dialect == NAME and not is_unstarted(job.outcome, job.cause, job.ending)
 
 

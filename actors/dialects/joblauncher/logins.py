@@ -24,7 +24,7 @@ _CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 
 def without_login(request: LaunchRequest) -> tuple[LaunchRequest, str]:
     """
-    Give a request as it may be shown, and the `Authorization` that its callbacks carry.
+    Return a request as it may be shown, and the `Authorization` that its callbacks carry.
 
     The latter is empty where the address names no user.
 

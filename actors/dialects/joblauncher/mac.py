@@ -21,7 +21,7 @@ NONCE_BYTES: Final = 17
 _NONCE_CHARACTERS: Final = 26
 
 
-class Target(NamedTuple):
+class MacRequest(NamedTuple):
     """The request that is signed, as it goes over the wire."""
 
     method: str
@@ -31,10 +31,10 @@ class Target(NamedTuple):
     port: int
 
 
-def target_of(method: str, url: URL) -> Target:
-    """Give what is signed of a request to a URL."""
+def target_of(method: str, url: URL) -> MacRequest:
+    """Return what is signed of a request to a URL."""
     host = (url.raw_host or "").lower()
-    return Target(
+    return MacRequest(
         method.upper(), url.raw_path_qs, f"[{host}]" if ":" in host else host, url.port or 0
     )
 
@@ -44,20 +44,20 @@ def nonce_of(entropy: bytes) -> str:
     return base64.b32encode(entropy)[:_NONCE_CHARACTERS].decode().lower()
 
 
-def normalized(ts: int, nonce: str, target: Target, ext: str = "") -> str:
-    """Give the normalized request string: seven lines, each with its line end."""
+def normalized(ts: int, nonce: str, target: MacRequest, ext: str = "") -> str:
+    """Return the normalized request string: seven lines, each with its line end."""
     lines = (str(ts), nonce, target.method, target.uri, target.host, str(target.port), ext)
     return "".join(f"{line}\n" for line in lines)
 
 
 def mac_of(key: str, algorithm: Algorithm, text: str) -> str:
-    """Give the code of a normalized string; the key counts as text, also where it looks encoded."""
+    """Return the MAC of a normalized string; the key is used as text, even if it looks encoded."""
     return base64.b64encode(hmac.digest(key.encode(), text.encode(), _DIGESTS[algorithm])).decode()
 
 
 def authorization(
-    key_id: str, key: str, algorithm: Algorithm, target: Target, *, ts: int, nonce: str
+    key_id: str, key: str, algorithm: Algorithm, target: MacRequest, *, ts: int, nonce: str
 ) -> str:
-    """Give the value of the `Authorization` header."""
+    """Return the value of the `Authorization` header."""
     mac = mac_of(key, algorithm, normalized(ts, nonce, target))
     return f'MAC id="{key_id}",ts="{ts}",nonce="{nonce}",mac="{mac}"'

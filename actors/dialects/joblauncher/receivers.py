@@ -50,7 +50,7 @@ def read_basic(reading: Reading, at: str, one: Tree) -> None:
 
 
 def _lack(given: Tree, *names: str) -> str | None:
-    """Say which text is missing, or is none: a number could have been written in many ways."""
+    """Return which text is missing, or is none: a number could have been written in many ways."""
     for name in names:
         if given.get(name) is None:
             return f"{name} is missing"
@@ -60,7 +60,7 @@ def _lack(given: Tree, *names: str) -> str | None:
 
 
 def _fault(given: Tree, kind: type) -> str | None:
-    """Say why the service could not use a credential, without a word of its secret."""
+    """Return why the service could not use a credential, without a word of its secret."""
     try:
         msgspec.convert(given, kind)
         check_scope(str(given["scope"]))

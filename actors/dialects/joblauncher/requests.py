@@ -36,7 +36,7 @@ class LaunchRequest(Struct, frozen=True, kw_only=True):
     max_time: int = NO_MAX_TIME
 
 
-class _Sent(Struct, frozen=True, kw_only=True):
+class _RequestBody(Struct, frozen=True, kw_only=True):
     """A request as it is sent: any field may be missing or null."""
 
     jobdir: str | None = None
@@ -52,7 +52,7 @@ class _Sent(Struct, frozen=True, kw_only=True):
     max_time: int | None = None
 
 
-_sent_decoder = msgspec.json.Decoder(_Sent)
+_sent_decoder = msgspec.json.Decoder(_RequestBody)
 _request_decoder = msgspec.json.Decoder(LaunchRequest)
 _REQUIRED: Final = ("jobdir", "executable")
 
@@ -93,5 +93,5 @@ def reread(data: bytes | None) -> LaunchRequest | None:
 
 
 def echo(request: LaunchRequest) -> dict[str, Any]:
-    """Give the request as `GET /job/{id}` shows it."""
+    """Return the request as `GET /job/{id}` shows it."""
     return msgspec.structs.asdict(request)

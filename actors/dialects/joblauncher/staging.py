@@ -33,7 +33,7 @@ def staged(
     keep_paths: bool,
 ) -> Staged:
     """
-    Give what is copied, in the order of the original: printed files first, then the others.
+    Return what is copied, in the order of the original: printed files first, then the others.
 
     Args:
         jobdir: an absolute directory.
@@ -112,7 +112,7 @@ def _absolute(jobdir: str) -> str:
 
 
 def _named(path: str, pointer: str) -> str:
-    """Give a path without its leading `/`, and without what leads nowhere."""
+    """Return a path without its leading `/`, and without what leads nowhere."""
     plain = _plain(path)
     if not plain:
         raise Invalid(f"{path!r} names no file or directory", pointer=pointer, code="bad_path")

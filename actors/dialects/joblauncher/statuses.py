@@ -39,7 +39,7 @@ MISSPELT: Final = "schedulerSpecficInformation"
 CORRECT: Final = "schedulerSpecificInformation"
 
 
-class Status(Struct, frozen=True, kw_only=True):
+class LauncherStatus(Struct, frozen=True, kw_only=True):
     """What is known of a job."""
 
     state: str
@@ -50,7 +50,7 @@ class Status(Struct, frozen=True, kw_only=True):
     done: bool = False
 
     def document(self, *, spelt: bool) -> dict[str, Any]:
-        """Give the document; `spelt` adds the correct spelling of its misspelt field."""
+        """Return the document; `spelt` adds the correct spelling of its misspelt field."""
         document = {
             "state": self.state,
             "exitCode": self.exit_code,
@@ -64,9 +64,9 @@ class Status(Struct, frozen=True, kw_only=True):
 
 def status_of(
     state: str, outcome: JobOutcome | None, cause: str | None, ending: Ending | None
-) -> Status:
+) -> LauncherStatus:
     """
-    Say what a job's state is.
+    Return what a job's state is.
 
     A process that ended by itself is DONE whatever its exit code; an output that could not be
     copied back is told in `exception`, so that a client does not look for it.
@@ -75,31 +75,33 @@ def status_of(
     match outcome:
         case None:
             called = _BEFORE_END.get(state, "RUNNING")
-            return Status(state=called, running=called == "RUNNING")
+            return LauncherStatus(state=called, running=called == "RUNNING")
         case "success":
-            return Status(state="DONE", exit_code=ending.exit_code or 0, done=True)
+            return LauncherStatus(state="DONE", exit_code=ending.exit_code or 0, done=True)
         case "cancelled":
-            return Status(state="KILLED", exception=CANCELLED, done=True)
+            return LauncherStatus(state="KILLED", exception=CANCELLED, done=True)
         case "lost":
             lost = ending.detail or "nothing is known of the process any more"
-            return Status(state="ERROR", exception=lost, done=True)
+            return LauncherStatus(state="ERROR", exception=lost, done=True)
         case "failure":
             return _failure(cause, ending)
 
 
 def is_unstarted(outcome: JobOutcome | None, cause: str | None, ending: Ending | None) -> bool:
-    """Say whether the inputs of a job could not be brought in: here that is no job at all."""
+    """Return whether the inputs of a job could not be brought in: here that is no job at all."""
     never_ran = ending is None or ending.exit_code is None
     return outcome == "failure" and cause == Cause.STAGING and never_ran
 
 
-def _failure(cause: str | None, ending: Ending) -> Status:
+def _failure(cause: str | None, ending: Ending) -> LauncherStatus:
     by_itself = cause in _BY_ITSELF or (cause == Cause.STAGING and ending.exit_code is not None)
     if by_itself:
         problem = ending.stage_out_problem
         exception = f"not all outputs were copied back: {problem}" if problem else None
-        return Status(state="DONE", exit_code=ending.exit_code, exception=exception, done=True)
+        return LauncherStatus(
+            state="DONE", exit_code=ending.exit_code, exception=exception, done=True
+        )
     if cause in _TOO_LONG:
-        return Status(state="KILLED", exception=TIMED_OUT, done=True)
+        return LauncherStatus(state="KILLED", exception=TIMED_OUT, done=True)
     said = ending.detail or f"it failed: {cause or 'no cause is known'}"
-    return Status(state="ERROR", exception=said, done=True)
+    return LauncherStatus(state="ERROR", exception=said, done=True)

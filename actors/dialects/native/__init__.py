@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from jobwire.actors.dialects.base import Door
+from jobwire.actors.dialects.base import RequestGuard
 from jobwire.actors.dialects.native.actors import ActorRoutes
 from jobwire.actors.dialects.native.answers import problem
 from jobwire.actors.dialects.native.controls import ControlRoutes
@@ -31,7 +31,7 @@ class NativeDialect:
     def __init__(
         self,
         operations: Operations,
-        door: Door,
+        guard: RequestGuard,
         settings: Settings,
         cursors: Cursors,
         telemetry: Telemetry,
@@ -39,20 +39,20 @@ class NativeDialect:
         """Make the groups of routes over the operations."""
         limits = settings.limits
         self._groups = (
-            EventRoutes(operations, door, limits),
-            JobRoutes(operations, door, limits, settings.token_overlap_s),
-            ControlRoutes(operations, door, limits),
-            DeliveryRoutes(operations, door, limits),
-            FileRoutes(operations, door, limits, cursors),
-            StreamRoutes(operations, door, cursors, telemetry),
-            LifecycleRoutes(operations, door, limits),
-            KeyRoutes(operations, door, limits),
-            ActorRoutes(operations, door, limits),
-            RefusedRoutes(operations, door),
+            EventRoutes(operations, guard, limits),
+            JobRoutes(operations, guard, limits, settings.token_overlap_s),
+            ControlRoutes(operations, guard, limits),
+            DeliveryRoutes(operations, guard, limits),
+            FileRoutes(operations, guard, limits, cursors),
+            StreamRoutes(operations, guard, cursors, telemetry),
+            LifecycleRoutes(operations, guard, limits),
+            KeyRoutes(operations, guard, limits),
+            ActorRoutes(operations, guard, limits),
+            RefusedRoutes(operations, guard),
         )
 
     def routes(self) -> Iterable[web.RouteDef]:
-        """Give all routes."""
+        """Return all routes."""
         return [route for group in self._groups for route in group.routes()]
 
     def problem(self, error: JobwireError) -> web.Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from aiohttp import web
 
-from jobwire.actors.dialects.base import Door
+from jobwire.actors.dialects.base import RequestGuard
 from jobwire.actors.dialects.native.answers import answer, page
 from jobwire.actors.dialects.native.jobs import NoQuery
 from jobwire.actors.dialects.native.queries import read_query
@@ -21,14 +21,14 @@ _decoder = msgspec.json.Decoder(ActorRequest)
 class ActorRoutes:
     """Makes, lists and removes actors; gives administrators their token."""
 
-    def __init__(self, operations: Operations, door: Door, limits: Limits) -> None:
+    def __init__(self, operations: Operations, guard: RequestGuard, limits: Limits) -> None:
         """Call the operations."""
         self._actors = operations.foreign_actors
-        self._door = door
+        self._guard = guard
         self._limits = limits
 
     def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
+        """Return the routes."""
         return [
             web.get("/v1/actors", self.all),
             web.post("/v1/actors", self.create),
@@ -39,25 +39,25 @@ class ActorRoutes:
     async def all(self, request: web.Request) -> web.Response:
         """List the owner's actors, those of the settings first."""
         read_query(request, NoQuery)
-        principal = await self._door.caller(request, "read")
+        principal = await self._guard.caller(request, "read")
         return page([_view(each) for each in await self._actors.all(principal)], None)
 
     async def create(self, request: web.Request) -> web.Response:
         """Make an actor with its aliases."""
         read_query(request, NoQuery)
-        principal = await self._door.caller(request, "jobs")
-        wanted = decode(_decoder, await self._door.json(request, self._limits.body_bytes))
+        principal = await self._guard.caller(request, "jobs")
+        wanted = decode(_decoder, await self._guard.json(request, self._limits.body_bytes))
         return answer(_view(await self._actors.create(principal, wanted)), 201)
 
     async def remove(self, request: web.Request) -> web.Response:
         """Remove an actor; its jobs stay."""
-        principal = await self._door.caller(request, "jobs")
+        principal = await self._guard.caller(request, "jobs")
         return answer(_view(await self._actors.remove(principal, request.match_info["id"])))
 
     async def admin_token(self, request: web.Request) -> web.Response:
-        """Give the token that speaks for every job of the owner for a while."""
+        """Return the token that speaks for every job of the owner for a while."""
         read_query(request, NoQuery)
-        principal = await self._door.caller(request, "admin")
+        principal = await self._guard.caller(request, "admin")
         token = self._actors.admin_token(principal)
         return answer(AdminTokenView(token=token.text, good_until=token.good_until))
 

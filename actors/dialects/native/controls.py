@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from jobwire.actors.dialects.base import Door, base_url, idempotency_key_of
+from jobwire.actors.dialects.base import RequestGuard, base_url, idempotency_key_of
 from jobwire.actors.dialects.native.answers import answer
 from jobwire.actors.dialects.native.jobs import NoQuery, created, job_id_of
 from jobwire.actors.dialects.native.queries import read_query
@@ -24,14 +24,14 @@ _selection_decoder = msgspec.json.Decoder(Selection)
 class ControlRoutes:
     """Changes the course of jobs."""
 
-    def __init__(self, operations: Operations, door: Door, limits: Limits) -> None:
+    def __init__(self, operations: Operations, guard: RequestGuard, limits: Limits) -> None:
         """Call the operations."""
         self._controls = operations.controls
-        self._door = door
+        self._guard = guard
         self._limits = limits
 
     def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
+        """Return the routes."""
         controls: tuple[Control, ...] = get_args(Control)
         one = [web.post(f"/v1/jobs/{{id}}/{each}", self._one(each)) for each in controls]
         many = [web.post(f"/v1/jobs/{each}", self._many(each)) for each in controls]
@@ -40,7 +40,7 @@ class ControlRoutes:
     async def retry(self, request: web.Request) -> web.Response:
         """Make a new job that is asked the same as an ended one."""
         read_query(request, NoQuery)
-        principal = await self._door.caller(request, "jobs")
+        principal = await self._guard.caller(request, "jobs")
         base = base_url(request)
         made = await self._controls.retry(
             principal, job_id_of(request), idempotency_key_of(request)
@@ -50,7 +50,7 @@ class ControlRoutes:
     def _one(self, control: Control) -> Handler:
         async def one(request: web.Request) -> web.Response:
             read_query(request, NoQuery)
-            principal = await self._door.caller(request, "jobs")
+            principal = await self._guard.caller(request, "jobs")
             after = await self._controls.one(principal, job_id_of(request), control)
             view = ControlledView(id=after.id, state=after.state, outcome=after.outcome)
             under_way = control == "cancel" and after.outcome is None
@@ -61,8 +61,8 @@ class ControlRoutes:
     def _many(self, control: Control) -> Handler:
         async def many(request: web.Request) -> web.Response:
             read_query(request, NoQuery)
-            principal = await self._door.caller(request, "jobs")
-            body = await self._door.json(request, self._limits.body_bytes)
+            principal = await self._guard.caller(request, "jobs")
+            body = await self._guard.json(request, self._limits.body_bytes)
             selection = decode(_selection_decoder, body)
             return answer(await self._controls.many(principal, selection, control))
 

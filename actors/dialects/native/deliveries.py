@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from jobwire.actors.dialects.base import Door
+from jobwire.actors.dialects.base import RequestGuard
 from jobwire.actors.dialects.native.answers import answer, page
 from jobwire.actors.dialects.native.events import Moment
 from jobwire.actors.dialects.native.jobs import Limit, NoQuery, job_id_of
@@ -49,15 +49,15 @@ _recover_decoder = msgspec.json.Decoder(RecoverBody)
 class DeliveryRoutes:
     """Lists deliveries and sends them again."""
 
-    def __init__(self, operations: Operations, door: Door, limits: Limits) -> None:
+    def __init__(self, operations: Operations, guard: RequestGuard, limits: Limits) -> None:
         """Call the operations."""
         self._deliveries = operations.deliveries
         self._jobs = operations.jobs
-        self._door = door
+        self._guard = guard
         self._limits = limits
 
     def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
+        """Return the routes."""
         return [
             web.get("/v1/deliveries", self.find),
             web.post("/v1/deliveries/recover", self.recover),
@@ -68,7 +68,7 @@ class DeliveryRoutes:
 
     async def find(self, request: web.Request) -> web.Response:
         """List deliveries, newest first."""
-        principal = await self._door.caller(request, "read")
+        principal = await self._guard.caller(request, "read")
         query = read_query(request, DeliveriesQuery)
         job = parse_job_id(query.job, "/job") if query.job else None
         which = DeliveryFilter(
@@ -78,7 +78,7 @@ class DeliveryRoutes:
 
     async def of_job(self, request: web.Request) -> web.Response:
         """List the deliveries of one job, newest first."""
-        principal = await self._door.caller(request, "read")
+        principal = await self._guard.caller(request, "read")
         query = read_query(request, JobDeliveriesQuery)
         job = await self._jobs.get(principal, job_id_of(request))
         which = DeliveryFilter(
@@ -87,23 +87,23 @@ class DeliveryRoutes:
         return _page(await self._deliveries.find(principal, which, query.cursor, query.limit))
 
     async def get(self, request: web.Request) -> web.Response:
-        """Give one delivery with its tries."""
+        """Return one delivery with its tries."""
         read_query(request, NoQuery)
-        principal = await self._door.caller(request, "read")
+        principal = await self._guard.caller(request, "read")
         return answer(_view(await self._deliveries.get(principal, request.match_info["id"])))
 
     async def redeliver(self, request: web.Request) -> web.Response:
         """Send one delivery again under its id."""
         read_query(request, NoQuery)
-        principal = await self._door.caller(request, "jobs")
+        principal = await self._guard.caller(request, "jobs")
         asked = await self._deliveries.redeliver(principal, request.match_info["id"])
         return answer(_view(asked), 202)
 
     async def recover(self, request: web.Request) -> web.Response:
         """Send all those again that gave up, of those made since a moment."""
         read_query(request, NoQuery)
-        principal = await self._door.caller(request, "jobs")
-        body = await self._door.json(request, self._limits.body_bytes)
+        principal = await self._guard.caller(request, "jobs")
+        body = await self._guard.json(request, self._limits.body_bytes)
         recovered = await self._deliveries.recover(principal, decode(_recover_decoder, body).since)
         return answer(RecoveredView(recovered.deliveries, recovered.is_cut), 202)
 

@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Raw, Struct
 
-from jobwire.actors.dialects.base import Door, credentials, idempotency_key_of
+from jobwire.actors.dialects.base import RequestGuard, credentials, idempotency_key_of
 from jobwire.actors.dialects.native.answers import answer, encode, problem, problem_document
 from jobwire.actors.dialects.native.outcomes import refusal_of
 from jobwire.actors.dialects.native.queries import read_query
@@ -28,7 +28,7 @@ from jobwire.schemas.errors import (
 from jobwire.schemas.events import Event
 from jobwire.schemas.identifiers import RESERVED_ID, Name, parse_job_id
 from jobwire.schemas.principals import Principal
-from jobwire.schemas.views import Accepted, LineResult, Settled
+from jobwire.schemas.views import Accepted, LineResult, OutcomeView
 
 _NDJSON = "application/x-ndjson"
 #: Longest time that a client may ask to wait.
@@ -76,14 +76,14 @@ _which_decoder = msgspec.json.Decoder(_Which)
 class EventRoutes:
     """Takes events in."""
 
-    def __init__(self, operations: Operations, door: Door, limits: Limits) -> None:
+    def __init__(self, operations: Operations, guard: RequestGuard, limits: Limits) -> None:
         """Post through the operations."""
         self._events = operations.events
-        self._door = door
+        self._guard = guard
         self._limits = limits
 
     def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
+        """Return the routes."""
         return [web.post("/v1/events", self.post)]
 
     async def post(self, request: web.Request) -> web.Response:
@@ -95,7 +95,7 @@ class EventRoutes:
         return await self._post_one(request)
 
     async def _post_one(self, request: web.Request) -> web.Response:
-        body = await self._door.json(request, self._limits.body_bytes)
+        body = await self._guard.json(request, self._limits.body_bytes)
         event = self._event(
             request,
             decode(_decoder, body),
@@ -106,7 +106,7 @@ class EventRoutes:
 
     async def _post_parameters(self, request: web.Request) -> web.Response:
         parameters = read_query(request, EventParameters)
-        data = await self._door.body(request, self._limits.body_bytes)
+        data = await self._guard.body(request, self._limits.body_bytes)
         if data:
             check_json(data)
             parse_json(data)
@@ -127,7 +127,7 @@ class EventRoutes:
 
     async def _principal(self, request: web.Request) -> Principal | None:
         api_key = credentials(request).api_key
-        return await self._door.principal(request, api_key) if api_key else None
+        return await self._guard.principal(request, api_key) if api_key else None
 
     def _event(
         self,
@@ -142,8 +142,8 @@ class EventRoutes:
         try:
             return build_event(self._events, fields, fields.id or idempotency_key, token, principal)
         except Unauthorized as error:
-            self._door.slow_down(request)
-            raise self._door.failed(request, error) from error
+            self._guard.slow_down(request)
+            raise self._guard.failed(request, error) from error
 
     async def _answer(self, event: Event, wait_s: float | None) -> web.Response:
         outcome = await self._events.post(event, wait_s)
@@ -153,7 +153,7 @@ class EventRoutes:
         if error is not None:
             return problem(error)
         return answer(
-            Settled(
+            OutcomeView(
                 outcome.event,
                 outcome.job,
                 applied=True,
@@ -164,7 +164,7 @@ class EventRoutes:
         )
 
     async def _post_lines(self, request: web.Request) -> web.Response:
-        body = await self._door.body(request, self._limits.ndjson_bytes)
+        body = await self._guard.body(request, self._limits.ndjson_bytes)
         lines = [(number, line) for number, line in enumerate(body.split(b"\n"), 1) if line.strip()]
         if len(lines) > self._limits.ndjson_lines:
             detail = f"the request has more than {self._limits.ndjson_lines} lines"
@@ -221,7 +221,7 @@ def _line(line: bytes, limit: int) -> EventBody:
 
 
 def _job_of(line: bytes) -> set[str]:
-    """Give the job that a wrong line names, if that much of it can be read."""
+    """Return the job that a wrong line names, if that much of it can be read."""
     try:
         return {decode(_which_decoder, line).uuid.lower()}
     except JobwireError:

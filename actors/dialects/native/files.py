@@ -13,7 +13,7 @@ from urllib.parse import quote
 from aiohttp import ClientConnectionResetError, web
 from msgspec import Meta, Struct
 
-from jobwire.actors.dialects.base import Door
+from jobwire.actors.dialects.base import RequestGuard
 from jobwire.actors.dialects.native.answers import page, problem
 from jobwire.actors.dialects.native.jobs import job_id_of
 from jobwire.actors.dialects.native.queries import read_query
@@ -29,7 +29,7 @@ from jobwire.actors.dialects.native.ranges import (
 )
 from jobwire.actors.filesystems.base import FileInfo, Reader
 from jobwire.actors.operations import Operations
-from jobwire.actors.operations.files import BLOCK, Box
+from jobwire.actors.operations.files import BLOCK, SandboxView
 from jobwire.actors.runtime.settings import Limits
 from jobwire.schemas.cursors import Cursors
 from jobwire.schemas.errors import JobwireError, NotFound, RangeNotSatisfiable, TooManyRequests
@@ -71,19 +71,19 @@ class FileRoutes:
     """Serves the files of jobs."""
 
     def __init__(
-        self, operations: Operations, door: Door, limits: Limits, cursors: Cursors
+        self, operations: Operations, guard: RequestGuard, limits: Limits, cursors: Cursors
     ) -> None:
         """Read through the operations; so many files of one owner at a time."""
         self._files = operations.files
         self._jobs = operations.jobs
         self._streams = operations.streams
-        self._door = door
+        self._guard = guard
         self._most = limits.streams_per_owner
         self._cursors = cursors
         self._open: Counter[str] = Counter()
 
     def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
+        """Return the routes."""
         return [
             web.get("/v1/jobs/{id}/files", self.all),
             web.get(r"/v1/jobs/{id}/files/{path:[\s\S]+}", self.get),
@@ -91,7 +91,7 @@ class FileRoutes:
 
     async def all(self, request: web.Request) -> web.Response:
         """List the files of an attempt, the newest one that has any by default."""
-        principal = await self._door.caller(request, "read")
+        principal = await self._guard.caller(request, "read")
         query = read_query(request, FilesQuery)
         job = await self._jobs.get(principal, job_id_of(request))
         box = await self._files.box(job, query.attempt)
@@ -104,8 +104,8 @@ class FileRoutes:
         return page([_view(each) for each in shown], cursor)
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        """Give a file, or a part of it, or follow it as it grows."""
-        principal = await self._door.caller(request, "read")
+        """Return a file, or a part of it, or follow it as it grows."""
+        principal = await self._guard.caller(request, "read")
         query = read_query(request, FileQuery)
         path = request.match_info["path"]
         job = await self._jobs.get(principal, job_id_of(request))
@@ -146,7 +146,7 @@ class FileRoutes:
         return response
 
     async def _follow(
-        self, request: web.Request, principal: Principal, job: Job, box: Box
+        self, request: web.Request, principal: Principal, job: Job, box: SandboxView
     ) -> web.StreamResponse:
         path = request.match_info["path"]
         with suppress(NotFound):  # what can never be a file is said while it can be said
@@ -167,8 +167,8 @@ class FileRoutes:
         await _pour(request, response, self._files.follow(box, path, start or 0, is_over))
         return response
 
-    async def _is_over(self, principal: Principal, job: Job, box: Box) -> bool:
-        """Say whether nothing more is written; a service that stops waits for nothing."""
+    async def _is_over(self, principal: Principal, job: Job, box: SandboxView) -> bool:
+        """Return whether nothing more is written; a service that stops waits for nothing."""
         try:
             now = await self._jobs.get(principal, job.id)
         except NotFound:

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from jobwire.actors.dialects.base import Door, base_url, idempotency_key_of
+from jobwire.actors.dialects.base import RequestGuard, base_url, idempotency_key_of
 from jobwire.actors.dialects.native.answers import (
     answer,
     entry_view,
@@ -21,7 +21,7 @@ from jobwire.actors.dialects.native.answers import (
 from jobwire.actors.dialects.native.events import Moment
 from jobwire.actors.dialects.native.queries import read_query
 from jobwire.actors.operations import Operations
-from jobwire.actors.operations.births import JobRequest
+from jobwire.actors.operations.job_creation import JobRequest
 from jobwire.actors.operations.jobs import NewJob
 from jobwire.actors.runtime.settings import Limits
 from jobwire.actors.stores.base import JobFilter
@@ -81,17 +81,17 @@ class JobRoutes:
     """Makes and reads jobs."""
 
     def __init__(
-        self, operations: Operations, door: Door, limits: Limits, token_overlap_s: float
+        self, operations: Operations, guard: RequestGuard, limits: Limits, token_overlap_s: float
     ) -> None:
         """Call the operations."""
         self._jobs = operations.jobs
         self._deliveries = operations.deliveries
-        self._door = door
+        self._guard = guard
         self._limits = limits
         self._token_overlap_s = token_overlap_s
 
     def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
+        """Return the routes."""
         return [
             web.post("/v1/jobs", self.create),
             web.get("/v1/jobs", self.find),
@@ -106,15 +106,15 @@ class JobRoutes:
     async def create(self, request: web.Request) -> web.Response:
         """Make a job."""
         read_query(request, NoQuery)
-        principal = await self._door.caller(request, "jobs")
-        wanted = decode(_request_decoder, await self._door.json(request, self._limits.body_bytes))
+        principal = await self._guard.caller(request, "jobs")
+        wanted = decode(_request_decoder, await self._guard.json(request, self._limits.body_bytes))
         base = base_url(request)
         made = await self._jobs.create(principal, wanted, idempotency_key_of(request))
         return created(base, made)
 
     async def find(self, request: web.Request) -> web.Response:
         """List jobs, newest first."""
-        principal = await self._door.caller(request, "read")
+        principal = await self._guard.caller(request, "read")
         query = read_query(request, JobsQuery)
         which = JobFilter(
             state=query.state,
@@ -130,23 +130,23 @@ class JobRoutes:
         return page([job_view(job) for job in found.jobs], found.cursor)
 
     async def get(self, request: web.Request) -> web.Response:
-        """Give one job, with the data that it was made with."""
+        """Return one job, with the data that it was made with."""
         read_query(request, NoQuery)
-        principal = await self._door.caller(request, "read")
+        principal = await self._guard.caller(request, "read")
         job = await self._jobs.get(principal, job_id_of(request))
         origin = await self._jobs.origin(principal, job)
         return answer(full_job_view(job, origin, await self._deliveries.of_job(job)))
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete a job."""
-        principal = await self._door.caller(request, "jobs")
+        principal = await self._guard.caller(request, "jobs")
         query = read_query(request, DeleteQuery)
         await self._jobs.delete(principal, job_id_of(request), force=query.force)
         return web.Response(status=204)
 
     async def history(self, request: web.Request) -> web.Response:
-        """Give a page of a job's history, oldest first."""
-        principal = await self._door.caller(request, "read")
+        """Return a page of a job's history, oldest first."""
+        principal = await self._guard.caller(request, "read")
         query = read_query(request, HistoryQuery)
         entries, cursor = await self._jobs.history(
             principal, job_id_of(request), query.cursor, query.limit
@@ -154,12 +154,12 @@ class JobRoutes:
         return page([entry_view(entry) for entry in entries], cursor)
 
     async def rotate_token(self, request: web.Request) -> web.Response:
-        """Give the job a new token; the previous one stays good for a while."""
-        principal = await self._door.caller(request, "jobs")
+        """Return the job a new token; the previous one stays good for a while."""
+        principal = await self._guard.caller(request, "jobs")
         wanted = RotateBody()
         if request.can_read_body:
             wanted = decode(
-                _rotate_decoder, await self._door.json(request, self._limits.body_bytes)
+                _rotate_decoder, await self._guard.json(request, self._limits.body_bytes)
             )
         overlap_s = self._token_overlap_s if wanted.overlap_s is None else wanted.overlap_s
         job_id, base = job_id_of(request), base_url(request)
@@ -171,14 +171,14 @@ class JobRoutes:
 
     async def revoke_tokens(self, request: web.Request) -> web.Response:
         """End every token of a job at once."""
-        principal = await self._door.caller(request, "jobs")
+        principal = await self._guard.caller(request, "jobs")
         await self._jobs.rotate_token(principal, job_id_of(request), 0.0)
         return web.Response(status=204)
 
     async def stats(self, request: web.Request) -> web.Response:
         """Count jobs by lifecycle and state."""
         read_query(request, NoQuery)
-        principal = await self._door.caller(request, "read")
+        principal = await self._guard.caller(request, "read")
         counts = await self._jobs.count(principal)
         total = {
             "jobs": sum(count.jobs for count in counts),
@@ -209,7 +209,7 @@ def created(base: str, made: NewJob) -> web.Response:
 
 
 def webhook_url(base: str, job_id: JobId, token: str) -> str:
-    """Give the ready-made URL that a platform posts to; it adds `&name=` and the event."""
+    """Return the ready-made URL that a platform posts to; it adds `&name=` and the event."""
     return f"{base}/v1/events?{urlencode({'uuid': job_id, 'token': token})}"
 
 

@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from jobwire.actors.dialects.native.events import EventBody, Moment, build_event
 from jobwire.actors.operations.events import Events
-from jobwire.actors.transports.base import Delivery
+from jobwire.actors.transports.base import BusMessage
 from jobwire.schemas.codec import check_json, decode, invalid, parse_json
 from jobwire.schemas.errors import Invalid, TooLarge, Unauthorized, UnsupportedMedia
 from jobwire.schemas.events import Event
@@ -75,7 +75,7 @@ _decoder = msgspec.json.Decoder(EventBody)
 _cloud_decoder = msgspec.json.Decoder(CloudEvent)
 
 
-def read_message(events: Events, delivery: Delivery, limit: int) -> Event:
+def read_message(events: Events, delivery: BusMessage, limit: int) -> Event:
     """
     Make the event that a message of the bus tells of.
 
@@ -101,7 +101,7 @@ def read_message(events: Events, delivery: Delivery, limit: int) -> Event:
     return build_event(events, fields, fields.id or _message_id(delivery), token)
 
 
-def _fields(delivery: Delivery) -> EventBody:
+def _fields(delivery: BusMessage) -> EventBody:
     kind = _media_type(delivery.content_type)
     if kind == CLOUD_EVENT:
         check_json(delivery.body)
@@ -115,7 +115,7 @@ def _fields(delivery: Delivery) -> EventBody:
 
 
 def _attributes(headers: Mapping[str, object]) -> dict[str, object]:
-    """Give the attributes of a CloudEvent by their names; of any other message there are none."""
+    """Return the attributes of a CloudEvent by their names; of any other message there are none."""
     return {
         name[len(head) :]: _text(value)
         for name, value in headers.items()
@@ -124,7 +124,7 @@ def _attributes(headers: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def _of_attributes(attributes: dict[str, Any], delivery: Delivery) -> EventBody:
+def _of_attributes(attributes: dict[str, Any], delivery: BusMessage) -> EventBody:
     data = delivery.body
     if data:
         check_json(data)
@@ -144,7 +144,7 @@ def _of_attributes(attributes: dict[str, Any], delivery: Delivery) -> EventBody:
     return event.body()
 
 
-def _message_id(delivery: Delivery) -> str:
+def _message_id(delivery: BusMessage) -> str:
     """Take the id of the message for the event's."""
     if not delivery.message_id:
         raise _id_required()
@@ -170,12 +170,12 @@ def _bearer(headers: Mapping[str, object]) -> str | None:
 
 
 def _text(value: object) -> object:
-    """Give a header as text where the broker hands out bytes."""
+    """Return a header as text where the broker hands out bytes."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else value
 
 
 def _media_type(content_type: str | None) -> str:
-    """Give the content type without its parameters; of a message without one JSON is expected."""
+    """Return the content type without its parameters; of a message without one JSON is expected."""
     if content_type is None or content_type == _JSON:
         return _JSON
     return content_type.partition(";")[0].strip().lower() or _JSON

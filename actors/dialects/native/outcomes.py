@@ -14,7 +14,7 @@ from jobwire.schemas.outcomes import Outcome, Reason
 
 
 def refusal_of(outcome: Outcome) -> JobwireError | None:  # noqa: PLR0911 - a table
-    """Give the error that an outcome is for whoever waited; None: the event was applied."""
+    """Return the error that an outcome is for whoever waited; None: the event was applied."""
     if outcome.verdict == "applied":
         return None
     if outcome.verdict == "conflict":

@@ -45,7 +45,7 @@ def version_of(size: int, modified: datetime, now: datetime) -> Version:
 
 
 def is_unchanged(if_none_match: str | None, version: Version) -> bool:
-    """Say whether the client has this state of the file already."""
+    """Return whether the client has this state of the file already."""
     if if_none_match is None:
         return False
     if if_none_match.strip() == "*":
@@ -55,7 +55,7 @@ def is_unchanged(if_none_match: str | None, version: Version) -> bool:
 
 
 def applies(if_range: str | None, version: Version) -> bool:
-    """Say whether a range is meant: `If-Range` asks for the whole of a file that has changed."""
+    """Return whether a range is meant: `If-Range` asks for the whole of a file that has changed."""
     if if_range is None:
         return True
     if '"' in if_range:
@@ -69,7 +69,7 @@ def applies(if_range: str | None, version: Version) -> bool:
 
 def span_of(header: str | None, size: int) -> Span | None:
     """
-    Give the bytes that a `Range` header asks for; None: all of them.
+    Return the bytes that a `Range` header asks for; None: all of them.
 
     Several ranges, another unit, and what cannot be read are answered with the whole, as a server
     may; so is every range of an empty file.
@@ -94,7 +94,7 @@ def span_of(header: str | None, size: int) -> Span | None:
 
 
 def start_of(header: str | None) -> int | None:
-    """Give where a `Range` header without an end begins; None: it is none of this kind."""
+    """Return where a `Range` header without an end begins; None: it is none of this kind."""
     match = _ONE_RANGE.fullmatch(header) if header else None
     return _number(match[1]) if match is not None and not match[2] else None
 

@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from jobwire.actors.dialects.base import Door
+from jobwire.actors.dialects.base import RequestGuard
 from jobwire.actors.dialects.native.answers import answer, page, problem, refusal_view
 from jobwire.actors.dialects.native.jobs import Limit, NoQuery, job_id_of
 from jobwire.actors.dialects.native.outcomes import refusal_of
@@ -21,10 +21,10 @@ from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.identifiers import EventId
 from jobwire.schemas.lifecycle import Lifecycle
 from jobwire.schemas.principals import ApiKey
-from jobwire.schemas.views import KeyView, NewKeyView, Settled
+from jobwire.schemas.views import KeyView, NewKeyView, OutcomeView
 
 
-class ListQuery(Struct, frozen=True, kw_only=True):
+class PageQuery(Struct, frozen=True, kw_only=True):
     """Which page of a list."""
 
     cursor: str | None = None
@@ -44,14 +44,14 @@ _key_decoder = msgspec.json.Decoder(KeyRequest)
 class LifecycleRoutes:
     """Registers and shows lifecycles."""
 
-    def __init__(self, operations: Operations, door: Door, limits: Limits) -> None:
+    def __init__(self, operations: Operations, guard: RequestGuard, limits: Limits) -> None:
         """Call the operations."""
         self._lifecycles = operations.lifecycles
-        self._door = door
+        self._guard = guard
         self._limits = limits
 
     def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
+        """Return the routes."""
         return [
             web.get("/v1/lifecycles", self.all),
             web.post("/v1/lifecycles", self.register),
@@ -61,22 +61,24 @@ class LifecycleRoutes:
     async def all(self, request: web.Request) -> web.Response:
         """List the built-in lifecycles and the owner's own."""
         read_query(request, NoQuery)
-        principal = await self._door.caller(request, "read")
+        principal = await self._guard.caller(request, "read")
         return page(await self._lifecycles.all(principal), None)
 
     async def register(self, request: web.Request) -> web.Response:
         """Register a table; the same table again is the same version."""
         read_query(request, NoQuery)
-        principal = await self._door.caller(request, "jobs")
-        wanted = decode(_lifecycle_decoder, await self._door.json(request, self._limits.body_bytes))
+        principal = await self._guard.caller(request, "jobs")
+        wanted = decode(
+            _lifecycle_decoder, await self._guard.json(request, self._limits.body_bytes)
+        )
         lifecycle, is_new = await self._lifecycles.register(principal, wanted)
         return answer(
             lifecycle, 201 if is_new else 200, {"Location": f"/v1/lifecycles/{lifecycle.name}"}
         )
 
     async def get(self, request: web.Request) -> web.Response:
-        """Give one lifecycle."""
-        principal = await self._door.caller(request, "read")
+        """Return one lifecycle."""
+        principal = await self._guard.caller(request, "read")
         version = read_query(request, VersionQuery).version
         return answer(await self._lifecycles.get(principal, request.match_info["name"], version))
 
@@ -84,14 +86,14 @@ class LifecycleRoutes:
 class KeyRoutes:
     """Makes, lists and revokes API keys; for administrators."""
 
-    def __init__(self, operations: Operations, door: Door, limits: Limits) -> None:
+    def __init__(self, operations: Operations, guard: RequestGuard, limits: Limits) -> None:
         """Call the operations."""
         self._keys = operations.keys
-        self._door = door
+        self._guard = guard
         self._limits = limits
 
     def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
+        """Return the routes."""
         return [
             web.get("/v1/keys", self.all),
             web.post("/v1/keys", self.create),
@@ -100,8 +102,8 @@ class KeyRoutes:
 
     async def all(self, request: web.Request) -> web.Response:
         """List keys; the cursor is the last key's id."""
-        await self._door.caller(request, "admin")
-        query = read_query(request, ListQuery)
+        await self._guard.caller(request, "admin")
+        query = read_query(request, PageQuery)
         keys = await self._keys.all(query.cursor or "", query.limit + 1)
         shown = keys[: query.limit]
         return page(
@@ -111,28 +113,28 @@ class KeyRoutes:
     async def create(self, request: web.Request) -> web.Response:
         """Make a key."""
         read_query(request, NoQuery)
-        await self._door.caller(request, "admin")
-        wanted = decode(_key_decoder, await self._door.json(request, self._limits.body_bytes))
+        await self._guard.caller(request, "admin")
+        wanted = decode(_key_decoder, await self._guard.json(request, self._limits.body_bytes))
         made = await self._keys.create(wanted)
         fields = msgspec.structs.asdict(_key_view(made.key))
         return answer(NewKeyView(**fields, key=made.text), 201)
 
     async def revoke(self, request: web.Request) -> web.Response:
         """Revoke a key; revoking it again changes nothing."""
-        await self._door.caller(request, "admin")
+        await self._guard.caller(request, "admin")
         return answer(_key_view(await self._keys.revoke(request.match_info["id"])))
 
 
 class RefusedRoutes:
     """Shows refused events and sends them again."""
 
-    def __init__(self, operations: Operations, door: Door) -> None:
+    def __init__(self, operations: Operations, guard: RequestGuard) -> None:
         """Call the operations."""
         self._refusals = operations.refusals
-        self._door = door
+        self._guard = guard
 
     def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
+        """Return the routes."""
         return [
             web.get("/v1/refused", self.find),
             web.post("/v1/refused/{id}/{event}/replay", self.replay),
@@ -140,14 +142,14 @@ class RefusedRoutes:
 
     async def find(self, request: web.Request) -> web.Response:
         """List refused events, oldest first."""
-        principal = await self._door.caller(request, "read")
-        query = read_query(request, ListQuery)
+        principal = await self._guard.caller(request, "read")
+        query = read_query(request, PageQuery)
         refusals, cursor = await self._refusals.find(principal, query.cursor, query.limit)
         return page([refusal_view(refusal) for refusal in refusals], cursor)
 
     async def replay(self, request: web.Request) -> web.Response:
         """Send a refused event again under a new id; the answer is its outcome."""
-        principal = await self._door.caller(request, "jobs")
+        principal = await self._guard.caller(request, "jobs")
         job, event = job_id_of(request), EventId(request.match_info["event"])
         outcome = await self._refusals.replay(principal, job, event)
         if outcome is None:
@@ -158,7 +160,9 @@ class RefusedRoutes:
         if error is not None:
             return problem(error)
         return answer(
-            Settled(outcome.event, outcome.job, applied=True, state=outcome.state, seq=outcome.seq)
+            OutcomeView(
+                outcome.event, outcome.job, applied=True, state=outcome.state, seq=outcome.seq
+            )
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import ClientConnectionResetError, web
 from msgspec import Struct
 
-from jobwire.actors.dialects.base import Door
+from jobwire.actors.dialects.base import RequestGuard
 from jobwire.actors.dialects.native.answers import encode, entry_view
 from jobwire.actors.dialects.native.jobs import job_id_of
 from jobwire.actors.dialects.native.queries import read_query
@@ -41,7 +41,7 @@ class StreamQuery(Struct, frozen=True, kw_only=True):
     applied: bool | None = None
 
     def wants(self, entry: Entry) -> bool:
-        """Say whether an entry is asked for."""
+        """Return whether an entry is asked for."""
         return (
             (self.state is None or entry.state == self.state)
             and (self.name is None or entry.name == self.name)
@@ -53,17 +53,17 @@ class StreamRoutes:
     """Streams entries."""
 
     def __init__(
-        self, operations: Operations, door: Door, cursors: Cursors, telemetry: Telemetry
+        self, operations: Operations, guard: RequestGuard, cursors: Cursors, telemetry: Telemetry
     ) -> None:
         """Follow through the operations; the places of an owner's stream are written as cursors."""
         self._jobs = operations.jobs
         self._streams = operations.streams
-        self._door = door
+        self._guard = guard
         self._cursors = cursors
         self._telemetry = telemetry
 
     def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
+        """Return the routes."""
         return [
             web.get("/v1/jobs/{id}/stream", self.of_job, allow_head=False),
             web.get("/v1/stream", self.of_owner, allow_head=False),
@@ -71,7 +71,7 @@ class StreamRoutes:
 
     async def of_job(self, request: web.Request) -> web.StreamResponse:
         """Stream one job's entries; the id of each is its seq, and 0 is before the first."""
-        principal = await self._door.caller(request, "read")
+        principal = await self._guard.caller(request, "read")
         query = read_query(request, StreamQuery)
         job = await self._jobs.get(principal, job_id_of(request))
         last = request.headers.get("Last-Event-ID", "0")
@@ -88,7 +88,7 @@ class StreamRoutes:
 
         0 says: from the first.
         """
-        principal = await self._door.caller(request, "read")
+        principal = await self._guard.caller(request, "read")
         query = read_query(request, StreamQuery)
         # As it was written before there were lanes, so that places of those days stay good.
         order = "" if self._streams.order == "all" else f" {self._streams.order}"

@@ -12,17 +12,17 @@ from collections.abc import Iterable
 import msgspec
 from aiohttp import web
 
-from jobwire.actors.dialects.base import Door, Notice
-from jobwire.actors.dialects.pipelinejobs.access import Entrance
+from jobwire.actors.dialects.base import Notice, RequestGuard
+from jobwire.actors.dialects.pipelinejobs.access import ActorAuthenticator
 from jobwire.actors.dialects.pipelinejobs.answers import problem
 from jobwire.actors.dialects.pipelinejobs.authority import Authority
-from jobwire.actors.dialects.pipelinejobs.births import INDEXING, JobMaker
+from jobwire.actors.dialects.pipelinejobs.deferred_event_sender import DeferredEventSender
+from jobwire.actors.dialects.pipelinejobs.event_reporter import EventReporter
 from jobwire.actors.dialects.pipelinejobs.executions import ExecutionRoutes
 from jobwire.actors.dialects.pipelinejobs.inbox import MessageRoutes
-from jobwire.actors.dialects.pipelinejobs.jobs import JobRoutes
+from jobwire.actors.dialects.pipelinejobs.job_creation import INDEXING, JobMessages
+from jobwire.actors.dialects.pipelinejobs.jobs import JobListRoutes
 from jobwire.actors.dialects.pipelinejobs.nonces import NonceRoutes
-from jobwire.actors.dialects.pipelinejobs.reporting import Reporter
-from jobwire.actors.dialects.pipelinejobs.resending import Resender
 from jobwire.actors.operations import Operations
 from jobwire.actors.runtime.dialects import PipelineJobs
 from jobwire.schemas.cursors import Cursors
@@ -39,21 +39,21 @@ class PipelineJobsDialect:
     def __init__(
         self,
         operations: Operations,
-        door: Door,
+        guard: RequestGuard,
         settings: PipelineJobs,
         cursors: Cursors,
         body_bytes: int,
     ) -> None:
         """Make the groups of routes over the operations."""
-        entrance = Entrance(operations, door)
+        entrance = ActorAuthenticator(operations, guard)
         executions = ExecutionRoutes(operations, entrance, cursors)
-        authority = Authority(operations, door)
-        resender = Resender(operations, settings.park_s)
-        reporter = Reporter(operations, authority, resender, settings.early)
-        maker = JobMaker(operations, authority, settings)
+        authority = Authority(operations, guard)
+        resender = DeferredEventSender(operations, settings.park_s)
+        reporter = EventReporter(operations, authority, resender, settings.early)
+        maker = JobMessages(operations, authority, settings)
         messages = MessageRoutes(
             operations,
-            door,
+            guard,
             entrance,
             executions,
             reporter,
@@ -64,12 +64,12 @@ class PipelineJobsDialect:
         self._groups = (
             messages,
             executions,
-            NonceRoutes(operations, door, entrance, settings.tenant),
-            JobRoutes(operations, entrance, reporter, settings.tenant),
+            NonceRoutes(operations, guard, entrance, settings.tenant),
+            JobListRoutes(operations, entrance, reporter, settings.tenant),
         )
 
     def routes(self) -> Iterable[web.RouteDef]:
-        """Give all routes."""
+        """Return all routes."""
         return [route for group in self._groups for route in group.routes()]
 
     def problem(self, error: JobwireError) -> web.Response:

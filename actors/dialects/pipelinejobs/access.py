@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 
 from aiohttp import web
 
-from jobwire.actors.dialects.base import Door, credentials
+from jobwire.actors.dialects.base import RequestGuard, credentials
 from jobwire.actors.operations import Operations
 from jobwire.actors.operations.keys import require
-from jobwire.actors.operations.nonces import Place
+from jobwire.actors.operations.nonces import NonceScope
 from jobwire.schemas.errors import Unauthorized
 from jobwire.schemas.foreign_actors import ForeignActor
 from jobwire.schemas.nonces import Level
@@ -20,7 +20,7 @@ from jobwire.schemas.principals import Principal, Scope
 SCOPE_OF: Final[dict[Level, Scope]] = {"READ": "read", "EXECUTE": "events", "UPDATE": "jobs"}
 
 
-class Access(NamedTuple):
+class VerifiedRequest(NamedTuple):
     """An authenticated request at an actor."""
 
     actor: ForeignActor
@@ -31,21 +31,23 @@ class Access(NamedTuple):
     is_administrator: bool
 
     @property
-    def place(self) -> Place:
+    def place(self) -> NonceScope:
         """What nonces that are made or used here are for."""
-        return Place(self.actor.id, self.actor.alias(self.name))
+        return NonceScope(self.actor.id, self.actor.alias(self.name))
 
 
-class Entrance:
+class ActorAuthenticator:
     """Lets requests in."""
 
-    def __init__(self, operations: Operations, door: Door) -> None:
+    def __init__(self, operations: Operations, guard: RequestGuard) -> None:
         """Authenticate at the common door, or by a nonce."""
         self._actors = operations.foreign_actors
         self._nonces = operations.nonces
-        self._door = door
+        self._guard = guard
 
-    async def admit(self, request: web.Request, level: Level, use: str | None = None) -> Access:
+    async def admit(
+        self, request: web.Request, level: Level, use: str | None = None
+    ) -> VerifiedRequest:
         """
         Authenticate a request; a nonce loses one of its uses.
 
@@ -70,24 +72,24 @@ class Entrance:
             text = request.query.get("x-nonce") or request.headers.get("X-Nonce")
         if not text:
             return await self._by_key(request, name, level, api_key)
-        self._door.slow_down(request)
+        self._guard.slow_down(request)
         try:
             return await self._by_nonce(name, level, text, use or secrets.token_hex(12))
         except Unauthorized as error:
-            raise self._door.failed(request, error) from error
+            raise self._guard.failed(request, error) from error
 
     async def _by_key(
         self, request: web.Request, name: str, level: Level, api_key: str | None
-    ) -> Access:
+    ) -> VerifiedRequest:
         if api_key is None:
             detail = "send an API key as Authorization: Bearer jwk_..., or a nonce as x-nonce"
-            raise self._door.failed(request, Unauthorized(detail, code="key_missing"))
-        principal = await self._door.principal(request, api_key)
+            raise self._guard.failed(request, Unauthorized(detail, code="key_missing"))
+        principal = await self._guard.principal(request, api_key)
         require(principal, SCOPE_OF[level])
         actor = await self._actors.find(principal.name, name)
-        return Access(actor, name, principal, "admin" in principal.scopes)
+        return VerifiedRequest(actor, name, principal, "admin" in principal.scopes)
 
-    async def _by_nonce(self, name: str, level: Level, text: str, use: str) -> Access:
+    async def _by_nonce(self, name: str, level: Level, text: str, use: str) -> VerifiedRequest:
         nonce = await self._nonces.find(text)
         actor = await self._actors.find(nonce.owner, name)
         if (nonce.actor, nonce.alias) != (actor.id, actor.alias(name)):
@@ -96,4 +98,4 @@ class Entrance:
         if nonce.grants(level):  # else it is refused for its level
             require(principal, SCOPE_OF[level])
         await self._nonces.redeem(nonce, level, use)
-        return Access(actor, name, principal, is_administrator=False)
+        return VerifiedRequest(actor, name, principal, is_administrator=False)

@@ -39,7 +39,7 @@ def answer(result: object, message: str = "The request was successful") -> web.R
 
 
 def status_of(error: JobwireError) -> int:
-    """Give the status of an error: clients of this language know 400 for whatever is wrong."""
+    """Return the status of an error: clients of this language know 400 for whatever is wrong."""
     return 400 if isinstance(error, Invalid) else error.status
 
 

@@ -6,8 +6,8 @@ from typing import Final
 
 from aiohttp import web
 
-from jobwire.actors.dialects.base import Door
-from jobwire.actors.dialects.pipelinejobs.access import Access
+from jobwire.actors.dialects.base import RequestGuard
+from jobwire.actors.dialects.pipelinejobs.access import VerifiedRequest
 from jobwire.actors.dialects.pipelinejobs.messages import EventMessage
 from jobwire.actors.operations import Operations
 from jobwire.schemas.errors import Forbidden, JobwireError, TooManyRequests, Unauthorized
@@ -27,15 +27,15 @@ _MOST_OWNED: Final = 20_000
 class Authority:
     """Checks tokens, always, whatever else a request carries."""
 
-    def __init__(self, operations: Operations, door: Door) -> None:
+    def __init__(self, operations: Operations, guard: RequestGuard) -> None:
         """Count, at the common door, who guesses; who guessed too often is not let in at all."""
         self._jobs = operations.jobs
         self._actors = operations.foreign_actors
-        self._door = door
+        self._guard = guard
         self._owned: dict[tuple[str, JobId], None] = {}
 
     async def of_event(
-        self, request: web.Request, access: Access, message: EventMessage
+        self, request: web.Request, access: VerifiedRequest, message: EventMessage
     ) -> Principal | None:
         """
         Say as whom an event is sent: the owner, if by an administrator; None: its token speaks.
@@ -60,20 +60,20 @@ class Authority:
                 await self._check(request, access, message.job, token)
             return sender(access.principal)
         if token is None:
-            raise _missing()
+            raise _token_missing()
         return None
 
     async def of_delete(
         self,
         request: web.Request,
-        access: Access,
+        access: VerifiedRequest,
         job: JobId,
         token: str | None,
         *,
         by_token: bool,
     ) -> Principal:
         """
-        Give the owner as whom a job is deleted or hidden.
+        Return the owner as whom a job is deleted or hidden.
 
         Raises:
             NotFound: the actor's owner has no such job.
@@ -87,12 +87,12 @@ class Authority:
             if token is not None:
                 await self._check(request, access, job, token)
             elif not access.is_administrator:
-                raise _missing()
+                raise _token_missing()
         return Principal(access.principal.name, access.principal.scopes | {"jobs"})
 
     def wrong(self, request: web.Request) -> JobwireError:
         """Count a wrong token; give the error for it."""
-        counted = self._door.failed(request, Unauthorized())
+        counted = self._guard.failed(request, Unauthorized())
         if isinstance(counted, TooManyRequests):
             return counted
         return Forbidden("the token is not one of this job", code="wrong_job_token")
@@ -105,20 +105,22 @@ class Authority:
             self._owned.pop(next(iter(self._owned)))
         self._owned[principal.name, job] = None
 
-    async def _check(self, request: web.Request, access: Access, job_id: JobId, token: str) -> None:
+    async def _check(
+        self, request: web.Request, access: VerifiedRequest, job_id: JobId, token: str
+    ) -> None:
         if not self._jobs.admits(await self._jobs.get(access.principal, job_id), token):
             raise self.wrong(request)
 
-    def _is_administrators(self, access: Access, token: str | None) -> bool:
+    def _is_administrators(self, access: VerifiedRequest, token: str | None) -> bool:
         owner = access.principal.name
         return token is not None and self._actors.is_admin_token(owner, token)
 
 
 def sender(principal: Principal) -> Principal:
-    """Give an owner as one whose right to send events was found in a token."""
+    """Return an owner as one whose right to send events was found in a token."""
     return Principal(principal.name, principal.scopes | {"events"})
 
 
-def _missing() -> Forbidden:
+def _token_missing() -> Forbidden:
     detail = "the message carries no token of the job, in its body or in its URL"
     return Forbidden(detail, code="token_missing")

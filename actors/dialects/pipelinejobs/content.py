@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 import msgspec
 from aiohttp import web
 
-from jobwire.actors.dialects.base import Door
+from jobwire.actors.dialects.base import RequestGuard
 from jobwire.schemas.codec import check_json, parse_json
 from jobwire.schemas.errors import Malformed
 
@@ -31,7 +31,7 @@ class Content(NamedTuple):
     value: Any  # any JSON
 
     def field(self, name: str) -> bytes | None:
-        """Give the text of one field of an object, as it was sent."""
+        """Return the text of one field of an object, as it was sent."""
         fields = msgspec.json.decode(self.text, type=dict[str, msgspec.Raw])
         return bytes(fields[name]) if name in fields else None
 
@@ -39,7 +39,7 @@ class Content(NamedTuple):
 NOTHING = Content(b"", None)
 
 
-async def read_content(request: web.Request, door: Door, limit: int) -> Content:
+async def read_content(request: web.Request, guard: RequestGuard, limit: int) -> Content:
     """
     Read a body.
 
@@ -48,7 +48,7 @@ async def read_content(request: web.Request, door: Door, limit: int) -> Content:
         TooLarge: it has more than `limit` bytes.
 
     """
-    body = await door.body(request, limit)
+    body = await guard.body(request, limit)
     kind = request.content_type if "Content-Type" in request.headers else ""
     if kind == _BINARY:
         return written({"base64": b64encode(body).decode()}) if body else NOTHING
@@ -75,7 +75,7 @@ def written(value: object) -> Content:
 
 
 def unwrapped(content: Content) -> Content | None:
-    """Give what the field `message` of an object holds, also JSON inside of a text."""
+    """Return what the field `message` of an object holds, also JSON inside of a text."""
     value = content.value
     if not isinstance(value, dict) or "message" not in value:
         return None

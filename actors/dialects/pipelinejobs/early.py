@@ -31,17 +31,17 @@ _IMPLIED: Final = {("CREATED", "finish"): "run"}
 
 
 def is_early(state: str, name: str) -> bool:
-    """Say whether an event that a job did not take comes before one that it needs."""
+    """Return whether an event that a job did not take comes before one that it needs."""
     return state in _REACHED and name in _NEEDED and _REACHED[state] <= _NEEDED[name]
 
 
 def implied(state: str, name: str) -> str | None:
-    """Give the event that is missing before another one, where it can be put in."""
+    """Return the event that is missing before another one, where it can be put in."""
     return _IMPLIED.get((state, name))
 
 
 def is_repetition(state: str, name: str) -> bool:
-    """Say whether an event that a job did not take says what is so already: `fail` while FAILED."""
+    """Return whether an event that was not applied repeats what is so, such as `fail` in FAILED."""
     return any(
         exits.get(name) == state
         for before, exits in PIPELINE.transitions.items()
@@ -50,5 +50,5 @@ def is_repetition(state: str, name: str) -> bool:
 
 
 def allowed(state: str) -> list[str]:
-    """Give the events that a job takes in a state."""
+    """Return the events that a job takes in a state."""
     return [name for name in PIPELINE.transitions.get(state, {}) if name != CREATE]

@@ -15,12 +15,12 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from jobwire.actors.dialects.base import base_url
-from jobwire.actors.dialects.pipelinejobs.access import Access, Entrance
+from jobwire.actors.dialects.pipelinejobs.access import ActorAuthenticator, VerifiedRequest
 from jobwire.actors.dialects.pipelinejobs.answers import answer
 from jobwire.actors.dialects.pipelinejobs.early import is_repetition
 from jobwire.actors.dialects.pipelinejobs.queries import read_query
 from jobwire.actors.operations import Operations
-from jobwire.actors.operations.parking import again
+from jobwire.actors.operations.deferred_events import again
 from jobwire.schemas.cursors import Cursors
 from jobwire.schemas.errors import Invalid, NotFound
 from jobwire.schemas.identifiers import EventId, JobId
@@ -31,7 +31,7 @@ from jobwire.schemas.principals import Principal
 _MOST_LOG: Final = 500
 
 
-class Said(Struct, frozen=True, array_like=True, tag=1):
+class RefusedMessage(Struct, frozen=True, array_like=True, tag=1):
     """The outcome of a message that became no event."""
 
     at: datetime
@@ -39,21 +39,21 @@ class Said(Struct, frozen=True, array_like=True, tag=1):
     log: str
 
 
-class Handle(Struct, frozen=True, array_like=True, tag=0):
+class ExecutionHandle(Struct, frozen=True, array_like=True, tag=0):
     """The event that a message became."""
 
     job: bytes
     event: EventId
 
 
-class _Page(Struct, frozen=True, kw_only=True):
+class _ExecutionPage(Struct, frozen=True, kw_only=True):
     """Which executions, as the platform's other lists take it."""
 
     limit: Annotated[int, Meta(ge=1, le=1_000)] = 100
     offset: Annotated[int, Meta(ge=0, le=10_000)] = 0
 
 
-class Shown(NamedTuple):
+class ExecutionView(NamedTuple):
     """What has become of a message."""
 
     exit_code: int | None
@@ -63,26 +63,28 @@ class Shown(NamedTuple):
     state: str | None = None
 
 
-def source_of(access: Access) -> str:
+def source_of(access: VerifiedRequest) -> str:
     """Name an actor as the source of what is reported through it."""
     return f"pipelinejobs:{access.actor.id}"
 
 
-_KINDS: Final[type[Handle | Said]] = Handle | Said  # type: ignore[assignment]
+_KINDS: Final[type[ExecutionHandle | RefusedMessage]] = ExecutionHandle | RefusedMessage  # type: ignore[assignment]
 
 
 class ExecutionRoutes:
     """Shows executions."""
 
-    def __init__(self, operations: Operations, entrance: Entrance, cursors: Cursors) -> None:
+    def __init__(
+        self, operations: Operations, entrance: ActorAuthenticator, cursors: Cursors
+    ) -> None:
         """Look events up; seal ids."""
-        self._reports = operations.reports
-        self._parking = operations.parking
+        self._event_statuses = operations.event_statuses
+        self._deferred_events = operations.deferred_events
         self._entrance = entrance
         self._cursors = cursors
 
     def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
+        """Return the routes."""
         one = "/actors/v2/{actor}/executions/{eid}"
         return [
             web.get("/actors/v2/{actor}/executions", self.all),
@@ -90,21 +92,21 @@ class ExecutionRoutes:
             web.get(f"{one}/logs", self.logs),
         ]
 
-    def of_event(self, access: Access, job: JobId, event: EventId) -> str:
-        """Give the id of the execution of a message that became an event."""
+    def of_event(self, access: VerifiedRequest, job: JobId, event: EventId) -> str:
+        """Return the id of the execution of a message that became an event."""
         return self._cursors.write(
-            Handle(bytes.fromhex(job.replace("-", "")), event), _listed(access)
+            ExecutionHandle(bytes.fromhex(job.replace("-", "")), event), _listed(access)
         )
 
-    def of_saying(self, access: Access, at: datetime, exit_code: int, log: str) -> str:
-        """Give the id of the execution of a message that became none."""
-        return self._cursors.write(Said(at, exit_code, log[:_MOST_LOG]), _listed(access))
+    def of_saying(self, access: VerifiedRequest, at: datetime, exit_code: int, log: str) -> str:
+        """Return the id of the execution of a message that became none."""
+        return self._cursors.write(RefusedMessage(at, exit_code, log[:_MOST_LOG]), _listed(access))
 
     async def all(self, request: web.Request) -> web.Response:
         """List executions of events, the newest first; totals are of those that are listed."""
         access = await self._entrance.admit(request, "READ")
-        wanted = read_query(request, _Page)
-        newest = await self._reports.newest(
+        wanted = read_query(request, _ExecutionPage)
+        newest = await self._event_statuses.newest(
             access.principal, source_of(access), wanted.offset + wanted.limit
         )
         found = newest[wanted.offset :]
@@ -121,16 +123,16 @@ class ExecutionRoutes:
         )
 
     async def get(self, request: web.Request) -> web.Response:
-        """Give one execution."""
+        """Return one execution."""
         access, eid, shown = await self._found(request)
         return answer(_document(request, access, eid, shown))
 
     async def logs(self, request: web.Request) -> web.Response:
-        """Give what an execution has to say."""
+        """Return what an execution has to say."""
         access, eid, shown = await self._found(request)
         return answer({"logs": shown.log, "_links": links_of(request, access, eid)})
 
-    async def _found(self, request: web.Request) -> tuple[Access, str, Shown]:
+    async def _found(self, request: web.Request) -> tuple[VerifiedRequest, str, ExecutionView]:
         access = await self._entrance.admit(request, "READ")
         eid = request.match_info["eid"]
         try:
@@ -139,42 +141,46 @@ class ExecutionRoutes:
             detail = "there is no execution with this id"
             raise NotFound(detail, code="unknown_execution") from error
         match found:
-            case Said(at, exit_code, log):
-                return access, eid, Shown(exit_code, f"{log}\n", at)
-            case Handle(job, event):
+            case RefusedMessage(at, exit_code, log):
+                return access, eid, ExecutionView(exit_code, f"{log}\n", at)
+            case ExecutionHandle(job, event):
                 job_id = JobId(str(UUID(bytes=job)))
                 return access, eid, await self._of_event(access.principal, job_id, event)
             case never:
                 assert_never(never)
 
-    async def _of_event(self, principal: Principal, job: JobId, event: EventId) -> Shown:
-        fate = await self._reports.fate(principal, job, event)
+    async def _of_event(self, principal: Principal, job: JobId, event: EventId) -> ExecutionView:
+        fate = await self._event_statuses.fate(principal, job, event)
         if fate.entry is not None:
             return await self._of_entry(principal, fate.entry)
         if fate.refusal is not None:
             refusal = fate.refusal
-            return Shown(1, f"{refusal.name}: refused: {refusal.reason}\n", refusal.received)
+            return ExecutionView(
+                1, f"{refusal.name}: refused: {refusal.reason}\n", refusal.received
+            )
         if fate.is_known:
-            return Shown(0, "applied; the job has been deleted since\n")
-        return Shown(None, "")
+            return ExecutionView(0, "applied; the job has been deleted since\n")
+        return ExecutionView(None, "")
 
-    async def _of_entry(self, principal: Principal, entry: Entry) -> Shown:
+    async def _of_entry(self, principal: Principal, entry: Entry) -> ExecutionView:
         """Tell of an event that is in a history, or waits to be in one once more."""
         log = _log(entry)
         if entry.applied or is_repetition(entry.state, entry.name):
-            return Shown(0, log, entry.received, entry.state)
-        later = (await self._reports.fate(principal, entry.job, again(entry.id))).entry
+            return ExecutionView(0, log, entry.received, entry.state)
+        later = (await self._event_statuses.fate(principal, entry.job, again(entry.id))).entry
         if later is not None:
             code = 0 if later.applied else 1
             waited = "" if later.applied else f"{entry.name}: its time to wait is over\n"
-            return Shown(code, log + waited + _log(later), entry.received, later.state)
-        waiting = await self._parking.of_job(principal, entry.job)
+            return ExecutionView(code, log + waited + _log(later), entry.received, later.state)
+        waiting = await self._deferred_events.of_job(principal, entry.job)
         if any(each.event == entry.id for each in waiting):
-            return Shown(None, f"{log}{entry.name}: waits until it fits\n", entry.received)
-        return Shown(1, log, entry.received, entry.state)
+            return ExecutionView(None, f"{log}{entry.name}: waits until it fits\n", entry.received)
+        return ExecutionView(1, log, entry.received, entry.state)
 
 
-def _document(request: web.Request, access: Access, eid: str, shown: Shown) -> dict[str, Any]:
+def _document(
+    request: web.Request, access: VerifiedRequest, eid: str, shown: ExecutionView
+) -> dict[str, Any]:
     """Write an execution; an event is handled in no time, so all its times are one."""
     is_over = shown.exit_code is not None
     return {
@@ -195,7 +201,7 @@ def _document(request: web.Request, access: Access, eid: str, shown: Shown) -> d
     }
 
 
-def _listed(access: Access) -> str:
+def _listed(access: VerifiedRequest) -> str:
     return f"execution {access.principal.name} {access.actor.id}"
 
 
@@ -206,8 +212,8 @@ def _log(entry: Entry) -> str:
     return f"{entry.received.isoformat()} {entry.name}: {what}\n"
 
 
-def links_of(request: web.Request, access: Access, eid: str) -> dict[str, str]:
-    """Give the links of an execution."""
+def links_of(request: web.Request, access: VerifiedRequest, eid: str) -> dict[str, str]:
+    """Return the links of an execution."""
     actor = f"{base_url(request)}/actors/v2/{access.name}"
     return {
         "self": f"{actor}/executions/{eid}",

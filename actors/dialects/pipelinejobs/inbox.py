@@ -7,23 +7,23 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from jobwire.actors.dialects.base import Door, idempotency_key_of
-from jobwire.actors.dialects.pipelinejobs.access import Access, Entrance
+from jobwire.actors.dialects.base import RequestGuard, idempotency_key_of
+from jobwire.actors.dialects.pipelinejobs.access import ActorAuthenticator, VerifiedRequest
 from jobwire.actors.dialects.pipelinejobs.answers import answer, problem
-from jobwire.actors.dialects.pipelinejobs.births import JobMaker
 from jobwire.actors.dialects.pipelinejobs.content import read_content
+from jobwire.actors.dialects.pipelinejobs.event_reporter import EventReporter
 from jobwire.actors.dialects.pipelinejobs.executions import (
     ExecutionRoutes,
     links_of,
     source_of,
 )
+from jobwire.actors.dialects.pipelinejobs.job_creation import JobMessages
 from jobwire.actors.dialects.pipelinejobs.messages import (
     CreateMessage,
     DeleteMessage,
     EventMessage,
     read_message,
 )
-from jobwire.actors.dialects.pipelinejobs.reporting import Reporter
 from jobwire.actors.operations import Operations
 from jobwire.schemas.errors import Conflict, Forbidden, Invalid, JobwireError, NotFound
 
@@ -37,19 +37,19 @@ class MessageRoutes:
     def __init__(
         self,
         operations: Operations,
-        door: Door,
-        entrance: Entrance,
+        guard: RequestGuard,
+        entrance: ActorAuthenticator,
         executions: ExecutionRoutes,
-        reporter: Reporter,
-        maker: JobMaker,
+        reporter: EventReporter,
+        maker: JobMessages,
         *,
         limit: int,
         strict_upstream: bool,
     ) -> None:
         """Report events, make and delete jobs; bodies have at most `limit` bytes."""
-        self._parking = operations.parking
+        self._deferred_events = operations.deferred_events
         self._events = operations.events
-        self._door = door
+        self._guard = guard
         self._entrance = entrance
         self._executions = executions
         self._reporter = reporter
@@ -58,7 +58,7 @@ class MessageRoutes:
         self._is_strict = strict_upstream
 
     def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
+        """Return the routes."""
         path = "/actors/v2/{actor}/messages"
         return [
             web.post(path, self.post),
@@ -69,7 +69,7 @@ class MessageRoutes:
     async def post(self, request: web.Request) -> web.Response:
         """Take a message; the answer is its outcome."""
         access = await self._entrance.admit(request, "EXECUTE", await self._use(request))
-        content = await read_content(request, self._door, self._limit)
+        content = await read_content(request, self._guard, self._limit)
         given = request.query if request.query_string else {}
         query = {name: given[name] for name in given}  # of a repeated key the first one
         try:
@@ -91,19 +91,19 @@ class MessageRoutes:
 
     async def _use(self, request: web.Request) -> str | None:
         """
-        Give what a nonce knows a request by that may be repeated: its key with all that it says.
+        Return what a nonce knows a request by that may be repeated: its key with all that it says.
 
         The key alone would let one use stand for any number of different messages.
         """
         key = idempotency_key_of(request)
         if key is None:
             return None
-        body = await self._door.body(request, self._limit)
+        body = await self._guard.body(request, self._limit)
         said = f"{key}\0{request.path_qs}\0".encode() + body
         return blake2b(said, digest_size=12).hexdigest()
 
     async def _report(
-        self, request: web.Request, access: Access, message: EventMessage
+        self, request: web.Request, access: VerifiedRequest, message: EventMessage
     ) -> web.Response:
         told = await self._reporter.report(
             request, access, message, idempotency_key_of(request), source_of(access)
@@ -119,30 +119,37 @@ class MessageRoutes:
     async def count(self, request: web.Request) -> web.Response:
         """Count the messages of the actor that wait: events that came too early."""
         access = await self._entrance.admit(request, "READ")
-        waiting = await self._parking.of_source(access.principal, source_of(access))
+        waiting = await self._deferred_events.of_source(access.principal, source_of(access))
         return answer({"messages": len(waiting), "_links": _links(request, access)})
 
     async def purge(self, request: web.Request) -> web.Response:
         """Let no event of the actor wait any more; those that wait count as refused."""
         access = await self._entrance.admit(request, "UPDATE")
-        for parked in await self._parking.of_source(access.principal, source_of(access)):
-            await self._parking.drop(access.principal, parked)
+        for parked in await self._deferred_events.of_source(access.principal, source_of(access)):
+            await self._deferred_events.drop(access.principal, parked)
         return answer({"msg": "Actor mailbox purged.", "_links": _links(request, access)})
 
     def _done(
-        self, request: web.Request, access: Access, eid: str, said: str, more: dict[str, Any]
+        self,
+        request: web.Request,
+        access: VerifiedRequest,
+        eid: str,
+        said: str,
+        more: dict[str, Any],
     ) -> web.Response:
         ids = {"executionId": eid, "execution_id": eid}
         links = links_of(request, access, eid)
         return answer({**ids, "msg": said, **more, "_links": links}, said)
 
-    def _failed(self, request: web.Request, access: Access, error: JobwireError) -> web.Response:
+    def _failed(
+        self, request: web.Request, access: VerifiedRequest, error: JobwireError
+    ) -> web.Response:
         eid = self._executions.of_saying(
             access, self._events.now(), 1, f"{error.code}: {error.detail}"
         )
         return self._done(request, access, eid, "the message was queued", {})
 
 
-def _links(request: web.Request, access: Access) -> dict[str, str]:
+def _links(request: web.Request, access: VerifiedRequest) -> dict[str, str]:
     links = links_of(request, access, "")
     return {"self": links["messages"], "owner": links["owner"]}

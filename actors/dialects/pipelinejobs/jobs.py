@@ -8,8 +8,9 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from jobwire.actors.dialects.base import base_url
-from jobwire.actors.dialects.pipelinejobs.access import Access, Entrance
+from jobwire.actors.dialects.pipelinejobs.access import ActorAuthenticator, VerifiedRequest
 from jobwire.actors.dialects.pipelinejobs.answers import answer
+from jobwire.actors.dialects.pipelinejobs.event_reporter import EventReporter
 from jobwire.actors.dialects.pipelinejobs.messages import uuid_of
 from jobwire.actors.dialects.pipelinejobs.queries import read_query
 from jobwire.actors.dialects.pipelinejobs.record import (
@@ -19,7 +20,6 @@ from jobwire.actors.dialects.pipelinejobs.record import (
     short_document,
     stored_record,
 )
-from jobwire.actors.dialects.pipelinejobs.reporting import Reporter
 from jobwire.actors.operations import Operations
 from jobwire.actors.stores.base import JobFilter
 from jobwire.schemas.errors import Invalid, NotFound
@@ -33,7 +33,7 @@ _PAGE = 500
 _MOST_PAGES = 20
 
 
-class ListQuery(Struct, frozen=True, kw_only=True):
+class JobListQuery(Struct, frozen=True, kw_only=True):
     """Which jobs, and which page of them."""
 
     state: Name | None = None
@@ -43,11 +43,15 @@ class ListQuery(Struct, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=500)] = 50
 
 
-class JobRoutes:
+class JobListRoutes:
     """Shows jobs."""
 
     def __init__(
-        self, operations: Operations, entrance: Entrance, reporter: Reporter, tenant: str
+        self,
+        operations: Operations,
+        entrance: ActorAuthenticator,
+        reporter: EventReporter,
+        tenant: str,
     ) -> None:
         """Read through the operations."""
         self._jobs = operations.jobs
@@ -57,7 +61,7 @@ class JobRoutes:
         self._tenant = tenant
 
     def routes(self) -> list[web.RouteDef]:
-        """Give the routes."""
+        """Return the routes."""
         return [
             web.get("/actors/v2/{actor}", self.actor),
             web.get("/actors/v2/{actor}/jobs", self.all),
@@ -66,7 +70,7 @@ class JobRoutes:
         ]
 
     async def actor(self, request: web.Request) -> web.Response:
-        """Give the actor itself."""
+        """Return the actor itself."""
         access = await self._entrance.admit(request, "READ")
         actor = access.actor
         url = f"{base_url(request)}/actors/v2/{access.name}"
@@ -85,7 +89,7 @@ class JobRoutes:
     async def all(self, request: web.Request) -> web.Response:
         """List jobs, newest first; hidden ones are left out."""
         access = await self._entrance.admit(request, "READ")
-        query = read_query(request, ListQuery)
+        query = read_query(request, JobListQuery)
         which = JobFilter(
             state=query.state,
             lifecycle="pipeline",
@@ -106,7 +110,7 @@ class JobRoutes:
         return answer({"jobs": [short_document(job) for job in shown], "next": cursor})
 
     async def get(self, request: web.Request) -> web.Response:
-        """Give one job, with the events that were applied to it."""
+        """Return one job, with the events that were applied to it."""
         access, job = await self._job(request)
         origin = await self._jobs.origin(access.principal, job)
         history, cursor = await self._applied(access, job.id, None, _MOST_SHOWN)
@@ -123,13 +127,13 @@ class JobRoutes:
         return answer({**document, "history_complete": cursor is None, "_links": links})
 
     async def history(self, request: web.Request) -> web.Response:
-        """Give a page of a job's history, oldest first."""
+        """Return a page of a job's history, oldest first."""
         access, job = await self._job(request)
-        query = read_query(request, ListQuery)
+        query = read_query(request, JobListQuery)
         entries, cursor = await self._applied(access, job.id, query.cursor, query.limit)
         return answer({"history": [history_entry(each) for each in entries], "next": cursor})
 
-    async def _job(self, request: web.Request) -> tuple[Access, Job]:
+    async def _job(self, request: web.Request) -> tuple[VerifiedRequest, Job]:
         access = await self._entrance.admit(request, "READ")
         try:
             uuid = uuid_of(request.match_info["uuid"])
@@ -140,9 +144,9 @@ class JobRoutes:
         return access, await self._jobs.get(access.principal, uuid)
 
     async def _applied(
-        self, access: Access, job: JobId, cursor: str | None, limit: int
+        self, access: VerifiedRequest, job: JobId, cursor: str | None, limit: int
     ) -> tuple[list[Entry], str | None]:
-        """Give so many applied entries, unless there are no more."""
+        """Return so many applied entries, unless there are no more."""
         found: list[Entry] = []
         while True:
             page, cursor = await self._jobs.history(

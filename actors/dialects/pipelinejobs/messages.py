@@ -141,7 +141,7 @@ def _is_message(value: object) -> bool:
 
 
 def _is_delete(value: dict[str, Any]) -> bool:
-    """Say whether a body is an action on its own, and not the data of an event in the URL."""
+    """Return whether a body is an action on its own, and not the data of an event in the URL."""
     return value.keys() <= _DELETE_KEYS and "uuid" in value and value.get("action") == "delete"
 
 
@@ -156,7 +156,7 @@ def _is_event(value: object) -> bool:
 
 
 def _completes(value: dict[str, Any], query: Mapping[str, str]) -> bool:
-    """Say whether a body is the part of an event that the URL lacks."""
+    """Return whether a body is the part of an event that the URL lacks."""
     has_name = any(query.get(each) for each in ("name", "event", "status", "state"))
     is_part = bool(value) and value.keys() <= _EVENT_KEYS
     return is_part and (
@@ -225,7 +225,7 @@ def _of_parameters(content: Content, query: Mapping[str, str]) -> EventMessage:
 
 
 def _too_little(value: object, query: Mapping[str, str]) -> Invalid:
-    """Say why nothing of a request is a message."""
+    """Return why nothing of a request is a message."""
     if isinstance(value, dict) and {"uuid", "name"} <= value.keys():
         extra = sorted(value.keys() - _EVENT_KEYS)
         if extra:
@@ -244,7 +244,7 @@ def _named(query: Mapping[str, str]) -> str | None:
 
 
 def _name(text: object) -> str:
-    """Give an event's name in lower case, as it is kept."""
+    """Return an event's name in lower case, as it is kept."""
     if not isinstance(text, str) or not text:
         detail = "the message names no event: name is missing, in the body and in the URL"
         raise Invalid(detail, code="event_missing", pointer="/name")
@@ -274,7 +274,7 @@ def _noted(query: Mapping[str, str]) -> Content:
 
 
 def _without(content: Content, token: str | None) -> bytes:
-    """Give a body's text without the token, which is for no history."""
+    """Return a body's text without the token, which is for no history."""
     value = content.value
     if token is None or not isinstance(value, dict) or value.get("token") != token:
         return content.text

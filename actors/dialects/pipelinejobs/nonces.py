@@ -8,8 +8,12 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct, field
 
-from jobwire.actors.dialects.base import Door, base_url
-from jobwire.actors.dialects.pipelinejobs.access import SCOPE_OF, Access, Entrance
+from jobwire.actors.dialects.base import RequestGuard, base_url
+from jobwire.actors.dialects.pipelinejobs.access import (
+    SCOPE_OF,
+    ActorAuthenticator,
+    VerifiedRequest,
+)
 from jobwire.actors.dialects.pipelinejobs.answers import answer
 from jobwire.actors.dialects.pipelinejobs.content import read_content
 from jobwire.actors.operations import Operations
@@ -65,15 +69,17 @@ class NonceRequest(Struct, frozen=True, kw_only=True):
 class NonceRoutes:
     """Makes, lists and deletes nonces."""
 
-    def __init__(self, operations: Operations, door: Door, entrance: Entrance, tenant: str) -> None:
+    def __init__(
+        self, operations: Operations, guard: RequestGuard, entrance: ActorAuthenticator, tenant: str
+    ) -> None:
         """Make nonces that begin with the tenant."""
         self._nonces = operations.nonces
-        self._door = door
+        self._guard = guard
         self._entrance = entrance
         self._tenant = tenant
 
     def routes(self) -> list[web.RouteDef]:
-        """Give the routes; those of aliases first, for they look like an actor's."""
+        """Return the routes; those of aliases first, for they look like an actor's."""
         return [
             route
             for path, create in (
@@ -109,14 +115,14 @@ class NonceRoutes:
         return await self._create(request, access, wanted)
 
     async def _wanted(self, request: web.Request) -> NonceRequest:
-        content = await read_content(request, self._door, _MOST_BODY)
+        content = await read_content(request, self._guard, _MOST_BODY)
         try:
             return msgspec.convert({} if content.value is None else content.value, NonceRequest)
         except msgspec.ValidationError as error:
             raise invalid(error) from error
 
     async def _create(
-        self, request: web.Request, access: Access, wanted: NonceRequest
+        self, request: web.Request, access: VerifiedRequest, wanted: NonceRequest
     ) -> web.Response:
         if wanted.level in SCOPE_OF:
             require(access.principal, SCOPE_OF[wanted.level])
@@ -132,7 +138,7 @@ class NonceRoutes:
         return answer(_view(request, access, made.nonce, made.text), "Actor nonce created.")
 
     async def get(self, request: web.Request) -> web.Response:
-        """Give one nonce, by its id or by its name."""
+        """Return one nonce, by its id or by its name."""
         access = await self._entrance.admit(request, "READ")
         nid = request.match_info["nid"]
         nonce = await self._nonces.get(access.principal.name, access.place, nid)
@@ -146,7 +152,9 @@ class NonceRoutes:
         return answer(None, "Actor nonce deleted successfully.")
 
 
-def _view(request: web.Request, access: Access, nonce: Nonce, shown: str) -> dict[str, Any]:
+def _view(
+    request: web.Request, access: VerifiedRequest, nonce: Nonce, shown: str
+) -> dict[str, Any]:
     base = base_url(request)
     is_alias = nonce.alias is not None
     place = f"{base}/actors/v2/{'aliases/' if is_alias else ''}{access.name}"

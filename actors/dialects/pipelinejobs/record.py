@@ -43,12 +43,12 @@ _FIELDS: Final = tuple(name for name in StoredRecord.__struct_fields__ if name !
 
 
 def job_uuid(job: JobId) -> JobId:
-    """Give a job id the form by which these clients know that it is a job's."""
+    """Return a job id the form by which these clients know that it is a job's."""
     return JobId(_typed(_JOB_HEAD, job))
 
 
 def record_of(message: CreateMessage) -> StoredRecord:
-    """Give what is kept of a create message."""
+    """Return what is kept of a create message."""
     fields = {name: getattr(message, name) for name in _FIELDS}
     return StoredRecord(data=Raw(msgspec.json.encode(message.data)), **fields)
 
@@ -65,7 +65,7 @@ def stored_record(data: bytes | None) -> StoredRecord:
 
 
 def is_shown(entry: Entry) -> bool:
-    """Say whether an entry is part of the history: what was applied to the job, not its record."""
+    """Return whether an entry belongs to the history: it was applied to the job, not its record."""
     return entry.applied and entry.name not in RESERVED
 
 

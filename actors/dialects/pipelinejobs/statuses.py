@@ -38,7 +38,7 @@ _EVENTS: Final = {
 
 
 def is_callback(value: object) -> bool:
-    """Say whether a body is the job document of a jobs service."""
+    """Return whether a body is the job document of a jobs service."""
     if not isinstance(value, dict) or not isinstance(value.get("status"), str):
         return False
     keys = value.keys()
@@ -47,12 +47,12 @@ def is_callback(value: object) -> bool:
 
 
 def event_of(status: str) -> str:
-    """Give the event that a status of a platform's job is; one that is not known is news."""
+    """Return the event that a status of a platform's job is; one that is not known is news."""
     return _EVENTS.get(status.upper(), "update")
 
 
 def data_of(document: dict[str, Any], status: str, note: str | None) -> dict[str, Any]:
-    """Give what is kept of a job document: all of it when the job starts, else what is new."""
+    """Return what is kept of a job document: all of it when the job starts, else what is new."""
     if status.upper() == "RUNNING":
         return {name: value for name, value in document.items() if name not in _NOT_KEPT}
     return {"status": status.upper(), **({"description": note} if note else {})}

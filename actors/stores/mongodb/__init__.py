@@ -28,8 +28,8 @@ from jobwire.actors.stores.base import (
     View,
 )
 from jobwire.actors.stores.mongodb import leases, outbox, reading, records, retention, writing
-from jobwire.actors.stores.mongodb.client import Client, Database, Driver, translated
-from jobwire.actors.stores.mongodb.patience import Patience
+from jobwire.actors.stores.mongodb.call_guard import CallGuard
+from jobwire.actors.stores.mongodb.client import Database, Driver, MongoConnection, translated
 from jobwire.actors.stores.mongodb.schema import check_complete, prepare
 from jobwire.actors.stores.mongodb.writing import Writing
 from jobwire.schemas.deliveries import Delivery
@@ -58,15 +58,15 @@ class MongoStore:
         self._url = url
         self._driver = driver
         self._shards = shards
-        self._client = Client(url, driver)
+        self._client = MongoConnection(url, driver)
         self._database = self._client.database
         self._writing = Writing(self._database, shards)
-        self._patience = Patience()
+        self._call_guard = CallGuard()
 
     async def open(self) -> None:
         """Make collections and indexes."""
         # On much data an index takes longer than any other call may.
-        patient = Client(self._url, self._driver, timeout_ms=None)
+        patient = MongoConnection(self._url, self._driver, timeout_ms=None)
         try:
             await _translated(prepare(patient))
             await _translated(check_complete(self._database))
@@ -106,30 +106,30 @@ class MongoStore:
         return committed
 
     async def get(self, owner: str, job: JobId) -> Job | None:
-        """Give a job of this owner."""
+        """Return a job of this owner."""
         return await self._call(reading.get, owner, job)
 
     async def find(
         self, owner: str, which: JobFilter, after: After | None, limit: int
     ) -> list[Job]:
-        """Give an owner's jobs, newest first."""
+        """Return an owner's jobs, newest first."""
         return await self._call(reading.find, owner, which, after, limit)
 
     async def history(self, owner: str, job: JobId, after: int, limit: int) -> list[Entry]:
-        """Give a job's entries above a seq."""
+        """Return a job's entries above a seq."""
         return await self._call(reading.history, self._shards, owner, job, after, limit)
 
     async def entry(self, owner: str, job: JobId, seq: int) -> Entry | None:
-        """Give one entry of a job."""
+        """Return one entry of a job."""
         entries = await self._call(reading.history, self._shards, owner, job, seq - 1, 1)
         return entries[0] if entries and entries[0].seq == seq else None
 
     async def since(self, owner: str, place: Place, limit: int) -> tuple[list[Positioned], Place]:
-        """Give an owner's entries after a place."""
+        """Return an owner's entries after a place."""
         return await self._call(reading.since, self._shards, owner, place, limit)
 
     async def newest(self, owner: str) -> Place:
-        """Give the last position of each lane."""
+        """Return the last position of each lane."""
         return await self._call(reading.newest, self._shards, owner)
 
     async def count(self, owner: str, most: int) -> list[Count]:
@@ -137,11 +137,11 @@ class MongoStore:
         return await self._call(reading.count, owner, most)
 
     async def refusals(self, owner: str, after: int, limit: int) -> list[Refusal]:
-        """Give an owner's refused events."""
+        """Return an owner's refused events."""
         return await self._call(reading.refusals, owner, after, limit)
 
     async def refusal(self, owner: str, key: EventKey) -> Refusal | None:
-        """Give one refused event."""
+        """Return one refused event."""
         return await self._call(reading.refusal, owner, key)
 
     async def mark_replayed(self, owner: str, key: EventKey, replayed_as: EventId) -> None:
@@ -151,7 +151,7 @@ class MongoStore:
     async def outstanding(
         self, until: datetime, after: Awaited | None, limit: int
     ) -> list[Awaited]:
-        """Give jobs whose command is to be published by a moment."""
+        """Return jobs whose command is to be published by a moment."""
         return await self._call(reading.outstanding, until, after, limit)
 
     async def postpone(self, jobs: Sequence[tuple[Job, datetime]]) -> None:
@@ -160,7 +160,7 @@ class MongoStore:
             await self._call(writing.postpone, jobs)
 
     async def stale(self, now: datetime, limit: int) -> list[Job]:
-        """Give jobs whose watch has run out."""
+        """Return jobs whose watch has run out."""
         return await self._call(reading.stale, now, limit)
 
     async def watch(self, job: Job, until: datetime | None) -> None:
@@ -176,11 +176,11 @@ class MongoStore:
         return await self._call(records.swap, kind, record, expected)
 
     async def fetch(self, kind: str, owner: str | None, key: str) -> Record | None:
-        """Give one record."""
+        """Return one record."""
         return await self._call(records.fetch, kind, owner, key)
 
     async def select(self, kind: str, owner: str | None, after: str, limit: int) -> list[Record]:
-        """Give records in the order of keys."""
+        """Return records in the order of keys."""
         return await self._call(records.select, kind, owner, after, limit)
 
     async def drop(self, kind: str, owner: str, key: str) -> bool:
@@ -196,7 +196,7 @@ class MongoStore:
         await self._call(leases.release, role, holder)
 
     async def holders(self, prefix: str) -> dict[str, str]:
-        """Give the roles beginning with `prefix` that are held now."""
+        """Return the roles beginning with `prefix` that are held now."""
         return await self._call(leases.holders, prefix)
 
     async def forget(self, before: datetime, limit: int) -> int:
@@ -205,7 +205,7 @@ class MongoStore:
         return await self._call(retention.forget, self._shards, positions, before, limit)
 
     async def due(self, limit: int) -> list[Entry]:
-        """Give the oldest entries of which somebody must still be told."""
+        """Return the oldest entries of which somebody must still be told."""
         return await self._call(outbox.due, limit)
 
     async def plan_deliveries(
@@ -217,11 +217,11 @@ class MongoStore:
     async def deliverable(
         self, now: datetime, busy: Container[str], each: int, limit: int
     ) -> list[Delivery]:
-        """Give deliveries whose next try is due."""
+        """Return deliveries whose next try is due."""
         return await self._call(outbox.deliverable, now, busy, each, limit)
 
     async def next_delivery(self, now: datetime, busy: Container[str]) -> datetime | None:
-        """Give the moment of the earliest try to come."""
+        """Return the moment of the earliest try to come."""
         return await self._call(outbox.next_delivery, now, busy)
 
     async def save_deliveries(self, deliveries: Sequence[Delivery]) -> None:
@@ -239,11 +239,11 @@ class MongoStore:
     async def deliveries(
         self, owner: str, which: DeliveryFilter, after: AfterDelivery | None, limit: int
     ) -> list[Delivery]:
-        """Give an owner's deliveries, newest first."""
+        """Return an owner's deliveries, newest first."""
         return await self._call(outbox.deliveries, owner, which, after, limit)
 
     async def delivery(self, owner: str, delivery: str) -> Delivery | None:
-        """Give one delivery of this owner."""
+        """Return one delivery of this owner."""
         return await self._call(outbox.delivery, owner, delivery)
 
     async def drop_deliveries(self, before: datetime, limit: int) -> int:
@@ -256,7 +256,7 @@ class MongoStore:
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
     ) -> Result:
-        return await self._patience.ask(verb, self._database, *args, **kwargs)
+        return await self._call_guard.ask(verb, self._database, *args, **kwargs)
 
 
 async def _translated(call: Awaitable[Result]) -> Result:

@@ -67,7 +67,7 @@ _PERMANENT: Final = {
 }
 
 
-class Client:
+class MongoConnection:
     """A connection to the database that a URL names; writes wait for a majority's disks."""
 
     def __init__(self, url: str, driver: Driver, timeout_ms: int | None = TIMEOUT_MS) -> None:
@@ -121,7 +121,7 @@ class Client:
 async def aggregate(
     collection: Collection, pipeline: Sequence[Mapping[str, Any]], **options: object
 ) -> list[Document]:
-    """Give all that a pipeline makes."""
+    """Return all that a pipeline makes."""
     cursor: Any = collection.aggregate(pipeline, **options)  # type: ignore[arg-type]
     if not hasattr(cursor, "to_list"):
         cursor = await cursor
@@ -201,7 +201,7 @@ def _long_fields_bytes(part: Document) -> int:
 
 
 def _failed(answer: Document) -> list[Document]:
-    """Give the errors of taken keys in a command's answer; raise any other."""
+    """Return the errors of taken keys in a command's answer; raise any other."""
     failed: list[Document] = answer.get("writeErrors", [])
     for each in failed:
         if each["code"] != DUPLICATE_KEY:
@@ -212,7 +212,7 @@ def _failed(answer: Document) -> list[Document]:
 
 
 def plain(number: Any) -> int | None:
-    """Give a number as Python's own: the driver's 64-bit kind cannot be encoded; None stays."""
+    """Return a number as Python's own: the driver's 64-bit kind cannot be encoded; None stays."""
     return None if number is None else int(number)
 
 
@@ -236,21 +236,21 @@ def translated() -> Iterator[None]:
 
 
 def is_silence(error: BaseException | None) -> bool:
-    """Say whether the server was not reached, or did not answer in time."""
+    """Return whether the server was not reached, or did not answer in time."""
     return isinstance(error, ConnectionFailure) or (
         isinstance(error, PyMongoError) and bool(error.timeout)
     )
 
 
 def _codes(error: PyMongoError) -> set[int | None]:
-    """Give the server's codes of what went wrong."""
+    """Return the server's codes of what went wrong."""
     if isinstance(error, BulkWriteError):
         return {each.get("code") for each in (error.details or {}).get("writeErrors", ())}
     return {error.code} if isinstance(error, OperationFailure) else set()
 
 
 def _said(error: PyMongoError) -> str:
-    """Give the heart of a driver's message in one line."""
+    """Return the heart of a driver's message in one line."""
     text = str(error)
     if isinstance(error, BulkWriteError):
         details = error.details or {}

@@ -21,12 +21,12 @@ _SEPARATOR: Final = b"\0"
 
 
 def event_key(key: EventKey) -> bytes:
-    """Give what makes an event the same event: the 16 bytes of its job, then its id."""
+    """Return what makes an event the same event: the 16 bytes of its job, then its id."""
     return job_key(key.job) + key.event.encode()
 
 
 def entry_document(entry: Entry, lane: int) -> Document:
-    """Give an entry as it is inserted; its position is put in later."""
+    """Return an entry as it is inserted; its position is put in later."""
     key = job_key(entry.job)
     document: Document = {
         "_id": key + entry.id.encode(),
@@ -44,7 +44,7 @@ def entry_document(entry: Entry, lane: int) -> Document:
 
 
 def in_lanes(jobs: Iterable[JobId], shards: int) -> list[Document]:
-    """Give what finds all entries of jobs: one condition a lane, with which their indexes begin."""
+    """Return a filter for all entries of jobs: one condition a lane, as their indexes begin."""
     keys: dict[int, list[bytes]] = {}
     for job in jobs:
         keys.setdefault(shard_of(job, shards), []).append(job_key(job))
@@ -52,7 +52,7 @@ def in_lanes(jobs: Iterable[JobId], shards: int) -> list[Document]:
 
 
 def refusal_document(refusal: Refusal) -> Document:
-    """Give a refusal as it is inserted; its position is put in later."""
+    """Return a refusal as it is inserted; its position is put in later."""
     event = event_key(EventKey(refusal.job, refusal.event))
     return {
         "_id": refusal_key(event, refusal.owner),
@@ -64,12 +64,12 @@ def refusal_document(refusal: Refusal) -> Document:
 
 
 def refusal_key(event: bytes, owner: str) -> bytes:
-    """Give the id of a refusal: the same event may be refused to several owners."""
+    """Return the id of a refusal: the same event may be refused to several owners."""
     return event + _SEPARATOR + owner.encode()
 
 
 def job_document(job: Job) -> Document:
-    """Give a job with all that it is found by."""
+    """Return a job with all that it is found by."""
     columns = columns_of(job)
     fields: Document = {
         "owner": job.owner,
@@ -94,12 +94,12 @@ def job_document(job: Job) -> Document:
 
 
 def projection(job: Job) -> Document:
-    """Give the part that every event rewrites; of two the one with the larger seq is the larger."""
+    """Return the part that every event rewrites; it compares by seq."""
     return {"seq": job.seq, "body": encode(job)}
 
 
 def delivery_document(each: Delivery) -> Document:
-    """Give a delivery as it is inserted."""
+    """Return a delivery as it is inserted."""
     return {
         "_id": each.id,
         "owner": each.owner,
@@ -111,7 +111,7 @@ def delivery_document(each: Delivery) -> Document:
 
 
 def became(each: Delivery) -> Document:
-    """Give the update of what a try may change of a delivery."""
+    """Return the update of what a try may change of a delivery."""
     ended = each.ended_at()
     optional = {
         "next_at": microseconds(each.next_at) if each.next_at else None,

@@ -46,7 +46,7 @@ async def release(database: Database, role: str, holder: str) -> None:
 
 
 async def holders(database: Database, prefix: str) -> dict[str, str]:
-    """Give the roles beginning with `prefix` that are held now."""
+    """Return the roles beginning with `prefix` that are held now."""
     rows = database.leases.find(
         {"_id": {"$gte": prefix, "$lt": prefix + _LAST}, **_IS_HELD}, sort=[("_id", 1)]
     )

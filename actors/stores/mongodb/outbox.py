@@ -30,7 +30,7 @@ _NEWEST_FIRST: Final = [("created", -1), ("_id", -1)]
 
 
 async def due(database: Database, limit: int) -> list[Entry]:
-    """Give the oldest entries of which somebody must still be told."""
+    """Return the oldest entries of which somebody must still be told."""
     # All have the same key, and equal keys stand in the order in which they were inserted.
     rows = database.entries.find({"due": True}, _BODY, limit=limit, hint="due")
     return [decode_entry(row["body"]) for row in await rows.to_list(None)]
@@ -92,7 +92,7 @@ async def _tell(database: Database, told: Sequence[EventKey]) -> None:
 
 async def _firsts(database: Database, busy: Container[str]) -> list[tuple[int, str]]:
     """
-    Give the first try of each endpoint that waits and is not busy, the earliest first.
+    Return the first try of each endpoint that waits and is not busy, the earliest first.
 
     It is one step in the index each, however many deliveries wait there.
     """
@@ -111,7 +111,7 @@ async def _firsts(database: Database, busy: Container[str]) -> list[tuple[int, s
 async def deliverable(
     database: Database, now: datetime, busy: Container[str], each: int, limit: int
 ) -> list[Delivery]:
-    """Give deliveries whose next try is due, some of each endpoint."""
+    """Return deliveries whose next try is due, some of each endpoint."""
     latest = microseconds(now)
     found: list[Delivery] = []
     for first, endpoint in await _firsts(database, busy):
@@ -129,7 +129,7 @@ async def deliverable(
 
 
 async def next_delivery(database: Database, now: datetime, busy: Container[str]) -> datetime | None:
-    """Give the moment of the earliest try to come."""
+    """Return the moment of the earliest try to come."""
     latest = microseconds(now)
 
     async def to_come(first: int, endpoint: str) -> int | None:
@@ -216,7 +216,7 @@ async def deliveries(
     after: AfterDelivery | None,
     limit: int,
 ) -> list[Delivery]:
-    """Give an owner's deliveries, newest first."""
+    """Return an owner's deliveries, newest first."""
     query: Document = {"owner": owner}
     index = "by_owner"
     if which.subscription is not None:
@@ -233,7 +233,7 @@ async def deliveries(
 
 
 async def delivery(database: Database, owner: str, key: str) -> Delivery | None:
-    """Give one delivery of this owner."""
+    """Return one delivery of this owner."""
     row = await database.deliveries.find_one({"_id": key, "owner": owner}, _BODY)
     return decode_delivery(row["body"]) if row else None
 

@@ -43,7 +43,7 @@ _NEWEST_FIRST = [("created", -1), ("_id", -1)]
 
 
 async def get(database: Database, owner: str, job: JobId) -> Job | None:
-    """Give a job of this owner."""
+    """Return a job of this owner."""
     which = {"_id": job_key(job), "owner": owner, "deleted": False}
     row = await database.jobs.find_one(which, _JOB)
     return decode_job(row["projection"]["body"]) if row else None
@@ -52,7 +52,7 @@ async def get(database: Database, owner: str, job: JobId) -> Job | None:
 async def find(
     database: Database, owner: str, which: JobFilter, after: After | None, limit: int
 ) -> list[Job]:
-    """Give a page of an owner's jobs, newest first."""
+    """Return a page of an owner's jobs, newest first."""
     terms = [f"#{which.tag}"] if which.tag else []
     if which.words:
         looked_up = words(*which.words)
@@ -122,7 +122,7 @@ def page_of_deliveries(
 async def history(
     database: Database, shards: int, owner: str, job: JobId, after: int, limit: int
 ) -> list[Entry]:
-    """Give a page of a job's entries."""
+    """Return a page of a job's entries."""
     rows = database.entries.find(
         {
             "lane": shard_of(job, shards),
@@ -142,7 +142,7 @@ async def history(
 async def since(
     database: Database, shards: int, owner: str, place: Place, limit: int
 ) -> tuple[list[Positioned], Place]:
-    """Give a page of an owner's entries in the order of their positions, and where to go on."""
+    """Return a page of an owner's entries in the order of their positions, and where to go on."""
     start = [*place[:shards], *(0 for _ in range(shards - len(place)))]
     lanes = [
         {"lane": lane, "owner": owner, "position": {"$gt": position}}
@@ -171,7 +171,7 @@ async def since(
 
 
 async def newest(database: Database, shards: int, owner: str) -> Place:
-    """Give the last position of each lane."""
+    """Return the last position of each lane."""
     rows = await aggregate(
         database.entries,
         [
@@ -222,7 +222,7 @@ async def count(database: Database, owner: str, most: int) -> list[Count]:
 
 
 async def refusals(database: Database, owner: str, after: int, limit: int) -> list[Refusal]:
-    """Give a page of an owner's refused events."""
+    """Return a page of an owner's refused events."""
     rows = database.refused.find(
         {"owner": owner, "position": {"$gt": after}},
         {"_id": 0, "position": 1, "body": 1},
@@ -234,7 +234,7 @@ async def refusals(database: Database, owner: str, after: int, limit: int) -> li
 
 
 async def refusal(database: Database, owner: str, key: EventKey) -> Refusal | None:
-    """Give one refused event."""
+    """Return one refused event."""
     which = {"_id": refusal_key(event_key(key), owner)}
     row = await database.refused.find_one(which, {"_id": 0, "position": 1, "body": 1})
     return _at(row) if row else None
@@ -247,7 +247,7 @@ def _at(row: Document) -> Refusal:
 async def outstanding(
     database: Database, until: datetime, after: Awaited | None, limit: int
 ) -> list[Awaited]:
-    """Give jobs whose command is to be published by a moment."""
+    """Return jobs whose command is to be published by a moment."""
     latest = microseconds(until)
     query: Document = {"publish_at": {"$lte": latest}}
     if after is not None:
@@ -269,7 +269,7 @@ async def outstanding(
 
 
 async def stale(database: Database, now: datetime, limit: int) -> list[Job]:
-    """Give jobs whose watch has run out."""
+    """Return jobs whose watch has run out."""
     rows = database.jobs.find(
         {"watch_at": {"$lte": microseconds(now)}},
         _JOB,

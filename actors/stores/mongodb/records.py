@@ -34,7 +34,7 @@ async def swap(database: Database, kind: str, record: Record, expected: bytes) -
 
 
 async def fetch(database: Database, kind: str, owner: str | None, key: str) -> Record | None:
-    """Give one record, of an owner or of whoever has that key."""
+    """Return one record, of an owner or of whoever has that key."""
     which = {"kind": kind, "key": key} | ({} if owner is None else {"owner": owner})
     index = "by_key" if owner is None else "by_owner"
     row = await database.records.find_one(which, _FIELDS, hint=index)
@@ -44,7 +44,7 @@ async def fetch(database: Database, kind: str, owner: str | None, key: str) -> R
 async def select(
     database: Database, kind: str, owner: str | None, after: str, limit: int
 ) -> list[Record]:
-    """Give a page of records, of an owner or of all."""
+    """Return a page of records, of an owner or of all."""
     which: Document = {"kind": kind, "key": {"$gt": after}}
     if owner is not None:
         which["owner"] = owner

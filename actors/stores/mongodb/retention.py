@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from jobwire.actors.stores.mongodb.client import Database, Document
-from jobwire.actors.stores.mongodb.numbers import Numbers, order_key
+from jobwire.actors.stores.mongodb.position_sequence import PositionSequence, order_key
 from jobwire.actors.stores.rows import job_id, microseconds
 from jobwire.schemas.identifiers import shard_of
 
@@ -23,7 +23,7 @@ _MOST_ENTRIES: Final = 5_000
 
 
 async def forget(
-    database: Database, shards: int, positions: Numbers, before: datetime, limit: int
+    database: Database, shards: int, positions: PositionSequence, before: datetime, limit: int
 ) -> int:
     """Remove whole jobs that ended before a moment and that nobody waits for."""
     removed = 0
@@ -49,7 +49,7 @@ async def forget(
 
 
 async def _waiting(database: Database, jobs: Sequence[bytes]) -> set[bytes]:
-    """Give the jobs of which somebody must still be told."""
+    """Return the jobs of which somebody must still be told."""
     waiting = set()
     for collection, field, index in (
         (database.entries, "due", "due_of_job"),
@@ -63,7 +63,7 @@ async def _waiting(database: Database, jobs: Sequence[bytes]) -> set[bytes]:
 
 async def _remove(
     database: Database,
-    positions: Numbers,
+    positions: PositionSequence,
     lane: int,
     row: Document,
     noted: set[tuple[object, ...]],
@@ -83,7 +83,7 @@ async def _remove(
     return bool((await database.jobs.delete_one(still)).deleted_count)
 
 
-async def _note(database: Database, positions: Numbers, order: tuple[object, ...]) -> None:
+async def _note(database: Database, positions: PositionSequence, order: tuple[object, ...]) -> None:
     """Keep up to where the numbers of an order were used: what has the last one may go."""
     last = await positions.last(order)
     await database.lanes.update_one(

@@ -13,7 +13,7 @@ from typing import Any, Final
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
-from jobwire.actors.stores.mongodb.client import Client, Database
+from jobwire.actors.stores.mongodb.client import Database, MongoConnection
 from jobwire.schemas.errors import Misconfigured
 
 VERSION: Final = 1
@@ -96,7 +96,7 @@ INDEXES: Final[dict[str, list[IndexModel]]] = {
 }
 
 
-async def prepare(client: Client) -> None:
+async def prepare(client: MongoConnection) -> None:
     """
     Make what is missing; return when the database is ready for traffic.
 
@@ -132,7 +132,7 @@ async def check_complete(database: Database) -> None:
         raise Misconfigured(detail)
 
 
-async def _check_server(client: Client) -> None:
+async def _check_server(client: MongoConnection) -> None:
     hello = await client.command("hello")
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
         detail = (

@@ -29,7 +29,7 @@ from jobwire.actors.stores.mongodb.documents import (
     refusal_document,
     refusal_key,
 )
-from jobwire.actors.stores.mongodb.numbers import Numbers
+from jobwire.actors.stores.mongodb.position_sequence import PositionSequence
 from jobwire.actors.stores.rows import (
     decode_entry,
     decode_job,
@@ -52,8 +52,8 @@ class Writing:
         """Write to a database; the lane of a job is its shard."""
         self._database = database
         self._shards = shards
-        self.positions = Numbers(database.entries, ("lane", "owner"), kept=database.lanes)
-        self._refusals = Numbers(database.refused, ("owner",))
+        self.positions = PositionSequence(database.entries, ("lane", "owner"), kept=database.lanes)
+        self._refusals = PositionSequence(database.refused, ("owner",))
 
     async def look(
         self, jobs: Many[JobId], keys: Many[EventKey], *, fold: Many[JobId], known: bool
@@ -141,7 +141,7 @@ class Writing:
         return [decode_entry(row["body"]) for row in await rows.to_list(None) if "body" in row]
 
     async def _first_entries(self, jobs: Sequence[JobId]) -> dict[JobId, list[Entry]]:
-        """Give all entries of jobs that have no projection."""
+        """Return all entries of jobs that have no projection."""
         keys = {job_key(job): job for job in jobs}
         rows = await self._database.entries.find(
             {"$or": in_lanes(jobs, self._shards)},

@@ -35,7 +35,7 @@ from jobwire.actors.stores.base import (
 from jobwire.actors.stores.rows import encode
 from jobwire.actors.stores.sqlite import leases, outbox, reading, records, retention, writing
 from jobwire.actors.stores.sqlite.schema import PAGE_BYTES, upgrade
-from jobwire.actors.stores.sqlite.threads import Readers, Writer
+from jobwire.actors.stores.sqlite.threads import ReaderThreads, WriterThread
 from jobwire.schemas.deliveries import Delivery
 from jobwire.schemas.identifiers import EventId, JobId
 from jobwire.schemas.jobs import Entry, Job, Refusal
@@ -57,9 +57,11 @@ class SqliteStore:
 
     def __init__(self, path: Path, *, max_bytes: int = 0) -> None:
         """Use the file at `path`; `max_bytes` limits it, 0 does not."""
-        self._writer = Writer(path, cache_kib=_WRITER_CACHE_KIB, max_pages=max_bytes // PAGE_BYTES)
-        self._readers = Readers(path, _READERS, cache_kib=_READER_CACHE_KIB)
-        self._checkpointer = Readers(path, 1, cache_kib=64)
+        self._writer = WriterThread(
+            path, cache_kib=_WRITER_CACHE_KIB, max_pages=max_bytes // PAGE_BYTES
+        )
+        self._readers = ReaderThreads(path, _READERS, cache_kib=_READER_CACHE_KIB)
+        self._checkpointer = ReaderThreads(path, 1, cache_kib=64)
         self._checkpoints = Loop("sqlite.checkpoint", self._checkpoint)
 
     async def open(self) -> None:
@@ -100,30 +102,30 @@ class SqliteStore:
         return Committed(stored)
 
     async def get(self, owner: str, job: JobId) -> Job | None:
-        """Give a job of this owner."""
+        """Return a job of this owner."""
         return await self._writer.read(reading.get, owner, job)
 
     async def find(
         self, owner: str, which: JobFilter, after: After | None, limit: int
     ) -> list[Job]:
-        """Give an owner's jobs, newest first."""
+        """Return an owner's jobs, newest first."""
         return await self._readers.run(reading.find, owner, which, after, limit)
 
     async def history(self, owner: str, job: JobId, after: int, limit: int) -> list[Entry]:
-        """Give a job's entries above a seq."""
+        """Return a job's entries above a seq."""
         return await self._readers.run(reading.history, owner, job, after, limit)
 
     async def entry(self, owner: str, job: JobId, seq: int) -> Entry | None:
-        """Give one entry of a job."""
+        """Return one entry of a job."""
         entries = await self._writer.read(reading.history, owner, job, seq - 1, 1)
         return entries[0] if entries and entries[0].seq == seq else None
 
     async def since(self, owner: str, place: Place, limit: int) -> tuple[list[Positioned], Place]:
-        """Give an owner's entries after a place."""
+        """Return an owner's entries after a place."""
         return await self._readers.run(reading.since, owner, place, limit)
 
     async def newest(self, owner: str) -> Place:
-        """Give the position of the newest entry of all owners."""
+        """Return the position of the newest entry of all owners."""
         del owner  # they share one lane
         position = await self._writer.read(reading.last_position)
         return (position,) if position else ()
@@ -133,11 +135,11 @@ class SqliteStore:
         return await self._readers.run(reading.count, owner, most)
 
     async def refusals(self, owner: str, after: int, limit: int) -> list[Refusal]:
-        """Give an owner's refused events."""
+        """Return an owner's refused events."""
         return await self._readers.run(reading.refusals, owner, after, limit)
 
     async def refusal(self, owner: str, key: EventKey) -> Refusal | None:
-        """Give one refused event."""
+        """Return one refused event."""
         return await self._writer.read(reading.refusal, owner, key)
 
     async def mark_replayed(self, owner: str, key: EventKey, replayed_as: EventId) -> None:
@@ -147,7 +149,7 @@ class SqliteStore:
     async def outstanding(
         self, until: datetime, after: Awaited | None, limit: int
     ) -> list[Awaited]:
-        """Give jobs whose command is to be published by a moment."""
+        """Return jobs whose command is to be published by a moment."""
         return await self._readers.run(reading.outstanding, until, after, limit)
 
     async def postpone(self, jobs: Sequence[tuple[Job, datetime]]) -> None:
@@ -156,7 +158,7 @@ class SqliteStore:
             await self._writer.write(writing.postpone, jobs)
 
     async def stale(self, now: datetime, limit: int) -> list[Job]:
-        """Give jobs whose watch has run out."""
+        """Return jobs whose watch has run out."""
         return await self._readers.run(reading.stale, now, limit)
 
     async def watch(self, job: Job, until: datetime | None) -> None:
@@ -172,11 +174,11 @@ class SqliteStore:
         return await self._writer.write(records.swap, kind, record, expected)
 
     async def fetch(self, kind: str, owner: str | None, key: str) -> Record | None:
-        """Give one record."""
+        """Return one record."""
         return await self._writer.read(records.fetch, kind, owner, key)
 
     async def select(self, kind: str, owner: str | None, after: str, limit: int) -> list[Record]:
-        """Give records in the order of keys."""
+        """Return records in the order of keys."""
         return await self._readers.run(records.select, kind, owner, after, limit)
 
     async def drop(self, kind: str, owner: str, key: str) -> bool:
@@ -192,7 +194,7 @@ class SqliteStore:
         await self._writer.write(leases.release, role, holder)
 
     async def holders(self, prefix: str) -> dict[str, str]:
-        """Give the roles beginning with `prefix` that are held now."""
+        """Return the roles beginning with `prefix` that are held now."""
         return await self._writer.read(leases.holders, prefix)
 
     async def forget(self, before: datetime, limit: int) -> int:
@@ -200,7 +202,7 @@ class SqliteStore:
         return await self._writer.write(retention.forget, before, limit)
 
     async def due(self, limit: int) -> list[Entry]:
-        """Give the oldest entries of which somebody must still be told."""
+        """Return the oldest entries of which somebody must still be told."""
         return await self._writer.read(outbox.due, limit)
 
     async def plan_deliveries(
@@ -212,11 +214,11 @@ class SqliteStore:
     async def deliverable(
         self, now: datetime, busy: Container[str], each: int, limit: int
     ) -> list[Delivery]:
-        """Give deliveries whose next try is due."""
+        """Return deliveries whose next try is due."""
         return await self._readers.run(outbox.deliverable, now, busy, each, limit)
 
     async def next_delivery(self, now: datetime, busy: Container[str]) -> datetime | None:
-        """Give the moment of the earliest try to come."""
+        """Return the moment of the earliest try to come."""
         return await self._readers.run(outbox.next_delivery, now, busy)
 
     async def save_deliveries(self, deliveries: Sequence[Delivery]) -> None:
@@ -234,11 +236,11 @@ class SqliteStore:
     async def deliveries(
         self, owner: str, which: DeliveryFilter, after: AfterDelivery | None, limit: int
     ) -> list[Delivery]:
-        """Give an owner's deliveries, newest first."""
+        """Return an owner's deliveries, newest first."""
         return await self._readers.run(outbox.deliveries, owner, which, after, limit)
 
     async def delivery(self, owner: str, delivery: str) -> Delivery | None:
-        """Give one delivery of this owner."""
+        """Return one delivery of this owner."""
         return await self._writer.read(outbox.delivery, owner, delivery)
 
     async def drop_deliveries(self, before: datetime, limit: int) -> int:

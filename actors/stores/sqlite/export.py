@@ -52,11 +52,11 @@ class Export:
         return int(self._one(f"SELECT count(*) FROM ({_QUERIES[table]})"))  # noqa: S608 - fixed
 
     def last_position(self) -> int:
-        """Give the position of the newest entry: it tells whether anything has happened since."""
+        """Return the position of the newest entry: it tells whether anything has happened since."""
         return int(self._one("SELECT coalesce(max(position), 0) FROM entries"))
 
     def rows(self, table: Table) -> Iterator[Row]:
-        """Give all rows, always in the same order."""
+        """Yield all rows, always in the same order."""
         with translated(), closing(self._connection.execute(_QUERIES[table])) as cursor:
             yield from cursor
 

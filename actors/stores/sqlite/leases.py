@@ -31,5 +31,5 @@ def release(connection: sqlite3.Connection, role: str, holder: str) -> None:
 
 
 def holders(connection: sqlite3.Connection, prefix: str) -> dict[str, str]:
-    """Give the roles beginning with `prefix` that are held now."""
+    """Return the roles beginning with `prefix` that are held now."""
     return dict(connection.execute(_HOLDERS, (prefix,)).fetchall())

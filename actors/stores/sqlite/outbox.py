@@ -70,7 +70,7 @@ _DROP: Final = (
 
 
 def due(connection: sqlite3.Connection, limit: int) -> list[Entry]:
-    """Give the oldest entries of which somebody must still be told."""
+    """Return the oldest entries of which somebody must still be told."""
     rows = connection.execute(
         "SELECT body FROM entries INDEXED BY entries_due WHERE due = 1 ORDER BY position LIMIT ?",
         (limit,),
@@ -90,7 +90,7 @@ def plan_deliveries(
 def deliverable(
     connection: sqlite3.Connection, now: datetime, busy: Container[str], each: int, limit: int
 ) -> list[Delivery]:
-    """Give deliveries whose next try is due, some of each endpoint."""
+    """Return deliveries whose next try is due, some of each endpoint."""
     latest = microseconds(now)
     found: list[Delivery] = []
     for endpoint, _ in connection.execute(_OVERDUE, (latest,)):
@@ -107,7 +107,7 @@ def deliverable(
 def next_delivery(
     connection: sqlite3.Connection, now: datetime, busy: Container[str]
 ) -> datetime | None:
-    """Give the moment of the earliest try to come."""
+    """Return the moment of the earliest try to come."""
     for endpoint, first in connection.execute(_TO_COME, (microseconds(now),)):
         if endpoint not in busy:
             return moment(first)
@@ -153,7 +153,7 @@ def deliveries(
     after: AfterDelivery | None,
     limit: int,
 ) -> list[Delivery]:
-    """Give an owner's deliveries, newest first."""
+    """Return an owner's deliveries, newest first."""
     index = "deliveries_by_owner"
     conditions = ["owner = ?"]
     values: list[Any] = [owner]
@@ -183,7 +183,7 @@ def deliveries(
 
 
 def delivery(connection: sqlite3.Connection, owner: str, key: str) -> Delivery | None:
-    """Give one delivery of this owner."""
+    """Return one delivery of this owner."""
     row = connection.execute(
         "SELECT body FROM deliveries WHERE id = ? AND owner = ?", (key, owner)
     ).fetchone()
@@ -208,7 +208,7 @@ def _row(each: Delivery) -> tuple[object, ...]:
 
 
 def _became(each: Delivery) -> tuple[object, ...]:
-    """Give what a try may change of a row, in the order of both statements."""
+    """Return what a try may change of a row, in the order of both statements."""
     return (each.status, _at(each.next_at), _at(each.ended_at()), encode(each))
 
 

@@ -34,7 +34,7 @@ _FIRST = -(2**62)
 
 
 def get(connection: sqlite3.Connection, owner: str, job: JobId) -> Job | None:
-    """Give a job of this owner."""
+    """Return a job of this owner."""
     row = connection.execute(
         "SELECT body FROM jobs WHERE id = ? AND owner = ? AND deleted = 0", (job_key(job), owner)
     ).fetchone()
@@ -44,7 +44,7 @@ def get(connection: sqlite3.Connection, owner: str, job: JobId) -> Job | None:
 def find(
     connection: sqlite3.Connection, owner: str, which: JobFilter, after: After | None, limit: int
 ) -> list[Job]:
-    """Give a page of an owner's jobs, newest first."""
+    """Return a page of an owner's jobs, newest first."""
     if which.words and not words(*which.words):
         return []  # a search that names no word finds nothing, not everything
     looked_up = ([f"#{which.tag}"] if which.tag else []) + [
@@ -129,7 +129,7 @@ def _by_columns(owner: str, which: JobFilter) -> tuple[str, str, list[Any]]:
 def history(
     connection: sqlite3.Connection, owner: str, job: JobId, after: int, limit: int
 ) -> list[Entry]:
-    """Give a page of a job's entries."""
+    """Return a page of a job's entries."""
     rows = connection.execute(
         "SELECT body FROM entries WHERE job = ? AND seq > ? AND "
         "owner = ? AND body IS NOT NULL ORDER BY seq LIMIT ?",
@@ -141,7 +141,7 @@ def history(
 def since(
     connection: sqlite3.Connection, owner: str, place: Place, limit: int
 ) -> tuple[list[Positioned], Place]:
-    """Give a page of an owner's entries in the order of all, and where to go on."""
+    """Return a page of an owner's entries in the order of all, and where to go on."""
     (start,) = place[:1] or (0,)
     end = min(start + _STREAM_SPAN, last_position(connection))
     rows = connection.execute(
@@ -156,7 +156,7 @@ def since(
 
 
 def last_position(connection: sqlite3.Connection) -> int:
-    """Give the position of the newest entry."""
+    """Return the position of the newest entry."""
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
     return int(row[0]) if row else 0
 
@@ -183,7 +183,7 @@ def count(connection: sqlite3.Connection, owner: str, most: int) -> list[Count]:
 
 
 def refusals(connection: sqlite3.Connection, owner: str, after: int, limit: int) -> list[Refusal]:
-    """Give a page of an owner's refused events."""
+    """Return a page of an owner's refused events."""
     rows = connection.execute(
         "SELECT position, body FROM refused WHERE owner "
         "= ? AND position > ? ORDER BY position LIMIT ?",
@@ -193,7 +193,7 @@ def refusals(connection: sqlite3.Connection, owner: str, after: int, limit: int)
 
 
 def refusal(connection: sqlite3.Connection, owner: str, key: EventKey) -> Refusal | None:
-    """Give one refused event."""
+    """Return one refused event."""
     row = connection.execute(
         "SELECT position, body FROM refused WHERE job = ? AND id = ? AND owner = ?",
         (job_key(key.job), key.event, owner),
@@ -208,7 +208,7 @@ def _at(refused: Refusal, position: int) -> Refusal:
 def outstanding(
     connection: sqlite3.Connection, until: datetime, after: Awaited | None, limit: int
 ) -> list[Awaited]:
-    """Give jobs whose command is to be published by a moment."""
+    """Return jobs whose command is to be published by a moment."""
     place = (microseconds(after.at), job_key(after.job.id)) if after else (_FIRST, b"")
     rows = connection.execute(
         "SELECT publish_at, body FROM jobs WHERE publish_at IS NOT NULL AND publish_at <= ?"
@@ -219,7 +219,7 @@ def outstanding(
 
 
 def stale(connection: sqlite3.Connection, now: datetime, limit: int) -> list[Job]:
-    """Give jobs whose watch has run out."""
+    """Return jobs whose watch has run out."""
     rows = connection.execute(
         "SELECT body FROM jobs WHERE watch_at <= ? ORDER BY watch_at LIMIT ?",
         (microseconds(now), limit),

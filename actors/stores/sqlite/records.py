@@ -8,7 +8,7 @@ from jobwire.actors.stores.base import Record
 
 
 def fetch(connection: sqlite3.Connection, kind: str, owner: str | None, key: str) -> Record | None:
-    """Give one record, of an owner or of whoever has that key."""
+    """Return one record, of an owner or of whoever has that key."""
     if owner is None:
         row = connection.execute(
             "SELECT owner, key, body FROM records WHERE kind = ? AND key = ?", (kind, key)
@@ -24,7 +24,7 @@ def fetch(connection: sqlite3.Connection, kind: str, owner: str | None, key: str
 def select(
     connection: sqlite3.Connection, kind: str, owner: str | None, after: str, limit: int
 ) -> list[Record]:
-    """Give a page of records, of an owner or of all."""
+    """Return a page of records, of an owner or of all."""
     if owner is None:
         sql = "SELECT owner, key, body FROM records WHERE kind = ? AND key > ? ORDER BY key LIMIT ?"
         rows = connection.execute(sql, (kind, after, limit))

@@ -32,7 +32,7 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-class Readers:
+class ReaderThreads:
     """Threads that each hold one connection and run one reading call at a time on it."""
 
     def __init__(self, path: Path, count: int, *, cache_kib: int) -> None:
@@ -96,7 +96,7 @@ def connect(path: Path, cache_kib: int = 2_048, max_pages: int = 0) -> sqlite3.C
     return connection
 
 
-class Writer:
+class WriterThread:
     """The one connection that writes; one transaction at a time."""
 
     def __init__(self, path: Path, *, cache_kib: int, max_pages: int = 0) -> None:

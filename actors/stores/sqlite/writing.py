@@ -77,7 +77,7 @@ def _tail(connection: sqlite3.Connection, job: JobId, seq: int) -> list[Entry]:
 
 
 def _all(connection: sqlite3.Connection, job: JobId) -> list[Entry]:
-    """Give all entries of a job that has no projection."""
+    """Return all entries of a job that has no projection."""
     key = job_key(job)
     (first,) = connection.execute("SELECT min(seq) FROM entries WHERE job = ?", (key,)).fetchone()
     if first is not None and first > 1:
@@ -235,7 +235,7 @@ def postpone(connection: sqlite3.Connection, jobs: Sequence[tuple[Job, datetime]
 
 
 def _indexed(job: Job) -> tuple[object, ...]:
-    """Give the columns of a job that indexes are made of, in the order of the table."""
+    """Return the columns of a job that indexes are made of, in the order of the table."""
     columns = columns_of(job)
     return (
         job.owner,

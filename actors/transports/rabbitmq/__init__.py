@@ -13,12 +13,12 @@ from contextlib import suppress
 
 from yarl import URL
 
-from jobwire.actors.transports.base import Delivery, Handle, Handler, Listener
-from jobwire.actors.transports.rabbitmq.consumer import Consumer
-from jobwire.actors.transports.rabbitmq.ear import Ear
-from jobwire.actors.transports.rabbitmq.link import Link
-from jobwire.actors.transports.rabbitmq.publisher import Publisher, properties_of
-from jobwire.actors.transports.rabbitmq.topology import INLET, JOBS, Route, broadcast_route
+from jobwire.actors.transports.base import BusMessage, ConsumerHandle, Handler, Listener
+from jobwire.actors.transports.rabbitmq.connection import RabbitConnection
+from jobwire.actors.transports.rabbitmq.consumer import RabbitConsumer
+from jobwire.actors.transports.rabbitmq.publisher import RabbitPublisher, properties_of
+from jobwire.actors.transports.rabbitmq.subscriber import RabbitSubscriber
+from jobwire.actors.transports.rabbitmq.topology import EVENTS_IN, JOBS, Route, broadcast_route
 from jobwire.schemas.errors import Misconfigured
 
 #: How long `open` and `listen` wait for a broker that is there; one that is away is not waited for.
@@ -42,13 +42,13 @@ class RabbitTransport:
 
         """
         _check(url)
-        self._publisher = Publisher(url, name)
-        self._link = Link(url, f"{name} consumes")
+        self._publisher = RabbitPublisher(url, name)
+        self._link = RabbitConnection(url, f"{name} consumes")
         # What others may publish has a connection of its own: a message that breaks it, because
         # its properties cannot be read, breaks nothing else.
-        self._inlet = Link(url, f"{name} takes in")
-        self._consumers: list[Consumer] = []
-        self._ears: list[Ear] = []
+        self._event_consumer = RabbitConnection(url, f"{name} takes in")
+        self._consumers: list[RabbitConsumer] = []
+        self._ears: list[RabbitSubscriber] = []
 
     async def open(self) -> None:
         """Begin to connect; a broker that is away is tried again and again."""
@@ -61,14 +61,14 @@ class RabbitTransport:
 
     async def close(self) -> None:
         """Hand out nothing more, and disconnect."""
-        handles: list[Handle] = [*self._consumers, *self._ears]
+        handles: list[ConsumerHandle] = [*self._consumers, *self._ears]
         await asyncio.gather(*(each.close() for each in handles))
-        for link in (self._publisher.link, self._link, self._inlet):
+        for link in (self._publisher.link, self._link, self._event_consumer):
             await link.close()
 
-    def missing(self) -> str | None:
-        """Say what is wrong with the broker, or with what is consumed from it."""
-        trouble = self._publisher.missing()
+    def not_ready(self) -> str | None:
+        """Return what is wrong with the broker, or with what is consumed from it."""
+        trouble = self._publisher.not_ready()
         if trouble is None and not self._link.is_open:
             trouble = self._link.trouble
         if trouble is not None:
@@ -80,18 +80,18 @@ class RabbitTransport:
         """Publish to a work queue; return when the broker has every message on disk."""
         await self._publisher.send(queue, messages)
 
-    async def consume(self, queue: str, handler: Handler) -> Handle:
+    async def consume(self, queue: str, handler: Handler) -> ConsumerHandle:
         """Hand a queue's messages to a handler while this is its active consumer."""
         link = self._link
-        if queue == INLET:
-            link = self._inlet
+        if queue == EVENTS_IN:
+            link = self._event_consumer
             link.start()
-        consumer = Consumer(link, queue, handler)
+        consumer = RabbitConsumer(link, queue, handler)
         self._consumers = [each for each in self._consumers if not each.is_closed]
         self._consumers.append(consumer)
         return consumer
 
-    async def set_aside(self, queue: str, delivery: Delivery, reason: str) -> None:
+    async def set_aside(self, queue: str, delivery: BusMessage, reason: str) -> None:
         """Put a message into the queue's dead-letter queue, with the reason as a header."""
         headers = {
             **delivery.headers,
@@ -109,9 +109,9 @@ class RabbitTransport:
 
     async def listen(
         self, pattern: str, listener: Listener, missed: Callable[[], None] | None = None
-    ) -> Handle:
+    ) -> ConsumerHandle:
         """Hear a topic, or `prefix.*`."""
-        ear = Ear(self._link, pattern, listener, missed)
+        ear = RabbitSubscriber(self._link, pattern, listener, missed)
         self._ears = [each for each in self._ears if not each.is_closed]
         self._ears.append(ear)
         if self._link.is_open:

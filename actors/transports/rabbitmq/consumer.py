@@ -17,10 +17,10 @@ import aiormq.abc
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
-from jobwire.actors.transports.base import Delivery, Handler
-from jobwire.actors.transports.rabbitmq.link import (
+from jobwire.actors.transports.base import BusMessage, Handler
+from jobwire.actors.transports.rabbitmq.connection import (
     DEADLINE_S,
-    Link,
+    RabbitConnection,
     answered,
     close_channel,
     describe,
@@ -59,7 +59,7 @@ class _StalledError(Exception):
 
 class _Arrived(NamedTuple):
     tag: int
-    delivery: Delivery
+    delivery: BusMessage
 
 
 class _Inbox:
@@ -91,10 +91,10 @@ class _Inbox:
         return batch
 
 
-class Consumer:
+class RabbitConsumer:
     """Hands one queue's messages to one handler."""
 
-    def __init__(self, link: Link, queue: str, handler: Handler) -> None:
+    def __init__(self, link: RabbitConnection, queue: str, handler: Handler) -> None:
         """Consume by a connection that is kept open."""
         self.queue = queue
         self._link = link
@@ -124,7 +124,7 @@ class Consumer:
         return self._task.done()
 
     def is_down(self) -> bool:
-        """Say whether it has had no channel for long, or has not had one yet."""
+        """Return whether it has had no channel for long, or has not had one yet."""
         since = self._down_since
         if self._closing or since is None:
             return False
@@ -217,10 +217,10 @@ class Consumer:
             self._is_careful = False
 
 
-def _delivery(message: aiormq.abc.DeliveredMessage) -> Delivery:
+def _delivery(message: aiormq.abc.DeliveredMessage) -> BusMessage:
     properties = message.header.properties
     headers = properties.headers or {}
-    return Delivery(
+    return BusMessage(
         message.body,
         redelivered=bool(message.redelivered or headers.get("x-delivery-count")),
         message_id=properties.message_id,

@@ -15,10 +15,10 @@ from aiormq.exceptions import DeliveryError as BareDeliveryError
 from aiormq.exceptions import PublishError
 from pamqp.commands import Basic
 
-from jobwire.actors.transports.rabbitmq.link import (
+from jobwire.actors.transports.rabbitmq.connection import (
     BROKEN,
     DEADLINE_S,
-    Link,
+    RabbitConnection,
     close_channel,
     describe,
     within,
@@ -51,12 +51,12 @@ _WINDOW = 200
 _PERSISTENT = 2
 
 
-class Publisher:
+class RabbitPublisher:
     """Publishes on one connection, by two channels: with confirms and without."""
 
     def __init__(self, url: str, name: str) -> None:
         """Publish to the broker at a URL."""
-        self.link = Link(url, f"{name} publishes", self._prepare)
+        self.link = RabbitConnection(url, f"{name} publishes", self._prepare)
         self._safe: Channel | None = None
         self._news: Channel | None = None
         self._channels: list[AbstractChannel] = []
@@ -67,8 +67,8 @@ class Publisher:
         self._sender = secrets.token_hex(6)
         self._numbers: dict[Route, int] = {}
 
-    def missing(self) -> str | None:
-        """Say why nothing can be published now."""
+    def not_ready(self) -> str | None:
+        """Return why nothing can be published now."""
         if not self.link.is_open:
             return self.link.trouble
         return "it does not confirm" if self._is_in_doubt() else None

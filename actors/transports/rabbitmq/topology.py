@@ -15,7 +15,7 @@ from aio_pika.abc import AbstractChannel
 #: Packets of events, one queue for each shard; only the service itself publishes here.
 EVENTS: Final = "events"
 #: Single events of other systems; any routing key.
-INLET: Final = "events.in"
+EVENTS_IN: Final = "events.in"
 #: Orders to workers.
 COMMANDS: Final = "commands"
 #: What each batch has stored, to every process that follows.
@@ -29,7 +29,7 @@ DEAD: Final = "dead"
 
 _EXCHANGES: Final = {
     EVENTS: ExchangeType.DIRECT,
-    INLET: ExchangeType.TOPIC,
+    EVENTS_IN: ExchangeType.TOPIC,
     COMMANDS: ExchangeType.DIRECT,
     ENTRIES: ExchangeType.FANOUT,
     SIGNALS: ExchangeType.TOPIC,
@@ -61,9 +61,9 @@ class Route(NamedTuple):
 
 
 def route_to(queue: str) -> Route:
-    """Give the exchange and the routing key of a work queue."""
-    if queue == INLET:
-        return Route(INLET, INLET)
+    """Return the exchange and the routing key of a work queue."""
+    if queue == EVENTS_IN:
+        return Route(EVENTS_IN, EVENTS_IN)
     exchange, _, key = queue.partition(".")
     return Route(exchange, key)
 
@@ -74,14 +74,14 @@ def dead_queue(queue: str) -> str:
 
 
 def ear_route(pattern: str) -> Route:
-    """Give what a listener's queue is bound to."""
+    """Return what a listener's queue is bound to."""
     if pattern == ENTRIES:
         return Route(ENTRIES, "")
     return Route(SIGNALS, pattern.removesuffix("*") + "#" if pattern.endswith(".*") else pattern)
 
 
 def broadcast_route(topic: str) -> Route:
-    """Give where a broadcast is published."""
+    """Return where a broadcast is published."""
     return Route(ENTRIES, "") if topic == ENTRIES else Route(SIGNALS, topic)
 
 
@@ -96,7 +96,7 @@ async def declare_queue(channel: AbstractChannel, queue: str) -> None:
     dead = await channel.declare_queue(dead_queue(queue), durable=True, arguments=_dead_arguments())
     await dead.bind(DEAD, queue)
     declared = await channel.declare_queue(queue, durable=True, arguments=_arguments(queue))
-    await declared.bind(*(INLET, "#") if queue == INLET else route_to(queue))
+    await declared.bind(*(EVENTS_IN, "#") if queue == EVENTS_IN else route_to(queue))
 
 
 async def declare_ear(channel: AbstractChannel, pattern: str) -> str:

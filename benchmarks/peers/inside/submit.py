@@ -89,7 +89,7 @@ def latencies(monitor: Monitor, count: int) -> list[float]:
 
 
 def throughput(monitor: Monitor, task: Any, count: int) -> float:
-    """Give how many tasks ended in a second, from the first submission on; the median round."""
+    """Return how many tasks ended in a second, from the first submission on; the median round."""
     return statistics.median(_round(monitor, task, count) for _ in range(_ROUNDS))
 
 

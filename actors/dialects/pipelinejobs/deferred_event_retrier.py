@@ -1,0 +1,130 @@
+"""
+The waker: has events that wait for their jobs sent again when these have moved, by whatever way.
+
+It hears what is committed. At its start, when something may not have been heard, and now and then
+for events whose time is up, it looks at all that wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import msgspec
+import structlog
+
+from jobwire.actors.operations.deferred_events import DeferredEvents
+from jobwire.actors.operations.streams import ENTRIES_TOPIC
+from jobwire.actors.runtime.tasks import Loop
+from jobwire.actors.stores.base import Positioned
+from jobwire.actors.transports.base import ConsumerHandle, Transport
+from jobwire.schemas.errors import JobwireError, Unavailable
+from jobwire.schemas.identifiers import JobId
+from jobwire.schemas.principals import Principal
+
+_log = structlog.get_logger()
+_decoder = msgspec.msgpack.Decoder(list[Positioned])
+
+#: Pause after a look that could not be taken.
+_PAUSE_S = 0.5
+#: Jobs that have moved and were not looked at yet; when there are more, all that wait are.
+_MOST_MOVED = 10_000
+
+Resend = Callable[[Principal, JobId], Awaitable[None]]
+"""Sends again what waits of an owner's job."""
+
+
+class DeferredEventRetrier:
+    """Wakes what is parked."""
+
+    name = "waker"
+
+    def __init__(
+        self,
+        transport: Transport,
+        deferred_events: DeferredEvents,
+        lifecycle: str,
+        resend: Resend,
+        *,
+        look_s: float,
+    ) -> None:
+        """
+        Hear on a transport when jobs of a lifecycle move; resend what is parked of them.
+
+        All that is parked is looked at every `look_s` seconds.
+        """
+        self._transport = transport
+        self._deferred_events = deferred_events
+        self._lifecycle = lifecycle
+        self._resend = resend
+        self._look_s = look_s
+        self._next_look = 0.0
+        self._moved: set[tuple[str, JobId]] = set()
+        self._is_behind = True
+        self._filled = asyncio.Event()
+        self._loop = Loop(self.name, self._wake_all)
+        self._subscription: ConsumerHandle | None = None
+
+    async def start(self) -> None:
+        """Begin to hear, and look at what was parked before."""
+        self._subscription = await self._transport.listen(
+            ENTRIES_TOPIC, self._on_message, self._fall_behind
+        )
+        self._loop.start()
+
+    async def stop(self) -> None:
+        """Stop; what is still parked is looked at by the next one."""
+        if self._subscription is not None:
+            await self._subscription.close()
+            self._subscription = None
+        await self._loop.stop()
+
+    def not_ready(self) -> str | None:
+        """Name what is missing."""
+        return None if self._subscription is not None and not self._loop.failing else self.name
+
+    def _on_message(self, _topic: str, message: bytes) -> None:
+        for positioned in _decoder.decode(message):
+            entry = positioned.entry
+            if entry.moved_in == self._lifecycle:
+                self._moved.add((entry.owner, entry.job))
+        if len(self._moved) > _MOST_MOVED:
+            self._fall_behind()
+        if self._moved:
+            self._filled.set()
+
+    def _fall_behind(self) -> None:
+        self._moved.clear()
+        self._is_behind = True
+        self._filled.set()
+
+    async def _wake_all(self) -> None:
+        while True:
+            try:
+                await self._wake()
+            except Unavailable as error:
+                _log.warning("waker_waits", error=error.detail)
+                self._fall_behind()
+                await asyncio.sleep(_PAUSE_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._next_look):
+                    await self._filled.wait()
+
+    async def _wake(self) -> None:
+        """Look at the jobs that have moved, or at all of which something waits."""
+        waiting = dict.fromkeys(self._moved)
+        self._moved.clear()
+        self._filled.clear()
+        now = asyncio.get_running_loop().time()
+        if self._is_behind or now >= self._next_look:
+            self._is_behind = False
+            self._next_look = now + self._look_s
+            waiting |= dict.fromkeys(await self._deferred_events.everywhere())
+        for owner, job in waiting:
+            try:
+                await self._resend(Principal(owner, frozenset()), job)
+            except Unavailable:
+                raise
+            except JobwireError as error:
+                _log.warning("event_not_woken", job_id=job, code=error.code)

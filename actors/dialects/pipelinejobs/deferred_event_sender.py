@@ -1,0 +1,72 @@
+"""Events that came too early, sent again when their jobs are ready, and once when time is up."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from jobwire.actors.dialects.pipelinejobs.authority import sender
+from jobwire.actors.dialects.pipelinejobs.early import allowed, is_early
+from jobwire.actors.operations import Operations
+from jobwire.actors.operations.deferred_events import DeferredEvent, again
+from jobwire.schemas.errors import NotFound
+from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.outcomes import Outcome
+from jobwire.schemas.principals import Principal
+
+#: How long the outcome of an event is waited for; after that its execution tells it.
+WAIT_S: Final = 5.0
+
+
+class DeferredEventSender:
+    """Sends parked events again; each is applied once, however many do that at a time."""
+
+    def __init__(self, operations: Operations, park_s: float) -> None:
+        """Let an event wait for `park_s` seconds at the most."""
+        self._events = operations.events
+        self._jobs = operations.jobs
+        self._deferred_events = operations.deferred_events
+        self._longest = timedelta(seconds=park_s)
+
+    async def resend_all(self, principal: Principal, job: JobId) -> None:
+        """Send what waits of an owner's job, as long as that takes the job on."""
+        waiting = await self._deferred_events.of_job(principal, job)
+        while waiting:
+            applied = [await self.resend(principal, each) for each in waiting]
+            waiting = await self._deferred_events.of_job(principal, job) if any(applied) else []
+
+    async def resend(self, principal: Principal, parked: DeferredEvent) -> bool:
+        """
+        Send a waiting event, unless its job is not ready; say whether it was applied.
+
+        At the end of its time it is sent all the same: what comes of that is its outcome.
+        """
+        try:
+            state = (await self._jobs.get(principal, parked.job)).state
+        except NotFound:
+            await self._deferred_events.drop(principal, parked)
+            return False
+        is_ready = not is_early(state, parked.name) or parked.name in allowed(state)
+        if not is_ready and self._events.now() < parked.since + self._longest:
+            return False
+        outcome = await self.post(
+            principal, parked.job, parked.name, parked.data, again(parked.event)
+        )
+        if outcome is None:
+            return False
+        await self._deferred_events.drop(principal, parked)
+        return outcome.verdict == "applied"
+
+    async def post(
+        self, principal: Principal, job: JobId, name: str, data: bytes | None, event_id: EventId
+    ) -> Outcome | None:
+        """Send an event of an owner and wait for its outcome; None: it is not known yet."""
+        event = self._events.build(
+            job=job,
+            name=name,
+            principal=sender(principal),
+            data=data,
+            event_id=event_id,
+            source="pipelinejobs",
+        )
+        return await self._events.post(event, WAIT_S)

@@ -1,0 +1,1 @@
+"""What carries events: packets, awaited outcomes, and the names of queues and topics."""

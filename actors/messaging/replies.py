@@ -1,0 +1,57 @@
+"""Outcomes that somebody waits for: an address of this process, and who waits there."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+from typing import NamedTuple
+
+import msgspec
+
+from jobwire.actors.transports.base import Transport
+from jobwire.schemas.outcomes import Outcome
+
+_decoder = msgspec.msgpack.Decoder(Outcome)
+
+
+class PendingOutcome(NamedTuple):
+    """One outcome that is waited for, and the address that it is told at."""
+
+    address: str
+    outcome: asyncio.Future[Outcome]
+
+
+class ReplyInbox:
+    """
+    Hears the outcomes of this process's events and hands each to whoever waits for it.
+
+    Each wait has an address of its own: two that send different payloads under one id at the same
+    moment get different outcomes.
+    """
+
+    def __init__(self) -> None:
+        """Take an address that no other process has."""
+        self._base = f"replies.{secrets.token_hex(8)}."
+        self._numbers = itertools.count()
+        self._waiting: dict[str, asyncio.Future[Outcome]] = {}
+
+    async def start(self, transport: Transport) -> None:
+        """Begin to hear."""
+        await transport.listen(self._base + "*", self._on_message)
+
+    def expect(self) -> PendingOutcome:
+        """Return an address and the outcome that will be told there; `forget` it in the end."""
+        address = self._base + str(next(self._numbers))
+        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting[address] = outcome
+        return PendingOutcome(address, outcome)
+
+    def forget(self, reply: PendingOutcome) -> None:
+        """Wait no longer; may be called twice."""
+        self._waiting.pop(reply.address, None)
+
+    def _on_message(self, address: str, message: bytes) -> None:
+        waiting = self._waiting.get(address)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(_decoder.decode(message))

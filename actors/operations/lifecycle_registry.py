@@ -1,0 +1,56 @@
+"""The lifecycle tables that decisions need: built-in ones, and registered ones from the store."""
+
+from __future__ import annotations
+
+import msgspec
+
+from jobwire.actors.stores.base import Store
+from jobwire.schemas.events import Event
+from jobwire.schemas.jobs import Job
+from jobwire.schemas.lifecycle import Lifecycle
+from jobwire.schemas.lifecycles import BUILT_IN
+
+#: Kind of the records that hold registered lifecycles, one for each version.
+LIFECYCLES = "lifecycle"
+
+_decoder = msgspec.json.Decoder(Lifecycle)
+
+#: Registered versions kept in memory; they never change, so the bound is only for size.
+_MOST = 1_000
+
+
+def table_key(name: str, version: int) -> str:
+    """Return the record key of one version; keys sort by name, then by number."""
+    return f"{name}@{version:08d}"
+
+
+class LifecycleRegistry:
+    """Finds a job's table; a registered version is read once, because it never changes."""
+
+    def __init__(self, store: Store) -> None:
+        """Read registered lifecycles from a store."""
+        self._store = store
+        self._read: dict[tuple[str, str], Lifecycle] = {}
+
+    async def of(self, job: Job | None, event: Event) -> Lifecycle | None:
+        """Return the table of a job; of a `create` that of its birth; None: there is none."""
+        creation = event.creation
+        if creation is not None and (job is None or job.deleted):
+            return await self.get(creation.owner, creation.lifecycle, creation.lifecycle_version)
+        if job is None:
+            return None
+        return await self.get(job.owner, job.lifecycle, job.lifecycle_version)
+
+    async def get(self, owner: str, name: str, version: int) -> Lifecycle | None:
+        """Return one version of a lifecycle that this owner may use."""
+        if name in BUILT_IN:
+            return BUILT_IN[name]
+        key = (owner, table_key(name, version))
+        if key not in self._read:
+            record = await self._store.fetch(LIFECYCLES, *key)
+            if record is None:
+                return None
+            if len(self._read) >= _MOST:
+                self._read.pop(next(iter(self._read)))
+            self._read[key] = _decoder.decode(record.body)
+        return self._read[key]

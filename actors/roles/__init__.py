@@ -1,0 +1,1 @@
+"""Who does what only one process may do: leaders by lease, and shards by assignment."""

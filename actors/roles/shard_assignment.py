@@ -1,0 +1,112 @@
+"""
+Which shards a state manager takes, and the consumers of their queues.
+
+State managers that share a store each keep a lease there, and divide the shards among those whose
+lease is good. A shard is given up by closing its consumer when the batch in hand is done, so its
+order is kept; and where two believe that a shard is theirs for a moment, the queue has one active
+consumer, and the store's unique indexes refuse whoever comes late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+
+import structlog
+
+from jobwire.actors.runtime.tasks import Loop
+from jobwire.actors.stores.base import Store
+from jobwire.actors.stores.leases import LEASE_S, RENEW_S
+from jobwire.actors.transports.base import BusMessage, ConsumerHandle, Transport
+from jobwire.schemas.errors import Unavailable
+
+_log = structlog.get_logger()
+
+_ROLE = "state_manager."
+
+Take = Callable[[str, Sequence[BusMessage]], Awaitable[None]]
+"""Handles deliveries of a queue."""
+
+
+class ShardAssignment:
+    """Consumes the queues of the shards that are this state manager's."""
+
+    def __init__(
+        self, *, transport: Transport, store: Store, shards: int, holder: str, take: Take
+    ) -> None:
+        """
+        Take part in sharing.
+
+        Args:
+            transport: where the queues are.
+            store: where leases are.
+            shards: how many there are.
+            holder: the name of this state manager, unlike all others; empty: it has no others.
+            take: handles what the queues hold.
+
+        """
+        self._transport = transport
+        self._store = store
+        self._shards = shards
+        self._holder = holder
+        self._take = take
+        self._consumers: dict[int, ConsumerHandle] = {}
+        self._loop = Loop("state_manager.sharing", self._keep_sharing)
+
+    async def start(self) -> None:
+        """Begin to consume."""
+        if self._holder:
+            self._loop.start()
+        else:
+            await self._settle_on(range(self._shards))
+
+    async def stop(self) -> None:
+        """Give every shard up, and say so to the others."""
+        await self._loop.stop()
+        await self._settle_on(())
+        if self._holder:
+            try:
+                await self._store.release(_ROLE + self._holder, self._holder)
+            except Unavailable:
+                _log.warning("lease_not_released")  # it runs out by itself
+
+    @property
+    def shards(self) -> Collection[int]:
+        """The shards that are consumed here."""
+        return self._consumers.keys()
+
+    async def _keep_sharing(self) -> None:
+        while True:
+            try:
+                await self._settle_on(await self._fair_share())
+            except Unavailable as error:
+                # Whoever cannot reach the store commits nothing, so nobody is harmed by waiting.
+                _log.warning("lease_waits", error=error.detail)
+            await asyncio.sleep(RENEW_S)
+
+    async def _fair_share(self) -> Collection[int]:
+        await self._store.claim(_ROLE + self._holder, self._holder, LEASE_S)
+        alive = sorted((await self._store.holders(_ROLE)).values())
+        return share_of(self._holder, alive, self._shards)
+
+    async def _settle_on(self, shards: Collection[int]) -> None:
+        leaving = [shard for shard in self._consumers if shard not in shards]
+        await asyncio.gather(*(self._consumers[shard].close() for shard in leaving))
+        for shard in leaving:
+            del self._consumers[shard]
+        for shard in shards:
+            if shard not in self._consumers:
+                queue = f"events.{shard}"
+                self._consumers[shard] = await self._transport.consume(queue, self._taker(queue))
+        if leaving:
+            _log.info("shards_given_up", shards=leaving)
+
+    def _taker(self, queue: str) -> Callable[[Sequence[BusMessage]], Awaitable[None]]:
+        return lambda deliveries: self._take(queue, deliveries)
+
+
+def share_of(holder: str, alive: Sequence[str], shards: int) -> Collection[int]:
+    """Return a holder's share: equal parts, but for one shard more or less."""
+    if holder not in alive:
+        return ()
+    return range(sorted(alive).index(holder), shards, len(alive))

@@ -1,0 +1,210 @@
+"""Which actors a process runs, by their names, and how each is made."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Final, Literal, get_args
+
+from jobwire.actors.dialects.base import Missing
+from jobwire.actors.dialects.pipelinejobs.deferred_event_retrier import DeferredEventRetrier
+from jobwire.actors.dialects.pipelinejobs.deferred_event_sender import DeferredEventSender
+from jobwire.actors.gateway.actor import Gateway
+from jobwire.actors.gateway.event_consumer import EventConsumer
+from jobwire.actors.gateway.health import HealthRoutes, HealthServer
+from jobwire.actors.notifier.actor import Notifier
+from jobwire.actors.notifier.transition_publisher import TransitionPublisher
+from jobwire.actors.roles.leader import LeaderRole
+from jobwire.actors.runtime.actor import Actor
+from jobwire.actors.sites import Site
+from jobwire.actors.stager.actor import Stager
+from jobwire.actors.state_manager.actor import StateManager
+from jobwire.actors.state_manager.batch import Settler
+from jobwire.actors.state_manager.job_retention import JobRetention
+from jobwire.actors.state_manager.reaper import Reaper
+from jobwire.actors.submitter.actor import Submitter
+from jobwire.actors.submitter.sandbox_root import SandboxRoot
+from jobwire.actors.system.container import Container, now
+from jobwire.schemas.events import Event
+from jobwire.schemas.identifiers import shard_of
+from jobwire.schemas.lifecycles.pipeline import PIPELINE
+
+ActorName = Literal["gateway", "state-manager", "submitter", "stager", "notifier"]
+
+#: All actors, in the order of their starts in one process.
+ACTORS: Final[tuple[ActorName, ...]] = (
+    "state-manager",
+    "submitter",
+    "stager",
+    "notifier",
+    "gateway",
+)
+assert set(ACTORS) == set(get_args(ActorName))
+
+#: How often all parked events are looked at: so late may the end of their time be noticed.
+_LOOK_S: Final = 15.0
+
+
+class ActorFactory:
+    """Makes the actors of one process."""
+
+    def __init__(self, container: Container, names: Collection[ActorName]) -> None:
+        """Make those that are named."""
+        self._container = container
+        self._names = names
+        settings = container.settings
+        #: Others may do the same work: then each role is one process's at a time.
+        self._is_shared = settings.broker.url is not None
+        self._holder = f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(3)}"
+
+    def front(self, missing: Missing) -> Gateway | HealthServer:
+        """Return what listens for HTTP: the gateway, or a port that says how this process is."""
+        container = self._container
+        health = HealthRoutes(missing, container.telemetry)
+        if "gateway" not in self._names:
+            return HealthServer(health, container.settings.health)
+        return Gateway(
+            native=container.native,
+            foreign=container.spoken,
+            health=health,
+            streams=container.operations.streams,
+            settings=container.settings,
+            telemetry=container.telemetry,
+        )
+
+    def actors(self, url: Callable[[], str]) -> Sequence[Actor]:
+        """Make all that work behind the front; jobs report to the service at `url`."""
+        make: Mapping[ActorName, Callable[[], Sequence[Actor]]] = {
+            "state-manager": self._state_manager,
+            "submitter": lambda: self._submitters(url),
+            "stager": self._stager,
+            "notifier": self._notifier,
+            "gateway": self._behind_gateway,
+        }
+        return [actor for name in ACTORS if name in self._names for actor in make[name]()]
+
+    def _state_manager(self) -> Sequence[Actor]:
+        container, settings = self._container, self._container.settings
+        limits = settings.limits
+        settler = Settler(
+            container.store, container.keyring, container.registry, limits.events_per_job
+        )
+        manager = StateManager(
+            transport=container.transport,
+            store=container.store,
+            settler=settler,
+            telemetry=container.telemetry,
+            shards=settings.shards,
+            holder=self._holder if self._is_shared else "",
+        )
+        forgetter = self._alone(
+            "forgetter", lambda: JobRetention(container.store, settings.keep_jobs_s, now)
+        )
+        return manager, self._alone("reaper", self._reaper), forgetter
+
+    def _reaper(self) -> Actor:
+        container = self._container
+        return Reaper(
+            store=container.store,
+            transport=container.transport,
+            registry=container.registry,
+            keyring=container.keyring,
+            post=self._post,
+            clock=now,
+            telemetry=container.telemetry,
+            interval_s=container.settings.reaper_interval_s,
+        )
+
+    def _submitters(self, url: Callable[[], str]) -> Sequence[Actor]:
+        container = self._container
+
+        def make(site: Site) -> Actor:
+            return Submitter(
+                site=site,
+                transport=container.transport,
+                work=container.work,
+                secrets=container.job_secrets,
+                settings=container.settings.local,
+                url=url,
+                clock=now,
+                home=SandboxRoot(site, container.store) if self._is_shared else None,
+            )
+
+        return [
+            self._alone(f"submitter.{site.name}", partial(make, site))
+            for site in container.sites.values()
+        ]
+
+    def _stager(self) -> Sequence[Actor]:
+        container = self._container
+
+        def make() -> Actor:
+            return Stager(
+                transport=container.transport,
+                work=container.work,
+                sites=container.sites,
+                roots=container.roots,
+                settings=container.settings.staging,
+            )
+
+        return [self._alone("stager", make)]
+
+    def _notifier(self) -> Sequence[Actor]:
+        container = self._container
+
+        def make() -> Actor:
+            return Notifier(
+                store=container.store,
+                transport=container.transport,
+                deliveries=container.deliveries,
+                dialects=container.dialects,
+                signers=container.signers,
+                egress=container.egress,
+                settings=container.settings.callbacks,
+                telemetry=container.telemetry,
+                clock=now,
+            )
+
+        notifier = self._alone("notifier", make)
+        if not self._is_shared:
+            return [notifier]
+        return [notifier, self._alone("herald", lambda: TransitionPublisher(container.transport))]
+
+    def _behind_gateway(self) -> Sequence[Actor]:
+        """Wake parked events; take events from the bus too, where there is one others reach."""
+        container, dialect = self._container, self._container.settings.dialects.pipelinejobs
+        actors: list[Actor] = []
+        if self._is_shared:
+            events, limits = container.events, container.settings.limits
+            actors.append(EventConsumer(container.transport, events, limits, container.telemetry))
+        if dialect.enabled and dialect.early == "park":
+            actors.append(self._alone("waker", self._waker))
+        return actors
+
+    def _waker(self) -> Actor:
+        container, park_s = self._container, self._container.settings.dialects.pipelinejobs.park_s
+        return DeferredEventRetrier(
+            container.transport,
+            container.operations.deferred_events,
+            PIPELINE.name,
+            DeferredEventSender(container.operations, park_s).resend_all,
+            look_s=min(_LOOK_S, park_s),
+        )
+
+    def _alone(self, role: str, make: Callable[[], Actor]) -> Actor:
+        if not self._is_shared:
+            return make()
+        return LeaderRole(make, self._container.store, role, self._holder)
+
+    async def _post(self, event: Event) -> None:
+        container = self._container
+        await container.packer.put(shard_of(event.job, container.settings.shards), event)
+
+
+def process_name(names: Collection[ActorName]) -> str:
+    """Describe what a process is, for the operator of a broker."""
+    listed = "all" if set(names) == set(ACTORS) else ",".join(sorted(names))
+    return f"{listed}@{socket.gethostname()}:{os.getpid()}"

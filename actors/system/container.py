@@ -1,0 +1,273 @@
+"""Makes the parts of a process from its settings: each one once, and no more than are asked for."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from jobwire.actors.batch_systems.local import LocalBatch
+from jobwire.actors.dialects.base import ForeignDialect, Missing, RequestGuard, Signer
+from jobwire.actors.dialects.joblauncher import JoblauncherDialect
+from jobwire.actors.dialects.joblauncher.credentials import ReceiverKeys
+from jobwire.actors.dialects.native import NativeDialect
+from jobwire.actors.dialects.pipelinejobs import PipelineJobsDialect
+from jobwire.actors.filesystems.file import FileTree
+from jobwire.actors.hosts.local import LocalHost
+from jobwire.actors.messaging.packer import Packer
+from jobwire.actors.messaging.packets import Packets
+from jobwire.actors.messaging.replies import ReplyInbox
+from jobwire.actors.operations import Operations
+from jobwire.actors.operations.controls import Controls
+from jobwire.actors.operations.deferred_events import DeferredEvents
+from jobwire.actors.operations.deliveries import Deliveries
+from jobwire.actors.operations.event_status import EventStatuses
+from jobwire.actors.operations.events import Events
+from jobwire.actors.operations.files import Files
+from jobwire.actors.operations.foreign_actors import ForeignActors
+from jobwire.actors.operations.job_creation import JobCreator
+from jobwire.actors.operations.job_waiter import JobWaiter
+from jobwire.actors.operations.jobs import Jobs
+from jobwire.actors.operations.keys import Keys
+from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
+from jobwire.actors.operations.lifecycles import Lifecycles
+from jobwire.actors.operations.nonces import Nonces
+from jobwire.actors.operations.refusals import Refusals
+from jobwire.actors.operations.staging_roots import StagingRoots
+from jobwire.actors.operations.streams import Streams
+from jobwire.actors.operations.visibility import Visibility
+from jobwire.actors.operations.withdrawals import Withdrawals
+from jobwire.actors.runtime.egress import Egress
+from jobwire.actors.runtime.folder import DataFolder, ServiceSecrets
+from jobwire.actors.runtime.quota import Quota
+from jobwire.actors.runtime.secrets import JobSecrets
+from jobwire.actors.runtime.settings import Settings
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.actors.sites import Site
+from jobwire.actors.stores.base import Store
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.actors.transports.base import Transport
+from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.actors.workers.gateway import WorkerGateway
+from jobwire.schemas.cursors import Cursors
+
+#: How long a packet stays open under load before it goes to a broker; longer made larger packets,
+#: and left processors idle while clients waited.
+_LINGER_S = 0.001
+
+
+def now() -> datetime:
+    """Tell the time; the one clock that is handed to every part."""
+    return datetime.now(UTC)
+
+
+class Container:
+    """What the actors of one process share."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        folder: DataFolder,
+        service_secrets: ServiceSecrets,
+        name: str,
+        missing: Missing,
+    ) -> None:
+        """Make parts on demand; a broker shows `name`, and `missing` lists what is not ready."""
+        self.not_ready = missing
+        self.settings = settings
+        self.folder = folder
+        self.secrets = service_secrets
+        self.keyring = service_secrets.keyring
+        self.telemetry = Telemetry()
+        self.store = self._make_store()
+        self.transport = self._make_transport(name)
+        self.packets = Packets(self.transport, self.telemetry, settings.shards)
+        linger_s = 0.0 if self.transport.confirms_when_handled else _LINGER_S
+        self.packer = Packer(
+            settings.shards, self.packets.send, settings.answer_s, linger_s=linger_s
+        )
+        self.replies = ReplyInbox()
+
+    def _make_store(self) -> Store:
+        settings = self.settings
+        if settings.database.url is None:
+            return SqliteStore(self.folder.database, max_bytes=settings.limits.database_bytes)
+        # Only who uses a driver waits until it is loaded.
+        from jobwire.actors.stores.mongodb import MongoStore  # noqa: PLC0415
+
+        database = settings.database
+        return MongoStore(database.url or "", shards=settings.shards, driver=database.driver)
+
+    def _make_transport(self, name: str) -> Transport:
+        if self.settings.broker.url is None:
+            return EmbeddedTransport()
+        from jobwire.actors.transports.rabbitmq import RabbitTransport  # noqa: PLC0415
+
+        return RabbitTransport(self.settings.broker.url, name)
+
+    @cached_property
+    def registry(self) -> LifecycleRegistry:
+        """The lifecycle tables."""
+        return LifecycleRegistry(self.store)
+
+    @cached_property
+    def sites(self) -> Mapping[str, Site]:
+        """The machine itself; where jobs may not run any more, those that run are still watched."""
+        local = self.settings.local
+        root = Path(local.folder or self.folder.path / "sandboxes").absolute()
+        host = LocalHost(FileTree(root), str(root))
+        slots = (local.slots or os.cpu_count() or 1) if self.settings.runs_jobs else 0
+        return {"local": Site(name="local", host=host, batch=LocalBatch(), slots=slots)}
+
+    @cached_property
+    def roots(self) -> StagingRoots:
+        """Where files are staged from and to."""
+        return StagingRoots(self.folder.path / "files", self.settings.staging.roots, FileTree)
+
+    @cached_property
+    def job_secrets(self) -> JobSecrets:
+        """The secrets that jobs may name."""
+        return JobSecrets(Path(self.settings.secrets_folder or self.folder.path / "secrets"))
+
+    @cached_property
+    def egress(self) -> Egress:
+        """The one way out."""
+        return Egress(self.settings.may_call)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """The API keys."""
+        return Keys(self.store, now)
+
+    @cached_property
+    def events(self) -> Events:
+        """Takes events in."""
+        return Events(
+            packer=self.packer,
+            replies=self.replies,
+            keyring=self.keyring,
+            clock=now,
+            shards=self.settings.shards,
+            data_bytes=self.settings.limits.data_bytes,
+        )
+
+    @cached_property
+    def work(self) -> WorkerGateway:
+        """What workers ask."""
+        return WorkerGateway(store=self.store, events=self.events, keyring=self.keyring, clock=now)
+
+    @cached_property
+    def deliveries(self) -> Deliveries:
+        """Whom to tell."""
+        return Deliveries(self.store, self.secrets.identity, self.egress, now, self.transport)
+
+    @cached_property
+    def operations(self) -> Operations:
+        """All that a client may ask."""
+        limits = self.settings.limits
+        lifecycles = Lifecycles(self.store, limits.lifecycles_per_owner)
+        files = Files(self.sites)
+        creator = JobCreator(
+            store=self.store,
+            lifecycles=lifecycles,
+            sites=self.sites if self.settings.runs_jobs else {},
+            roots=self.roots,
+            secrets=self.job_secrets,
+            limits=limits,
+        )
+        jobs = Jobs(
+            store=self.store,
+            events=self.events,
+            creator=creator,
+            deliveries=self.deliveries,
+            files=files,
+            keyring=self.keyring,
+            identity=self.secrets.identity,
+            quota=Quota(limits.jobs_per_minute, time.monotonic),
+        )
+        streams = Streams(self.store, limits.streams_per_owner)
+        nonces = Nonces(self.store, now)
+        return Operations(
+            events=self.events,
+            jobs=jobs,
+            controls=Controls(
+                store=self.store,
+                events=self.events,
+                jobs=jobs,
+                creator=creator,
+                deliveries=self.deliveries,
+                tables=self.registry,
+                most=limits.selection,
+            ),
+            files=files,
+            deliveries=self.deliveries,
+            streams=streams,
+            waiting=JobWaiter(jobs, streams),
+            withdrawals=Withdrawals(self.store, self.events),
+            lifecycles=lifecycles,
+            refusals=Refusals(store=self.store, events=self.events, identity=self.secrets.identity),
+            keys=self.keys,
+            nonces=nonces,
+            foreign_actors=ForeignActors(
+                store=self.store,
+                nonces=nonces,
+                identity=self.secrets.identity,
+                clock=now,
+                named=self.settings.dialects.pipelinejobs.actors,
+                token_s=self.settings.dialects.pipelinejobs.admin_token_s,
+            ),
+            event_statuses=EventStatuses(self.store),
+            deferred_events=DeferredEvents(self.store, now),
+            visibility=Visibility(self.store),
+        )
+
+    @cached_property
+    def guard(self) -> RequestGuard:
+        """Lets requests in, of whatever dialect."""
+        limits = self.settings.limits
+        failures = Quota(limits.failed_logins_per_minute, time.monotonic)
+        return RequestGuard(self.operations, failures, limits.request_s)
+
+    @cached_property
+    def native(self) -> NativeDialect:
+        """The native API."""
+        cursors = Cursors(self.secrets.identity)
+        return NativeDialect(self.operations, self.guard, self.settings, cursors, self.telemetry)
+
+    @cached_property
+    def dialects(self) -> Mapping[str, ForeignDialect]:
+        """Every foreign dialect by its name, also those that are not enabled."""
+        settings, cursors = self.settings.dialects, Cursors(self.secrets.identity)
+        limits = self.settings.limits
+        make: Mapping[str, Callable[[], ForeignDialect]] = {
+            "joblauncher": lambda: JoblauncherDialect(
+                self.operations, self.guard, self.settings, self.not_ready, self.telemetry
+            ),
+            "pipelinejobs": lambda: PipelineJobsDialect(
+                self.operations, self.guard, settings.pipelinejobs, cursors, limits.body_bytes
+            ),
+        }
+        return {name: made() for name, made in make.items()}
+
+    @cached_property
+    def signers(self) -> Mapping[str, Signer]:
+        """Who authorizes callbacks, by the name of the dialect that they are told in."""
+        set_ = self.settings.dialects.joblauncher
+        signer = ReceiverKeys(
+            set_.macs,
+            set_.basic,
+            challenge_only=set_.challenge_only,
+            clock=now,
+            entropy=secrets.token_bytes,
+        )
+        return {"joblauncher": signer}
+
+    @property
+    def spoken(self) -> Sequence[ForeignDialect]:
+        """The foreign dialects that are enabled."""
+        mountings = self.settings.dialects.all()
+        return [each for name, each in self.dialects.items() if mountings[name].enabled]

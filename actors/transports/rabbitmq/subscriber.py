@@ -1,0 +1,134 @@
+"""
+Hears broadcasts through a queue that lives as long as its connection.
+
+What was told while there was no queue, or beyond what the queue holds, is lost; the numbers of each
+sender show it, and so does a new connection. Then the listener is told, and reads the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import aiormq.abc
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractConnection
+
+from jobwire.actors.runtime.tasks import is_ending
+from jobwire.actors.transports.base import Listener
+from jobwire.actors.transports.rabbitmq.connection import (
+    DEADLINE_S,
+    RabbitConnection,
+    close_channel,
+    describe,
+    within,
+)
+from jobwire.actors.transports.rabbitmq.topology import declare_ear, declare_exchanges
+
+_log = structlog.get_logger()
+
+#: Pause before a lost queue is made again.
+_PAUSE_S = 0.2
+#: Messages on their way to a listener.
+_PREFETCH = 1_000
+#: Senders that are remembered.
+_MOST_SENDERS = 1_000
+
+
+class RabbitSubscriber:
+    """One listener."""
+
+    def __init__(
+        self,
+        link: RabbitConnection,
+        pattern: str,
+        listener: Listener,
+        missed: Callable[[], None] | None,
+    ) -> None:
+        """Hear by a connection that is kept open."""
+        self._link = link
+        self._pattern = pattern
+        self._listener = listener
+        self._missed = missed
+        self._last: dict[str, int] = {}
+        self._gone = asyncio.Event()
+        self._hears = asyncio.Event()
+        self._task = asyncio.create_task(self._run(), name=f"ear.{pattern}")
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has ended."""
+        return self._task.done()
+
+    async def hears(self) -> None:
+        """Wait until what is told is heard."""
+        await self._hears.wait()
+
+    async def close(self) -> None:
+        """Hear nothing more."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        while True:
+            connection = await self._link.opened()
+            try:
+                await self._on_message(connection)
+            except Exception as error:  # noqa: BLE001 - logged; who gave up here would never heal
+                _log.warning("listener_lost", topic=self._pattern, error=describe(error))
+                if is_ending():
+                    return
+            self._hears.clear()
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _on_message(self, connection: AbstractConnection) -> None:
+        async with within(DEADLINE_S):
+            channel = await connection.channel(publisher_confirms=False)
+        try:
+            async with within(DEADLINE_S):
+                await self._begin(channel)
+            self._hears.set()
+            self._tell_missed()
+            await self._gone.wait()
+        finally:
+            await close_channel(channel)
+
+    async def _begin(self, channel: AbstractChannel) -> None:
+        self._gone.clear()
+        self._last.clear()
+        channel.close_callbacks.add(self._lose)
+        bare = await channel.get_underlay_channel()
+        bare.on_consumer_cancel_callbacks.add(self._lose)
+        await declare_exchanges(channel)
+        queue = await declare_ear(channel, self._pattern)
+        await bare.basic_qos(prefetch_count=_PREFETCH)
+        await bare.basic_consume(queue, self._take, no_ack=True, exclusive=True)
+
+    async def _take(self, message: aiormq.abc.DeliveredMessage) -> None:
+        if self._missed is not None:
+            self._check_number(message)
+        topic = message.routing_key or self._pattern
+        try:
+            self._listener(topic, message.body)
+        except Exception:  # noqa: BLE001 - logged; other messages go on
+            _log.exception("listener_failed", topic=topic)
+
+    def _check_number(self, message: aiormq.abc.DeliveredMessage) -> None:
+        """Find a gap in the numbers of a sender."""
+        headers = message.header.properties.headers or {}
+        sender, number = headers.get("sender"), headers.get("number")
+        if not isinstance(sender, str) or not isinstance(number, int):
+            return
+        last = self._last.get(sender)
+        if last is None and len(self._last) >= _MOST_SENDERS:
+            self._last.pop(next(iter(self._last)))
+        self._last[sender] = number
+        if last is not None and number != last + 1:
+            self._tell_missed()
+
+    def _tell_missed(self) -> None:
+        if self._missed is not None:
+            self._missed()
+
+    def _lose(self, *_: object) -> None:
+        self._gone.set()

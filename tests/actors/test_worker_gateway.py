@@ -1,0 +1,239 @@
+"""What a worker may ask, against a real ring."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from jobwire.actors.messaging.packer import Packer
+from jobwire.actors.messaging.replies import ReplyInbox
+from jobwire.actors.operations.events import Events
+from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.actors.state_manager.actor import StateManager
+from jobwire.actors.state_manager.batch import Settler
+from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.actors.workers.gateway import WorkerGateway
+from jobwire.schemas.codec import encode_packet
+from jobwire.schemas.commands import Command
+from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.events import PACKET_VERSION, Event, Packet
+from jobwire.schemas.jobs import Job
+from jobwire.schemas.specs import Spec
+from tests.support.factories import (
+    KEYRING,
+    NOW,
+    OWNER,
+    after,
+    job_id,
+    make_create,
+    make_creation,
+    make_plan,
+    make_signed,
+)
+
+_SPEC = Spec(argv=("true",))
+
+
+class Ring:
+    """A ring with one job of a worker, and a bus that can be away."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the parts."""
+        self.store = SqliteStore(folder / "jobwire.db")
+        self.transport = EmbeddedTransport()
+        self.now: datetime = NOW
+        self.is_away = False
+        packer = Packer(1, self._send, 5)
+        self.replies = ReplyInbox()
+        self.events = Events(
+            packer=packer,
+            replies=self.replies,
+            keyring=KEYRING,
+            clock=lambda: self.now,
+            shards=1,
+            data_bytes=65_536,
+        )
+        self.work = WorkerGateway(
+            store=self.store, events=self.events, keyring=KEYRING, clock=lambda: self.now
+        )
+        settler = Settler(self.store, KEYRING, LifecycleRegistry(self.store), 1_000)
+        self.manager = StateManager(
+            transport=self.transport,
+            store=self.store,
+            settler=settler,
+            telemetry=Telemetry(),
+            shards=1,
+        )
+
+    async def make(self, **plan: object) -> Command:
+        """Make the job; give the command that it awaits."""
+        creation = make_creation(lifecycle="execution", plan=make_plan(**plan), spec=_SPEC)  # type: ignore[arg-type]
+        await self.send(make_create(creation=creation))
+        command = (await self.job()).command()
+        assert command is not None
+        return command
+
+    async def send(self, event: Event) -> None:
+        """Send an event and have it settled."""
+        await self.events.post(event, 5)
+
+    async def job(self) -> Job:
+        """Return the job."""
+        job = await self.store.get(OWNER, job_id())
+        assert job is not None
+        return job
+
+    async def _send(self, shard: int, events: tuple[Event, ...]) -> None:
+        if self.is_away:
+            raise Unavailable
+        packet = encode_packet(Packet(PACKET_VERSION, events))
+        await self.transport.send(f"events.{shard}", [packet])
+
+
+@pytest.fixture(name="ring")
+async def _ring(tmp_path: Path) -> AsyncIterator[Ring]:
+    ring = Ring(tmp_path)
+    await ring.store.open()
+    await ring.transport.open()
+    await ring.replies.start(ring.transport)
+    await ring.manager.start()
+    yield ring
+    await ring.transport.close()
+    await ring.manager.stop()
+    await ring.store.close()
+
+
+async def test_a_command_that_is_awaited_is_taken_with_what_was_asked(ring: Ring) -> None:
+    command = await ring.make()
+
+    taken = await ring.work.take(command)
+
+    assert taken is not None
+    assert (taken.command, taken.job.id, taken.spec) == (command, job_id(), _SPEC)
+    assert await ring.work.is_awaited(command)
+
+
+@pytest.mark.parametrize("name", ["cancel", "hold", "delete"])
+async def test_a_command_that_is_not_awaited_any_more_is_not_taken(ring: Ring, name: str) -> None:
+    command = await ring.make()
+    if name == "delete":
+        await ring.send(make_signed("cancel"))
+    await ring.send(make_signed(name, event_id=f"{name}-2"))
+
+    assert await ring.work.take(command) is None
+    assert not await ring.work.is_awaited(command)
+
+
+async def test_a_command_for_later_is_not_taken_before(ring: Ring) -> None:
+    creation = make_creation(
+        lifecycle="execution", plan=make_plan(start_after=after(60)), spec=_SPEC
+    )
+    await ring.send(make_create(creation=creation))
+    command = (await ring.job()).command()
+    assert command is not None
+
+    early = await ring.work.take(command)
+    ring.now = after(60)
+
+    assert early is None
+    assert await ring.work.take(command) is not None
+
+
+async def test_an_intent_stands_however_often_it_is_announced(ring: Ring) -> None:
+    command = await ring.make()
+
+    stands = [await ring.work.intend(command, "submit") for _ in range(3)]
+
+    assert stands == [True, True, True]
+    assert ((await ring.job()).state, (await ring.job()).seq) == ("SUBMITTING", 2)
+
+
+@pytest.mark.parametrize("name", ["cancel", "hold"])
+async def test_an_intent_that_something_overtook_does_not_stand(ring: Ring, name: str) -> None:
+    command = await ring.make()
+    await ring.send(make_signed(name))
+
+    assert not await ring.work.intend(command, "submit")
+
+
+async def test_an_intent_that_was_answered_before_its_job_was_cancelled_does_not_stand_again(
+    ring: Ring,
+) -> None:
+    command = await ring.make()
+    first = await ring.work.intend(command, "submit")
+    await ring.send(make_signed("cancel"))
+
+    assert (first, await ring.work.intend(command, "submit")) == (True, False)
+
+
+async def test_a_hold_in_the_last_moment_does_not_stand_in_the_way_after_the_release(
+    ring: Ring,
+) -> None:
+    command = await ring.make()
+    await ring.send(make_signed("hold"))
+    held = await ring.work.intend(command, "submit")
+    await ring.send(make_signed("release", received=after(1)))
+    again = (await ring.job()).command()
+    assert again is not None
+
+    assert (held, await ring.work.intend(again, "submit")) == (False, True)
+    assert (await ring.job()).state == "SUBMITTING"
+
+
+async def test_the_same_report_counts_once_and_another_counter_makes_another_one(
+    ring: Ring,
+) -> None:
+    command = await ring.make()
+    await ring.work.intend(command, "submit")
+
+    for counter in (0, 0, 1):
+        await ring.work.report(job_id(), 1, "run", {"pid": 7}, counter)
+
+    history = await ring.store.history(OWNER, job_id(), 0, 9)
+    assert [entry.id for entry in history[2:]] == ["jobwire.a1.run.0", "jobwire.a1.run.1"]
+    assert msgspec.json.decode(history[2].data or b"") == {"pid": 7}
+
+
+async def test_a_report_of_an_attempt_that_is_over_changes_nothing(ring: Ring) -> None:
+    await ring.make()
+
+    await ring.work.report(job_id(), 2, "submit", {})
+
+    (_, entry) = await ring.store.history(OWNER, job_id(), 0, 9)
+    assert (entry.applied, entry.reason) == (False, "stale_attempt")
+
+
+async def test_a_report_waits_until_the_bus_takes_it(ring: Ring) -> None:
+    command = await ring.make()
+    await ring.work.intend(command, "submit")
+    ring.is_away = True
+
+    report = asyncio.create_task(ring.work.report(job_id(), 1, "run", {}))
+    done, _ = await asyncio.wait([report], timeout=0.3)
+    ring.is_away = False
+    await asyncio.wait_for(report, 5)
+
+    assert done == set()
+    assert (await ring.job()).state == "RUNNING"
+
+
+async def test_doubts_lead_to_lost_only_while_nothing_else_is_said(ring: Ring) -> None:
+    command = await ring.make()
+    await ring.work.intend(command, "submit")
+    before = await ring.job()
+
+    await ring.work.suspect(before, "nothing is there")
+    unknown = await ring.job()
+    await ring.work.lose(before, "an old view loses nothing")
+    still = (await ring.job()).state
+    await ring.work.lose(await ring.job(), "nothing is there")
+
+    assert (unknown.state, still, (await ring.job()).state) == ("UNKNOWN", "UNKNOWN", "LOST")
+    assert (await ring.job()).cause == "lost"
