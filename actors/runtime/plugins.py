@@ -1,0 +1,46 @@
+"""
+The parts of each family, found by their entry points.
+
+A family is a folder of interchangeable parts, such as `dialects` or `stores`. Each part registers
+one name in the entry-point group `jobwire.<family>` of its distribution, Jobwire's own parts like
+those of others, so that nothing has to be changed here for a new one.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from jobwire.schemas.errors import Misconfigured
+
+
+@cache
+def names(family: str) -> tuple[str, ...]:
+    """Return the registered names of a family, in alphabetical order."""
+    return tuple(sorted(_registered(family)))
+
+
+@cache
+def load(family: str, name: str) -> Any:  # each family knows the type of its own parts
+    """
+    Import one part of a family; nothing else of the family is imported.
+
+    Raises:
+        Misconfigured: no part has this name, or it cannot be imported.
+
+    """
+    found = _registered(family).get(name)
+    if found is None:
+        known = ", ".join(names(family)) or "none"
+        raise Misconfigured(f"there is no part {name!r} in the family {family}; known: {known}")
+    try:
+        return found.load()
+    except (ImportError, AttributeError) as error:
+        detail = f"the part {name!r} of the family {family} ({found.value}) cannot be loaded"
+        raise Misconfigured(f"{detail}: {error}") from error
+
+
+@cache
+def _registered(family: str) -> dict[str, EntryPoint]:
+    return {each.name: each for each in entry_points(group=f"jobwire.{family}")}
