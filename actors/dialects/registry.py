@@ -25,7 +25,7 @@ def plugin(name: str) -> DialectPlugin:
     """
     found = plugins.load(FAMILY, name)
     if not isinstance(found, DialectPlugin) or found.name != name:
-        detail = f"the entry point {name!r} of the family {FAMILY} is no DialectPlugin of this name"
+        detail = f"what {name!r} of the family {FAMILY} leads to is not a dialect of this name"
         raise Misconfigured(detail)
     return found
 

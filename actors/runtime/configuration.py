@@ -98,7 +98,7 @@ def _shape(values: Mapping[str, Any]) -> type[Any]:  # made here, so nobody else
 def _record_of(name: str) -> type[Mounting]:
     record = getattr(plugins.load("dialects", name), "settings", None)
     if not (isinstance(record, type) and issubclass(record, Mounting)):
-        raise Misconfigured(f"the dialect {name!r} has no record for its settings")
+        raise Misconfigured(f"what {name!r} of the family dialects leads to is not a dialect")
     return record
 
 
