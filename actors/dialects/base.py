@@ -18,16 +18,25 @@ import pkgutil
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Final,
+    Generic,
+    Literal,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    runtime_checkable,
+)
 
 from jobwire.actors.runtime.actor import Actor
 from jobwire.actors.runtime.mounting import Mounting
 
 if TYPE_CHECKING:
     from aiohttp import web
-    from jobwire.actors.dialects.documentation import DialectDocumentation
     from yarl import URL
 
+    from jobwire.actors.dialects.documentation import DialectDocumentation
     from jobwire.actors.dialects.request_guard import RequestGuard
     from jobwire.actors.operations import Operations
     from jobwire.actors.operations.records import DialectRecords
@@ -120,6 +129,7 @@ class Dialect(Protocol):
         return ()
 
 
+@runtime_checkable
 class ForeignDialect(Dialect, Protocol):
     """
     The HTTP language of another system, so that its clients move by changing a base URL.

@@ -38,7 +38,7 @@ _KINDS: dict[str, type[JobwireError]] = {
     and kind not in (JobwireError, Misconfigured)
 }
 
-#: What a client can do. A code that is missing here stops `make generate`.
+#: What a client can do. Dialects have their own; a code that is missing stops `make generate`.
 _ADVICE: dict[tuple[int, str], str] = {
     (503, "file_system"): "The disk did not do what it was asked. Try again later.",
     (
@@ -87,14 +87,8 @@ _ADVICE: dict[tuple[int, str], str] = {
     (400, "invalid_json"): "The body is not JSON in plain UTF-8. The detail names the place.",
     (400, "json_limits"): "Too deep, too many elements, too long a string, or a number beyond "
     "64 bits. Send less, or send numbers as strings.",
-    (400, "wrong_type"): "A field of a compatible interface has another type of JSON. The detail "
-    "names it.",
-    (403, "foreign_origin"): "Another site's page sent this, or a name that is not this machine's "
-    "own was used. Use localhost, or send an API key.",
-    (422, "not_staged"): "An input could not be copied; the detail names it. No job was made.",
     (422, "same_target"): "Two files would get one name in the job's directory. Rename one.",
     (503, "not_confirmed"): "What was sent may be stored or not. Send it again under its id.",
-    (503, "withdrawn"): "The job could not be made ready in time and was cancelled. Submit again.",
     (
         503,
         "in_doubt",
@@ -153,9 +147,6 @@ _ADVICE: dict[tuple[int, str], str] = {
     (503, "unavailable"): "Send the same request again, with the same id, after `Retry-After`.",
 }
 
-for _documentation in documentations():
-    _ADVICE |= _documentation.advice
-
 _INTRODUCTION = """\
 # Errors
 
@@ -201,10 +192,15 @@ def errors_page() -> str:
     Write the page.
 
     Raises:
-        LookupError: the source has a code without advice here.
+        LookupError: the source has a code without advice.
 
     """
-    rows = [[str(status), f"`{code}`", _ADVICE[status, code]] for status, code in sorted(_codes())]
+    advice = _ADVICE | {key: text for each in documentations() for key, text in each.advice.items()}
+    found = sorted(_codes())
+    if missing := [each for each in found if each not in advice]:
+        message = f"neither docs/_generate/errors.py nor a dialect has advice for {missing}"
+        raise LookupError(message)
+    rows = [[str(status), f"`{code}`", advice[status, code]] for status, code in found]
     return (
         note("schemas/errors.py and every place that raises an error")
         + "\n"
@@ -226,10 +222,6 @@ def _codes() -> set[tuple[int, str]]:
         for file in sorted((_ROOT / folder).rglob("*.py")):
             if not _NOT_HTTP & {file, *file.parents}:
                 found |= set(_raised(ast.parse(file.read_text())))
-    missing = sorted(found - _ADVICE.keys())
-    if missing:
-        message = f"neither docs/_generate/errors.py nor a dialect has advice for {missing}"
-        raise LookupError(message)
     return found
 
 

@@ -19,4 +19,5 @@ PLUGIN: Final = DialectPlugin(
             summary="Make settings of another system's configuration.",
         )
     },
+    documentation=f"{__name__}.documentation:DOCUMENTATION",
 )
