@@ -139,12 +139,12 @@ async def test_ports_read_headers_as_large_as_their_dialects_need(shell: Install
 
 
 def test_a_setting_that_it_does_not_have_is_refused_with_the_nearest_one(shell: Installed) -> None:
-    shell.config.write_text('[dialects.greetings]\nwrod = "x"\n')
+    shell.config.write_text('[dialects.greetings]\nwordx = "x"\n')
 
     refused = shell.run("up", "--port", "0", "--config", str(shell.config))
 
     assert refused.code == 1
-    assert "unknown setting dialects.greetings.wrod; did you mean dialects.greetings.word?" in (
+    assert "unknown setting dialects.greetings.wordx; did you mean dialects.greetings.word?" in (
         refused.err
     )
 
