@@ -550,12 +550,12 @@ async def test_staging_out_that_breaks_off_anywhere_is_done_again_and_reported_o
 _COPY = """
 import asyncio, os, sys
 from pathlib import Path
-from jobwire.actors.filesystems.base import Place
+from jobwire.actors.filesystems.base import FileLocation
 from jobwire.actors.filesystems.file import FileTree
 from jobwire.actors.runtime.failpoints import arm_from_environment
 from jobwire.actors.stager.transfer import copy
 arm_from_environment(os.environ)
-source, target = Place(FileTree(Path(sys.argv[1])), "x"), Place(FileTree(Path(sys.argv[2])), "x")
+source, target = FileLocation(FileTree(Path(sys.argv[1])), "x"), FileLocation(FileTree(Path(sys.argv[2])), "x")
 done = asyncio.run(copy(source, target, limit=10**9, sha256=None, tag="t", moved=lambda _: None))
 print(done.sha256)
 """
