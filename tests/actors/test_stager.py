@@ -706,12 +706,13 @@ async def test_an_owner_with_many_jobs_keeps_nobody_waiting(ring: Ring) -> None:
 
 
 async def test_a_job_that_is_cancelled_while_its_files_come_in_is_left_alone(ring: Ring) -> None:
-    stopped = asyncio.Event()
+    started, stopped = asyncio.Event(), asyncio.Event()
     ring.put("x", bytes(1_000_000))
     stager = await ring.stager(look_s=0.02)
 
     class Slow(FileTree):
         async def open_read(self, path: str, start: int = 0) -> Any:
+            started.set()
             try:
                 await asyncio.sleep(60)
             finally:
@@ -720,7 +721,7 @@ async def test_a_job_that_is_cancelled_while_its_files_come_in_is_left_alone(rin
 
     stager._roots = StagingRoots(ring.folder / "files", (), Slow)
     job = await ring.make(stage_in=[{"from": "x"}])
-    await ring.reaches(job, "STAGING")
+    await until(started.is_set)
 
     await ring.cancel(job)
     await until(stopped.is_set)
