@@ -25,9 +25,9 @@ from jobwire.actors.runtime.mounting import Mounting
 
 if TYPE_CHECKING:
     from aiohttp import web
-    from jobwire.actors.dialects.documentation import DialectDocumentation
     from yarl import URL
 
+    from jobwire.actors.dialects.documentation import DialectDocumentation
     from jobwire.actors.dialects.request_guard import RequestGuard
     from jobwire.actors.operations import Operations
     from jobwire.actors.operations.records import DialectRecords
