@@ -20,13 +20,12 @@ from jobwire.actors.operations.events import Events
 from jobwire.actors.runtime.settings import Limits
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.transports.base import BusMessage, ConsumerHandle, Transport
+from jobwire.schemas.addresses import EVENTS_IN
 from jobwire.schemas.errors import JobwireError, Unavailable
 from jobwire.schemas.events import Event
 
 _log = structlog.get_logger()
 
-#: The queue that other systems' events come in by.
-EVENTS_IN = "events.in"
 #: Pause before what could not be posted is tried again.
 _PAUSE_S = 0.5
 

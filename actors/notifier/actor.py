@@ -16,10 +16,11 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 import aiohttp
-import msgspec
 import structlog
 
 from jobwire.actors.dialects.base import ForeignDialect, Signer
+from jobwire.actors.messaging.entry_buffer import EntryBuffer
+from jobwire.actors.messaging.entry_feed import EntryFeed
 from jobwire.actors.notifier.breaker import Breaker
 from jobwire.actors.notifier.callback_sender import CallbackSender
 from jobwire.actors.notifier.delivery_attempt import DeliveryAttempt
@@ -28,21 +29,19 @@ from jobwire.actors.notifier.endpoints import Endpoints
 from jobwire.actors.notifier.order import Order
 from jobwire.actors.notifier.planner import Planner
 from jobwire.actors.notifier.retention import Retention
-from jobwire.actors.operations.deliveries import ASKED_TOPIC, Deliveries
-from jobwire.actors.operations.streams import ENTRIES_TOPIC
+from jobwire.actors.operations.deliveries import Deliveries
 from jobwire.actors.runtime.egress import Egress
 from jobwire.actors.runtime.settings import CallbackSettings
 from jobwire.actors.runtime.tasks import Loop
 from jobwire.actors.runtime.telemetry import Telemetry
-from jobwire.actors.stores.base import EventKey, Positioned, Store
+from jobwire.actors.stores.base import EventKey, Store
 from jobwire.actors.transports.base import ConsumerHandle, Transport
+from jobwire.schemas.addresses import DELIVERIES_ASKED
 from jobwire.schemas.deliveries import SUBSCRIPTION_HEAD, Delivery
 from jobwire.schemas.errors import JobwireError, Unavailable
 from jobwire.schemas.jobs import Entry
 
 _log = structlog.get_logger()
-_decoder = msgspec.msgpack.Decoder(list[Positioned])
-_MARK = SUBSCRIPTION_HEAD.encode()
 
 #: Entries that are planned at a time.
 _PORTION = 64
@@ -62,6 +61,7 @@ class Notifier:
         *,
         store: Store,
         transport: Transport,
+        feed: EntryFeed,
         deliveries: Deliveries,
         dialects: Mapping[str, ForeignDialect] = MappingProxyType({}),
         signers: Mapping[str, Signer] = MappingProxyType({}),
@@ -71,9 +71,10 @@ class Notifier:
         clock: Callable[[], datetime],
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Hear entries on a transport; call out through an egress, in the words of `dialects`."""
+        """Hear entries by a feed; call out through an egress, in the words of `dialects`."""
         self._store = store
         self._transport = transport
+        self._feed = feed
         self._deliveries = deliveries
         self._egress = egress
         self._signers = signers
@@ -81,14 +82,16 @@ class Notifier:
         self._telemetry = telemetry
         self._clock = clock
         self._jitter = jitter
-        self._heard: list[Entry] = []
-        self._is_behind = True
+        self._heard = EntryBuffer(
+            lambda each: each.entry if each.entry.due else None,
+            _MOST_HEARD,
+            mark=SUBSCRIPTION_HEAD.encode(),
+        )
         self._look_at = clock()
         self._set_aside: set[EventKey] = set()
-        self._wake = asyncio.Event()
         self._session: aiohttp.ClientSession | None = None
         self._dispatcher: Dispatcher | None = None
-        self._ears: list[ConsumerHandle] = []
+        self._subscriptions: list[ConsumerHandle] = []
         self._loops: list[Loop] = []
         self._breaker = Breaker(
             parallel=settings.parallel, each=settings.parallel_per_endpoint, clock=clock
@@ -104,9 +107,10 @@ class Notifier:
     async def start(self) -> None:
         """Begin with what an earlier run has left, and hear what is new."""
         self._dispatcher = dispatcher = self._make_dispatcher()
-        self._ears = [
-            await self._transport.listen(ENTRIES_TOPIC, self._on_message, self._missed),
-            await self._transport.listen(ASKED_TOPIC, self._asked),
+        self._heard.on_missed()
+        self._subscriptions = [
+            await self._feed.follow(self._heard),
+            await self._transport.listen(DELIVERIES_ASKED, self._on_asked),
         ]
         self._loops = [
             Loop("notifier.plan", self._plan),
@@ -119,11 +123,11 @@ class Notifier:
 
     async def stop(self) -> None:
         """Start no further tries, and let those in hand end for a moment."""
-        for ear in self._ears:
-            await ear.close()
+        for subscription in self._subscriptions:
+            await subscription.close()
         for loop in self._loops:
             await loop.stop()
-        self._ears, self._loops = [], []
+        self._subscriptions, self._loops = [], []
         if self._dispatcher is not None:
             await self._dispatcher.stop()
             self._dispatcher = None
@@ -175,24 +179,7 @@ class Notifier:
             clock=self._clock,
         )
 
-    def _on_message(self, _topic: str, message: bytes) -> None:
-        """Take entries that are to be told; most messages hold none and are not even read."""
-        if _MARK not in message or not self._loops:
-            return
-        due = [each.entry for each in _decoder.decode(message) if each.entry.due]
-        if len(self._heard) + len(due) > _MOST_HEARD:
-            self._heard.clear()
-            self._is_behind = True
-        else:
-            self._heard += due
-        self._wake.set()
-
-    def _missed(self) -> None:
-        """Look into the store: something may not have been heard."""
-        self._is_behind = True
-        self._wake.set()
-
-    def _asked(self, _topic: str, endpoint: bytes) -> None:
+    def _on_asked(self, _topic: str, endpoint: bytes) -> None:
         """Try at once what somebody has asked for."""
         self._breaker.forgive(endpoint.decode() or None)
         if self._dispatcher is not None:
@@ -202,22 +189,25 @@ class Notifier:
         while True:
             try:
                 if not await self._plan_some():
-                    await self._wait()
+                    # What was not heard is looked for after a while.
+                    await self._heard.wait(LOOK_S)
             except Unavailable as error:
                 _log.warning("notifier_waits", error=error.detail)
-                self._is_behind = True
+                self._heard.on_missed()
                 await asyncio.sleep(LOOK_S)
 
     async def _plan_some(self) -> bool:
         """Plan a portion of what the store has due now and then, else of what was heard."""
         entries: list[Entry] = []
-        if self._is_behind or self._clock() >= self._look_at:
+        if self._heard.is_behind or self._clock() >= self._look_at:
             self._look_at = self._clock() + timedelta(seconds=LOOK_S)
+            self._heard.catch_up()
             due = await self._store.due(_PORTION + len(self._set_aside))
             entries = [each for each in due if _key(each) not in self._set_aside]
-            self._is_behind = len(entries) >= _PORTION
+            if len(entries) >= _PORTION:
+                self._heard.on_missed()  # there are more, and they are in the store
         if not entries:
-            entries, self._heard = self._heard[:_PORTION], self._heard[_PORTION:]
+            entries = self._heard.take(_PORTION)
         if not entries or self._dispatcher is None:
             return False
         # What was both heard and read is planned twice; that is one delivery all the same.
@@ -239,15 +229,6 @@ class Notifier:
                 raise
             self._set_aside.add(_key(entries[0]))
             return []
-
-    async def _wait(self) -> None:
-        """Wait until something is heard; what was not is looked for after a while."""
-        try:
-            async with asyncio.timeout(LOOK_S):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
-        self._wake.clear()
 
 
 def _key(entry: Entry) -> EventKey:

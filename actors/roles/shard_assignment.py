@@ -18,6 +18,7 @@ from jobwire.actors.runtime.tasks import Loop
 from jobwire.actors.stores.base import Store
 from jobwire.actors.stores.leases import LEASE_S, RENEW_S
 from jobwire.actors.transports.base import BusMessage, ConsumerHandle, Transport
+from jobwire.schemas.addresses import shard_queue
 from jobwire.schemas.errors import Unavailable
 
 _log = structlog.get_logger()
@@ -96,7 +97,7 @@ class ShardAssignment:
             del self._consumers[shard]
         for shard in shards:
             if shard not in self._consumers:
-                queue = f"events.{shard}"
+                queue = shard_queue(shard)
                 self._consumers[shard] = await self._transport.consume(queue, self._taker(queue))
         if leaving:
             _log.info("shards_given_up", shards=leaving)

@@ -15,6 +15,7 @@ from functools import partial
 import msgspec
 import structlog
 
+from jobwire.actors.messaging.signed_event import signed_event
 from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.runtime.tasks import Loop
 from jobwire.actors.runtime.telemetry import Telemetry
@@ -22,11 +23,11 @@ from jobwire.actors.state_manager.commit_publisher import publish_awaited
 from jobwire.actors.stores.base import Awaited, Store
 from jobwire.actors.transports.base import Transport
 from jobwire.schemas.errors import Unavailable
-from jobwire.schemas.events import Event, payload_digest
+from jobwire.schemas.events import Event
 from jobwire.schemas.identifiers import RESERVED_ID, EventId
 from jobwire.schemas.jobs import LONGEST_REPUBLISH_S, REPUBLISH_S, Job
 from jobwire.schemas.lifecycle import Facts, Lifecycle, next_state
-from jobwire.schemas.tokens import Keyring, sign
+from jobwire.schemas.tokens import Keyring
 
 _log = structlog.get_logger()
 
@@ -142,17 +143,15 @@ class Reaper:
 
     def _stale(self, job: Job, name: str) -> Event:
         now = self._clock()
-        data = _stale_data(job, now)
-        event_id = EventId(f"{RESERVED_ID}stale.{job.seq}")
-        return Event(
-            id=event_id,
+        return signed_event(
+            self._keyring,
+            "reaper",
             job=job.id,
+            event_id=EventId(f"{RESERVED_ID}stale.{job.seq}"),
             name=name,
-            authority=sign(self._keyring, job.id, event_id, "reaper"),
             received=now,
-            digest=payload_digest(name, b"stale"),
-            data=data,
-            source="reaper",
+            data=_stale_data(job, now),
+            same=b"stale",
             expects=job.seq,
         )
 

@@ -185,13 +185,13 @@ class System:
         """Return the steps: the bus and the store, then the actors."""
         container, settings, folder = self._container, self._settings, self._folder
         transport = container.transport
-        steps: list[Step] = [transport.open, container.packets.start]
+        steps: list[Step] = [transport.open, container.packer.start]
         steps.append(lambda: container.replies.start(transport))
         if isinstance(self._front, Gateway):
-            steps.append(lambda: container.operations.streams.start(transport))
+            steps.append(container.operations.streams.start)
         steps += [site.host.open for site in container.sites.values()]
         steps += [container.store.open, lambda: fix_shards(container.store, settings.shards)]
-        steps.append(container.packets.admit)
+        steps.append(container.packer.admit)
         if self._is_alone:
             steps.append(lambda: make_first_key(container.keys, folder))
         elif isinstance(self._front, Gateway):

@@ -28,8 +28,6 @@ from jobwire.actors.state_manager.reaper import Reaper
 from jobwire.actors.submitter.actor import Submitter
 from jobwire.actors.submitter.sandbox_root import SandboxRoot
 from jobwire.actors.system.container import Container, now
-from jobwire.schemas.events import Event
-from jobwire.schemas.identifiers import shard_of
 from jobwire.schemas.lifecycles.pipeline import PIPELINE
 
 ActorName = Literal["gateway", "state-manager", "submitter", "stager", "notifier"]
@@ -112,7 +110,7 @@ class ActorFactory:
             transport=container.transport,
             registry=container.registry,
             keyring=container.keyring,
-            post=self._post,
+            post=container.packer.put,
             clock=now,
             telemetry=container.telemetry,
             interval_s=container.settings.reaper_interval_s,
@@ -159,6 +157,7 @@ class ActorFactory:
             return Notifier(
                 store=container.store,
                 transport=container.transport,
+                feed=container.entry_feed,
                 deliveries=container.deliveries,
                 dialects=container.dialects,
                 signers=container.signers,
@@ -171,7 +170,10 @@ class ActorFactory:
         notifier = self._alone("notifier", make)
         if not self._is_shared:
             return [notifier]
-        return [notifier, self._alone("herald", lambda: TransitionPublisher(container.transport))]
+        return [notifier, self._alone("herald", self._transition_publisher)]
+
+    def _transition_publisher(self) -> Actor:
+        return TransitionPublisher(self._container.transport, self._container.entry_feed)
 
     def _behind_gateway(self) -> Sequence[Actor]:
         """Wake parked events; take events from the bus too, where there is one others reach."""
@@ -187,7 +189,7 @@ class ActorFactory:
     def _waker(self) -> Actor:
         container, park_s = self._container, self._container.settings.dialects.pipelinejobs.park_s
         return DeferredEventRetrier(
-            container.transport,
+            container.entry_feed,
             container.operations.deferred_events,
             PIPELINE.name,
             DeferredEventSender(container.operations, park_s).resend_all,
@@ -198,10 +200,6 @@ class ActorFactory:
         if not self._is_shared:
             return make()
         return LeaderRole(make, self._container.store, role, self._holder)
-
-    async def _post(self, event: Event) -> None:
-        container = self._container
-        await container.packer.put(shard_of(event.job, container.settings.shards), event)
 
 
 def process_name(names: Collection[ActorName]) -> str:

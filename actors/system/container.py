@@ -18,8 +18,8 @@ from jobwire.actors.dialects.native import NativeDialect
 from jobwire.actors.dialects.pipelinejobs import PipelineJobsDialect
 from jobwire.actors.filesystems.file import FileTree
 from jobwire.actors.hosts.local import LocalHost
+from jobwire.actors.messaging.entry_feed import EntryFeed
 from jobwire.actors.messaging.packer import Packer
-from jobwire.actors.messaging.packets import Packets
 from jobwire.actors.messaging.replies import ReplyInbox
 from jobwire.actors.operations import Operations
 from jobwire.actors.operations.controls import Controls
@@ -85,12 +85,15 @@ class Container:
         self.telemetry = Telemetry()
         self.store = self._make_store()
         self.transport = self._make_transport(name)
-        self.packets = Packets(self.transport, self.telemetry, settings.shards)
-        linger_s = 0.0 if self.transport.confirms_when_handled else _LINGER_S
         self.packer = Packer(
-            settings.shards, self.packets.send, settings.answer_s, linger_s=linger_s
+            self.transport,
+            self.telemetry,
+            shards=settings.shards,
+            answer_s=settings.answer_s,
+            linger_s=0.0 if self.transport.confirms_when_handled else _LINGER_S,
         )
         self.replies = ReplyInbox()
+        self.entry_feed = EntryFeed(self.transport)
 
     def _make_store(self) -> Store:
         settings = self.settings
@@ -151,7 +154,6 @@ class Container:
             replies=self.replies,
             keyring=self.keyring,
             clock=now,
-            shards=self.settings.shards,
             data_bytes=self.settings.limits.data_bytes,
         )
 
@@ -189,7 +191,7 @@ class Container:
             identity=self.secrets.identity,
             quota=Quota(limits.jobs_per_minute, time.monotonic),
         )
-        streams = Streams(self.store, limits.streams_per_owner)
+        streams = Streams(self.store, self.entry_feed, limits.streams_per_owner)
         nonces = Nonces(self.store, now)
         return Operations(
             events=self.events,

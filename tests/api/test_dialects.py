@@ -14,11 +14,13 @@ from aiohttp import web
 from jobwire.actors.dialects.base import ForeignDialect, Notice, base_url
 from jobwire.actors.gateway.actor import Gateway
 from jobwire.actors.gateway.health import HealthRoutes
+from jobwire.actors.messaging.entry_feed import EntryFeed
 from jobwire.actors.operations.streams import Streams
 from jobwire.actors.runtime.dialects import Dialects, PipelineJobs
 from jobwire.actors.runtime.settings import Limits, Settings
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.actors.transports.embedded import EmbeddedTransport
 from jobwire.schemas.deliveries import Subscription
 from jobwire.schemas.errors import JobwireError
 from jobwire.schemas.jobs import Entry, Job
@@ -80,7 +82,7 @@ def _gateway(folder: Path, settings: Settings, dialect: ForeignDialect) -> Gatew
         native=Silence(),
         foreign=[dialect],
         health=HealthRoutes(_not_ready, telemetry),
-        streams=Streams(SqliteStore(folder / "jobwire.db"), 1),
+        streams=Streams(SqliteStore(folder / "jobwire.db"), EntryFeed(EmbeddedTransport()), 1),
         settings=settings,
         telemetry=telemetry,
     )

@@ -14,8 +14,9 @@ from jobwire.actors.dialects.base import RequestGuard, credentials, idempotency_
 from jobwire.actors.dialects.native.answers import answer, encode, problem, problem_document
 from jobwire.actors.dialects.native.outcomes import refusal_of
 from jobwire.actors.dialects.native.queries import read_query
+from jobwire.actors.messaging.poster import Posted
 from jobwire.actors.operations import Operations
-from jobwire.actors.operations.events import Events, Posted
+from jobwire.actors.operations.events import Events
 from jobwire.actors.runtime.settings import Limits
 from jobwire.schemas.codec import check_json, decode, parse_json
 from jobwire.schemas.errors import (

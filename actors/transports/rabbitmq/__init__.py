@@ -18,7 +18,8 @@ from jobwire.actors.transports.rabbitmq.connection import RabbitConnection
 from jobwire.actors.transports.rabbitmq.consumer import RabbitConsumer
 from jobwire.actors.transports.rabbitmq.publisher import RabbitPublisher, properties_of
 from jobwire.actors.transports.rabbitmq.subscriber import RabbitSubscriber
-from jobwire.actors.transports.rabbitmq.topology import EVENTS_IN, JOBS, Route, broadcast_route
+from jobwire.actors.transports.rabbitmq.topology import Route, broadcast_route
+from jobwire.schemas.addresses import EVENTS_IN, JOBS
 from jobwire.schemas.errors import Misconfigured
 
 #: How long `open` and `listen` wait for a broker that is there; one that is away is not waited for.

@@ -26,7 +26,8 @@ from jobwire.actors.transports.rabbitmq.connection import (
     describe,
     within,
 )
-from jobwire.actors.transports.rabbitmq.topology import EVENTS, declare_queue, route_to
+from jobwire.actors.transports.rabbitmq.topology import declare_queue, route_to
+from jobwire.schemas.addresses import EVENTS
 
 _log = structlog.get_logger()
 

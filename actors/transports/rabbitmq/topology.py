@@ -12,21 +12,16 @@ from typing import Any, Final, NamedTuple
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel
 
-#: Packets of events, one queue for each shard; only the service itself publishes here.
-EVENTS: Final = "events"
-#: Single events of other systems; any routing key.
-EVENTS_IN: Final = "events.in"
-#: Orders to workers.
-COMMANDS: Final = "commands"
-#: What each batch has stored, to every process that follows.
-ENTRIES: Final = "entries"
+from jobwire.schemas.addresses import COMMANDS, ENTRIES, EVENTS, EVENTS_IN, JOBS
+
 #: Small messages between processes: outcomes, packet numbers, requests to look.
 SIGNALS: Final = "signals"
-#: Transitions, for other systems: `<lifecycle>.<state>.<job id>`.
-JOBS: Final = "jobs"
 #: What could not be handled: one queue for each source, `dead.<source>`.
 DEAD: Final = "dead"
 
+#: Exchanges have the names of what they carry. Only the service itself publishes to `events`, by
+#: shard; other systems publish to `events.in` with any routing key, and follow `jobs` by
+#: `<lifecycle>.<state>.<job id>`.
 _EXCHANGES: Final = {
     EVENTS: ExchangeType.DIRECT,
     EVENTS_IN: ExchangeType.TOPIC,
