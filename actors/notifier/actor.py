@@ -31,6 +31,7 @@ from jobwire.actors.notifier.planner import Planner
 from jobwire.actors.notifier.retention import Retention
 from jobwire.actors.operations.deliveries import Deliveries
 from jobwire.actors.runtime.egress import Egress
+from jobwire.actors.runtime.periodic import Periodic
 from jobwire.actors.runtime.settings import CallbackSettings
 from jobwire.actors.runtime.tasks import Loop
 from jobwire.actors.runtime.telemetry import Telemetry
@@ -43,6 +44,8 @@ from jobwire.schemas.jobs import Entry
 
 _log = structlog.get_logger()
 
+#: Pause between two looks for what is older than it need be.
+_RETENTION_S = 60.0
 #: Entries that are planned at a time.
 _PORTION = 64
 #: Entries that were heard and wait; more of them are read from the store when their turn has come.
@@ -116,7 +119,7 @@ class Notifier:
             Loop("notifier.plan", self._plan),
             Loop("notifier.dispatch", dispatcher.run),
             Loop("notifier.record", dispatcher.record),
-            Loop("notifier.retention", self._retention.run),
+            Periodic("notifier.retention", self._retention.drop, _RETENTION_S),
         ]
         for loop in self._loops:
             loop.start()

@@ -15,6 +15,7 @@ import structlog
 from msgspec import Struct
 from yarl import URL
 
+from jobwire.actors.runtime.cache import BoundedCache
 from jobwire.actors.stores.base import Record, Store
 from jobwire.schemas.deliveries import Delivery, GaveUp
 
@@ -57,7 +58,7 @@ class Endpoints:
         """Disable a receiver that has failed for `disable_after_s` and never succeeded."""
         self._store = store
         self._disable_after = timedelta(seconds=disable_after_s)
-        self._cache: dict[tuple[str, str], Standing | None] = {}
+        self._cache = BoundedCache[tuple[str, str], Standing | None](_MOST_CACHED)
 
     async def disabled(self, delivery: Delivery) -> GaveUp | None:
         """Return why the receiver of a delivery gets no tries; None: it gets them."""
@@ -72,7 +73,7 @@ class Endpoints:
         for key in _keys(delivery):
             if await self._get(delivery.owner, key) is not None:
                 await self._store.drop(ENDPOINTS, delivery.owner, key)
-                self._remember(delivery.owner, key, None)
+                self._cache[delivery.owner, key] = None
                 _log.info("receiver_recovered", endpoint=delivery.endpoint)
 
     async def failed(self, delivery: Delivery, now: datetime) -> GaveUp | None:
@@ -98,21 +99,17 @@ class Endpoints:
         """Forget a receiver of which nothing was heard since a moment."""
         if _decode(record.body).written < before:
             await self._store.drop(ENDPOINTS, record.owner, record.key)
-            self._cache.pop((record.owner, record.key), None)
+            self._cache.pop((record.owner, record.key))
 
     async def _get(self, owner: str, key: str) -> Standing | None:
-        if (owner, key) not in self._cache:
-            record = await self._store.fetch(ENDPOINTS, owner, key)
-            self._remember(owner, key, _decode(record.body) if record else None)
-        return self._cache[owner, key]
+        if (owner, key) in self._cache:
+            return self._cache[owner, key]
+        record = await self._store.fetch(ENDPOINTS, owner, key)
+        standing = self._cache[owner, key] = _decode(record.body) if record else None
+        return standing
 
     async def _put(self, owner: str, key: str, standing: Standing) -> None:
         await self._store.put(ENDPOINTS, Record(owner, key, _encode(standing)))
-        self._remember(owner, key, standing)
-
-    def _remember(self, owner: str, key: str, standing: Standing | None) -> None:
-        while len(self._cache) >= _MOST_CACHED and (owner, key) not in self._cache:
-            self._cache.pop(next(iter(self._cache)))
         self._cache[owner, key] = standing
 
 

@@ -13,6 +13,7 @@ from jobwire.actors.notifier.endpoints import endpoint_of
 from jobwire.actors.notifier.message import delivery_id, write_body
 from jobwire.actors.notifier.schedule import first_try
 from jobwire.actors.operations.deliveries import Deliveries
+from jobwire.actors.runtime.cache import BoundedCache
 from jobwire.actors.runtime.failpoints import failpoint
 from jobwire.actors.stores.base import DeliveryFilter, EventKey, Store
 from jobwire.schemas.deliveries import Delivery, Subscription
@@ -42,7 +43,7 @@ class Planner:
         self._dialects = dialects
         self._schedule_s = schedule_s
         self._clock = clock
-        self._cache: dict[str, Subscription] = {}
+        self._cache = BoundedCache[str, Subscription](_MOST_CACHED)
 
     async def plan(self, entries: Sequence[Entry]) -> list[Delivery]:
         """
@@ -69,11 +70,8 @@ class Planner:
         known = self._cache.get(key)
         if known is None:
             known = await self._deliveries.subscription(owner, key)
-            if known is None:
-                return None
-            if len(self._cache) >= _MOST_CACHED:
-                self._cache.pop(next(iter(self._cache)))
-            self._cache[key] = known
+            if known is not None:
+                self._cache[key] = known
         return known
 
     async def _of_entry(self, entry: Entry, job: Job | None) -> list[Delivery]:

@@ -6,18 +6,11 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-import structlog
-
 from jobwire.actors.notifier.endpoints import ENDPOINTS, Endpoints
 from jobwire.actors.operations.deliveries import Deliveries
 from jobwire.actors.stores.base import DeliveryFilter, Store
 from jobwire.schemas.deliveries import Subscription
-from jobwire.schemas.errors import Unavailable
 
-_log = structlog.get_logger()
-
-#: How often it is looked.
-_LOOK_S = 60.0
 #: Deliveries of one removal, and records of one look: so short that nobody waits for it.
 _PORTION = 200
 #: So old is a subscription at least whose job was never made.
@@ -47,16 +40,11 @@ class Retention:
         self._subscription = ""
         self._endpoint = ""
 
-    async def run(self) -> None:
-        """Look again and again; ends never."""
-        while True:
-            try:
-                await self.drop_deliveries()
-                await self.drop_subscriptions()
-                await self.drop_endpoints()
-            except Unavailable as error:
-                _log.warning("retention_waits", error=error.detail)
-            await asyncio.sleep(_LOOK_S)
+    async def drop(self) -> None:
+        """Remove what is older than it need be."""
+        await self.drop_deliveries()
+        await self.drop_subscriptions()
+        await self.drop_endpoints()
 
     async def drop_deliveries(self) -> int:
         """Remove deliveries that ended long ago; give their number."""

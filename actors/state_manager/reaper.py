@@ -7,17 +7,15 @@ awaits.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from functools import partial
 
 import msgspec
 import structlog
 
 from jobwire.actors.messaging.signed_event import signed_event
 from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
-from jobwire.actors.runtime.tasks import Loop
+from jobwire.actors.runtime.periodic import Periodic
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.state_manager.commit_publisher import publish_awaited
 from jobwire.actors.stores.base import Awaited, Store
@@ -63,11 +61,10 @@ class Reaper:
         self._post = post
         self._clock = clock
         self._telemetry = telemetry
-        self._interval_s = interval_s
         # Each goes on by itself: what one is kept from does not keep the other.
         self._loops = [
-            Loop("reaper.stale", partial(self._keep, self.reap)),
-            Loop("reaper.commands", partial(self._keep, self.republish)),
+            Periodic("reaper.stale", self.reap, interval_s, pauses_first=True),
+            Periodic("reaper.commands", self.republish, interval_s, pauses_first=True),
         ]
 
     async def start(self) -> None:
@@ -117,14 +114,6 @@ class Reaper:
             if len(page) < _PAGE:
                 return published
             after = page[-1]
-
-    async def _keep(self, look: Callable[[], Awaitable[int]]) -> None:
-        while True:
-            await asyncio.sleep(self._interval_s)
-            try:
-                await look()
-            except Unavailable as error:
-                _log.warning("reaper_waits", error=error.detail)
 
     async def _look_at(self, job: Job) -> bool:
         stale_at = job.stale_at()

@@ -13,6 +13,7 @@ from aio_pika.exceptions import AMQPError
 from aiormq.exceptions import AMQPError as BareAMQPError
 from yarl import URL
 
+from jobwire.actors.runtime.backoff import Backoff
 from jobwire.actors.runtime.tasks import is_ending, is_stray
 from jobwire.schemas.errors import Unavailable
 
@@ -125,7 +126,7 @@ class RabbitConnection:
             self._renew.set()
 
     async def _keep_open(self) -> None:
-        pause = _PAUSE_S
+        backoff = Backoff(_PAUSE_S, _LONGEST_PAUSE_S)
         while True:
             try:
                 connection = await self._connect()
@@ -134,10 +135,9 @@ class RabbitConnection:
                 _log.warning("broker_away", link=self.name, error=describe(error))
                 if is_ending():
                     return
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE_S)
+                await asyncio.sleep(backoff.next_s())
                 continue
-            pause = _PAUSE_S
+            backoff.reset()
             try:
                 await self._stay(connection)
             finally:

@@ -17,6 +17,7 @@ import aiormq.abc
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
+from jobwire.actors.runtime.backoff import Backoff
 from jobwire.actors.transports.base import BusMessage, Handler
 from jobwire.actors.transports.rabbitmq.connection import (
     DEADLINE_S,
@@ -105,7 +106,7 @@ class RabbitConsumer:
         # After a channel was lost messages are taken one by one: should it be one of them that
         # breaks it, its neighbours are not counted as delivered again and again.
         self._is_careful = False
-        self._pause_s = _PAUSE_S
+        self._backoff = Backoff(_PAUSE_S, _LONGEST_PAUSE_S)
         # Never yet: not ready before it consumes for the first time.
         self._down_since: float | None = -math.inf
         self._task = asyncio.create_task(self._run(), name=f"consumer.{queue}")
@@ -149,8 +150,7 @@ class RabbitConsumer:
 
     async def _rest(self) -> None:
         """Pause before the batch is handed out again: its cause may need time to end."""
-        await asyncio.sleep(self._pause_s)
-        self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
+        await asyncio.sleep(self._backoff.next_s())
 
     async def _serve(self, connection: AbstractConnection) -> None:
         """Consume on one channel, as long as it is there and taken from as it should be."""
@@ -213,7 +213,7 @@ class RabbitConsumer:
             raise _FailedError(describe(error)) from error
         async with within(DEADLINE_S):
             await bare.basic_ack(batch[-1].tag, multiple=True)
-        self._pause_s = _PAUSE_S
+        self._backoff.reset()
         if not batch[-1].delivery.redelivered:
             self._is_careful = False
 

@@ -15,6 +15,7 @@ from aiormq.exceptions import DeliveryError as BareDeliveryError
 from aiormq.exceptions import PublishError
 from pamqp.commands import Basic
 
+from jobwire.actors.runtime.cache import BoundedCache
 from jobwire.actors.transports.rabbitmq.connection import (
     BROKEN,
     DEADLINE_S,
@@ -65,7 +66,7 @@ class RabbitPublisher:
         self._absent: dict[Route, float] = {}
         self._doubt_until = 0.0
         self._sender = secrets.token_hex(6)
-        self._numbers: dict[Route, int] = {}
+        self._numbers = BoundedCache[Route, int](_MOST_ROUTES)
 
     def not_ready(self) -> str | None:
         """Return why nothing can be published now."""
@@ -98,10 +99,8 @@ class RabbitPublisher:
 
     async def tell(self, route: Route, message: bytes) -> None:
         """Publish news, numbered for each route: so a listener sees when it has missed some."""
-        number = self._numbers[route] = self._numbers.get(route, 0) + 1
+        number = self._numbers[route] = (self._numbers.get(route) or 0) + 1
         headers: dict[str, Any] = {"sender": self._sender, "number": number}
-        if len(self._numbers) > _MOST_ROUTES:
-            self._numbers.pop(next(iter(self._numbers)))
         await self._tell(route, message, Basic.Properties(delivery_mode=1, headers=headers))
 
     async def whisper(self, route: Route, message: bytes) -> None:

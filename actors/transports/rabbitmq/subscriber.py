@@ -14,6 +14,7 @@ import aiormq.abc
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
+from jobwire.actors.runtime.cache import BoundedCache
 from jobwire.actors.runtime.tasks import is_ending
 from jobwire.actors.transports.base import Listener
 from jobwire.actors.transports.rabbitmq.connection import (
@@ -50,7 +51,7 @@ class RabbitSubscriber:
         self._pattern = pattern
         self._listener = listener
         self._missed = missed
-        self._last: dict[str, int] = {}
+        self._last = BoundedCache[str, int](_MOST_SENDERS)
         self._gone = asyncio.Event()
         self._hears = asyncio.Event()
         self._task = asyncio.create_task(self._run(), name=f"ear.{pattern}")
@@ -120,8 +121,6 @@ class RabbitSubscriber:
         if not isinstance(sender, str) or not isinstance(number, int):
             return
         last = self._last.get(sender)
-        if last is None and len(self._last) >= _MOST_SENDERS:
-            self._last.pop(next(iter(self._last)))
         self._last[sender] = number
         if last is not None and number != last + 1:
             self._tell_missed()
