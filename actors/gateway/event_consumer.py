@@ -128,7 +128,7 @@ class EventConsumer:
         """Put one message aside; give what stands against it."""
         reason = f"{error.code}: {error.detail}"
         try:
-            await self._transport.set_aside(EVENTS_IN, delivery, reason)
+            await self._transport.dead_letter(EVENTS_IN, delivery, reason)
         except Unavailable as failure:
             return failure
         return None

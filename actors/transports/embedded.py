@@ -77,9 +77,9 @@ class EmbeddedTransport:
         consumer.start()
         return consumer
 
-    async def set_aside(self, queue: str, delivery: BusMessage, reason: str) -> None:
+    async def dead_letter(self, queue: str, delivery: BusMessage, reason: str) -> None:
         """Write the message into the log: what is in this process alone was made by it."""
-        _log.error("message_set_aside", queue=queue, reason=reason, body=delivery.body.hex())
+        _log.error("message_dead_lettered", queue=queue, reason=reason, body=delivery.body.hex())
 
     async def broadcast(self, topic: str, message: bytes) -> None:
         """Queue the message for every subscriber of the topic."""
@@ -87,11 +87,11 @@ class EmbeddedTransport:
             subscriber.on_message(topic, message)
 
     async def listen(
-        self, pattern: str, listener: Listener, missed: Callable[[], None] | None = None
+        self, pattern: str, on_message: Listener, on_missed: Callable[[], None] | None = None
     ) -> ConsumerHandle:
         """Subscribe to a topic, or to `prefix.*`; nothing is ever missed inside one process."""
-        del missed
-        subscriber = _LocalSubscriber(pattern, listener, self._subscribers)
+        del on_missed
+        subscriber = _LocalSubscriber(pattern, on_message, self._subscribers)
         self._subscribers.append(subscriber)
         return subscriber
 

@@ -51,7 +51,7 @@ class _Bus(EmbeddedTransport):
         self.handler = handler
         return await super().consume(queue, handler)
 
-    async def set_aside(self, queue: str, delivery: BusMessage, reason: str) -> None:
+    async def dead_letter(self, queue: str, delivery: BusMessage, reason: str) -> None:
         assert queue == EVENTS_IN
         if self.is_full:
             self.refused += 1

@@ -76,14 +76,14 @@ class _Inbox:
         self._arrived.append(_Arrived(message.delivery_tag or 0, _delivery(message)))
         self.wake.set()
 
-    def lose(self, *_: object) -> None:
+    def on_closed(self, *_: object) -> None:
         self.is_gone = True
         self.wake.set()
 
-    async def batch(self, patience_s: float) -> list[_Arrived]:
+    async def batch(self, timeout_s: float) -> list[_Arrived]:
         """Wait for deliveries and take them all; none: nothing has come in time."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(timeout_s):
                 await self.wake.wait()
         self.wake.clear()
         if self.is_gone:
@@ -96,10 +96,10 @@ class _Inbox:
 class RabbitConsumer:
     """Hands one queue's messages to one handler."""
 
-    def __init__(self, link: RabbitConnection, queue: str, handler: Handler) -> None:
+    def __init__(self, connection: RabbitConnection, queue: str, handler: Handler) -> None:
         """Consume by a connection that is kept open."""
         self.queue = queue
-        self._link = link
+        self._connection = connection
         self._handler = handler
         self._inbox = _Inbox()
         self._closing = False
@@ -115,7 +115,7 @@ class RabbitConsumer:
         """Finish the batch in hand, and leave the rest to the next consumer."""
         self._closing = True
         self._inbox.wake.set()
-        if self._link.is_open:
+        if self._connection.is_open:
             await asyncio.wait([self._task], timeout=_CLOSE_S)
         self._task.cancel()
         await asyncio.wait([self._task])
@@ -134,21 +134,21 @@ class RabbitConsumer:
 
     async def _run(self) -> None:
         while not self._closing:
-            connection = await self._link.opened()
+            connection = await self._connection.opened()
             try:
                 await self._serve(connection)
             except _FailedError as error:
                 _log.warning("handler_failed", queue=self.queue, error=str(error))
-                await self._rest()
+                await self._pause()
             except Exception as error:  # noqa: BLE001 - logged; who gave up here would never heal
                 _log.warning("consumer_lost", queue=self.queue, error=describe(error))
                 self._is_careful = True
-                await self._rest()
+                await self._pause()
             finally:
                 if self._down_since is None:
                     self._down_since = asyncio.get_running_loop().time()
 
-    async def _rest(self) -> None:
+    async def _pause(self) -> None:
         """Pause before the batch is handed out again: its cause may need time to end."""
         await asyncio.sleep(self._backoff.next_s())
 
@@ -168,18 +168,18 @@ class RabbitConsumer:
                     batch = await inbox.batch(_OVERTAKEN_S)
                     if not batch and not self._closing:
                         raise _StalledError("the queue holds messages, and hands none out")
-                await self._hand_out(bare, batch)
+                await self._handle(bare, batch)
         finally:
             await close_channel(channel)
 
     async def _begin(self, channel: AbstractChannel, inbox: _Inbox) -> aiormq.abc.AbstractChannel:
-        channel.close_callbacks.add(inbox.lose)
+        channel.close_callbacks.add(inbox.on_closed)
         bare = await channel.get_underlay_channel()
-        bare.on_consumer_cancel_callbacks.add(inbox.lose)
+        bare.on_consumer_cancel_callbacks.add(inbox.on_closed)
         await declare_queue(channel, self.queue)
         await bare.basic_qos(prefetch_count=self._prefetch())
         # The operator of the broker sees by its tag which process has which queue.
-        await bare.basic_consume(self.queue, inbox.take, consumer_tag=self._link.name)
+        await bare.basic_consume(self.queue, inbox.take, consumer_tag=self._connection.name)
         return bare
 
     async def _holds_messages(self, bare: aiormq.abc.AbstractChannel) -> bool:
@@ -203,7 +203,7 @@ class RabbitConsumer:
             return 1
         return _PACKETS if route_to(self.queue).exchange == EVENTS else _MESSAGES
 
-    async def _hand_out(self, bare: aiormq.abc.AbstractChannel, batch: list[_Arrived]) -> None:
+    async def _handle(self, bare: aiormq.abc.AbstractChannel, batch: list[_Arrived]) -> None:
         if not batch or self._closing:
             return
         try:
