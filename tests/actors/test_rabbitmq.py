@@ -268,7 +268,7 @@ async def test_a_gap_in_what_a_sender_told_is_noticed(
         raise Unavailable
 
     with monkeypatch.context() as patched:
-        patched.setattr(bus._publisher, "_tell", lose)
+        patched.setattr(bus._publisher, "_publish_unconfirmed", lose)
         with pytest.raises(Unavailable):
             await bus.broadcast("entries", b"2")
     await bus.broadcast("entries", b"3")
