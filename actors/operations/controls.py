@@ -9,9 +9,8 @@ from typing import Annotated, Literal, NamedTuple
 from msgspec import Meta, Raw, Struct
 from msgspec.structs import replace
 
-from jobwire.actors.messaging.poster import Posted
 from jobwire.actors.operations.deliveries import Deliveries
-from jobwire.actors.operations.events import Events
+from jobwire.actors.operations.events import Events, Posted
 from jobwire.actors.operations.job_creation import JobCreator, JobRequest
 from jobwire.actors.operations.jobs import Jobs, NewJob
 from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry

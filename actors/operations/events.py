@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from jobwire.actors.messaging.packer import Packer
-from jobwire.actors.messaging.poster import EventPoster
+from jobwire.actors.messaging.poster import EventPoster, Posted
 from jobwire.actors.messaging.replies import ReplyInbox
 from jobwire.schemas.codec import canonical
 from jobwire.schemas.errors import Forbidden, Invalid, TooLarge, Unauthorized
@@ -17,6 +17,8 @@ from jobwire.schemas.jobs import JobCreation
 from jobwire.schemas.lifecycle import CREATE, DELETE, ROTATE
 from jobwire.schemas.principals import Principal, Scope
 from jobwire.schemas.tokens import Keyring, sign
+
+__all__ = ["Events", "Posted"]
 
 #: Events that make, delete or change a record need the right to do that, however they arrive.
 _OF_THE_RECORD = (CREATE, DELETE, ROTATE)

@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from jobwire.actors.dialects.pipelinejobs.deferred_events import DeferredEvents
 from jobwire.actors.messaging.entry_buffer import EntryBuffer
 from jobwire.actors.messaging.entry_feed import EntryFeed
-from jobwire.actors.operations.deferred_events import DeferredEvents
 from jobwire.actors.runtime.tasks import Loop
 from jobwire.actors.stores.base import Positioned
 from jobwire.actors.transports.base import ConsumerHandle
