@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from jobwire.actors.dialects.documentation import DialectDocumentation
     from jobwire.actors.dialects.request_guard import RequestGuard
+    from jobwire.actors.messaging.entry_feed import EntryFeed
     from jobwire.actors.operations import Operations
     from jobwire.actors.operations.records import DialectRecords
     from jobwire.actors.runtime.settings import Settings
@@ -174,6 +175,8 @@ class DialectContext(Generic[Own]):
     """Lets requests in."""
     transport: Transport
     """For its actors."""
+    feed: EntryFeed
+    """The entries that are committed, for its actors too."""
     identity: bytes
     """A secret of the installation, for ids and tokens that are the same in every process."""
     cursors: Cursors

@@ -24,8 +24,8 @@ from jobwire.actors.dialects.base import (
 from jobwire.actors.dialects.request_guard import RequestGuard
 from jobwire.actors.filesystems.file import FileTree
 from jobwire.actors.hosts.local import LocalHost
+from jobwire.actors.messaging.entry_feed import EntryFeed
 from jobwire.actors.messaging.packer import Packer
-from jobwire.actors.messaging.packets import Packets
 from jobwire.actors.messaging.replies import ReplyInbox
 from jobwire.actors.operations import Operations
 from jobwire.actors.operations.controls import Controls
@@ -92,12 +92,15 @@ class Container:
         self.telemetry = Telemetry()
         self.store = self._make_store()
         self.transport = self._make_transport(name)
-        self.packets = Packets(self.transport, self.telemetry, settings.shards)
-        linger_s = 0.0 if self.transport.confirms_when_handled else _LINGER_S
         self.packer = Packer(
-            settings.shards, self.packets.send, settings.answer_s, linger_s=linger_s
+            self.transport,
+            self.telemetry,
+            shards=settings.shards,
+            answer_s=settings.answer_s,
+            linger_s=0.0 if self.transport.confirms_when_handled else _LINGER_S,
         )
         self.replies = ReplyInbox()
+        self.entry_feed = EntryFeed(self.transport)
 
     def _make_store(self) -> Store:
         settings = self.settings
@@ -158,7 +161,6 @@ class Container:
             replies=self.replies,
             keyring=self.keyring,
             clock=now,
-            shards=self.settings.shards,
             data_bytes=self.settings.limits.data_bytes,
         )
 
@@ -196,7 +198,7 @@ class Container:
             identity=self.secrets.identity,
             quota=Quota(limits.jobs_per_minute, time.monotonic),
         )
-        streams = Streams(self.store, limits.streams_per_owner)
+        streams = Streams(self.store, self.entry_feed, limits.streams_per_owner)
         return Operations(
             events=self.events,
             jobs=jobs,
@@ -270,6 +272,7 @@ class Container:
             records=DialectRecords(self.store, plugin.name, plugin.unprefixed_kinds),
             guard=self.guard,
             transport=self.transport,
+            feed=self.entry_feed,
             identity=self.secrets.identity,
             cursors=Cursors(self.secrets.identity),
             clock=now,
