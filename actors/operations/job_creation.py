@@ -35,7 +35,7 @@ _LATER = frozenset({"dialect", "start_within_s", "clean_after_problem_s"})
 
 
 class JobRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a client asks for: a job that runs elsewhere or, with `spec`, one that runs here."""
+    """A job that runs elsewhere or, with `spec`, one that the service runs."""
 
     lifecycle: str | None = None
     """Default: `execution` for a job with `spec`, else `pipeline`."""
@@ -48,13 +48,13 @@ class JobRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     callbacks: tuple[Callback, ...] = ()
     spec: Spec | None = None
     start_after: datetime | None = None
-    """Of a job that runs here: not before that moment."""
+    """With `spec`: the job does not start before this time."""
     priority: Annotated[int, Meta(ge=-100, le=100)] = 0
-    """Of a job that runs here: higher ones start first among the waiting ones of an owner."""
+    """With `spec`: of an owner's waiting jobs, those with a higher priority start first."""
     hold: bool = False
-    """Of a job that runs here: nothing of it starts before it is released."""
+    """With `spec`: nothing of the job starts before it is released."""
     start_within_s: Period | None = None
-    """Of a job that runs here: so long after it was made it has started, or it fails: `waited`."""
+    """With `spec`: a job that has not started this long after its creation fails: `waited`."""
 
 
 class JobCreator:

@@ -214,7 +214,7 @@ Every error is a problem document (RFC 9457) with the type `application/problem+
 ```json
 {
   "type": "urn:jobwire:problem:wrong_token",
-  "title": "No usable API key or job token was presented",
+  "title": "The request has no valid API key or job token",
   "status": 401,
   "detail": "the token is not one of this job",
   "code": "wrong_token",
