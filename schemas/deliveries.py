@@ -243,7 +243,7 @@ def check_secret(secret: str, pointer: str) -> str:
     if not secret.startswith(SECRET_HEAD) or not _LEAST_SECRET <= len(key) <= _MOST_SECRET:
         detail = (
             f"a secret is {SECRET_HEAD} and {_LEAST_SECRET} to {_MOST_SECRET} bytes in base-64; "
-            "leave it out to have one made"
+            "omit it, and the service makes one"
         )
         raise Invalid(detail, pointer=pointer, code="bad_secret")
     return secret

@@ -191,7 +191,7 @@ def check(spec: Spec, pointer: str = "/spec") -> Spec:
     if spec.directory is not None:
         _check_directory(spec.directory, f"{pointer}/directory")
     elif spec.needs_directory:
-        detail = "needs_directory is about directory, which is not given"
+        detail = "needs_directory needs directory, which is missing"
         raise Invalid(detail, pointer=f"{pointer}/needs_directory")
     for index, each in enumerate(spec.stage_in):
         _check_stage_in(each, f"{pointer}/stage_in/{index}")
@@ -204,10 +204,10 @@ def check(spec: Spec, pointer: str = "/spec") -> Spec:
 
 def _check_command(spec: Spec, pointer: str) -> None:
     if not spec.argv[0]:
-        raise Invalid("the first argument names the program", pointer=f"{pointer}/argv/0")
+        raise Invalid("the first argument must be the program", pointer=f"{pointer}/argv/0")
     for index, argument in enumerate(spec.argv):
         if "\0" in argument:
-            raise Invalid("an argument holds no NUL", pointer=f"{pointer}/argv/{index}")
+            raise Invalid("an argument must not contain NUL", pointer=f"{pointer}/argv/{index}")
     for name, value in spec.env.items():
         _check_variable(name, value, f"{pointer}/env/{name}")
     plain = [value for value in spec.env.values() if isinstance(value, str)]
@@ -219,31 +219,35 @@ def _check_command(spec: Spec, pointer: str) -> None:
 
 def _check_variable(name: str, value: str | Secret, pointer: str) -> None:
     if _VARIABLE.fullmatch(name) is None:
-        detail = "the name of a variable is letters, digits and _, and begins with no digit"
+        detail = "the name of a variable must be letters, digits and _, not beginning with a digit"
         raise Invalid(detail, pointer=pointer)
     if name.startswith(RESERVED_ENV):
-        detail = f"variables that begin with {RESERVED_ENV} are set by the service"
+        detail = f"variables that begin with {RESERVED_ENV} are reserved for the service"
         raise Invalid(detail, pointer=pointer)
     if isinstance(value, Secret):
         if _SECRET.fullmatch(value.secret) is None:
-            detail = "the name of a secret is at most 64 letters, digits, `_`, `.` and `-`"
+            detail = "the name of a secret must be at most 64 letters, digits, `_`, `.` and `-`"
             raise Invalid(detail, pointer=f"{pointer}/secret")
     elif "\0" in value:
-        raise Invalid("the value of a variable holds no NUL", pointer=pointer)
+        raise Invalid("the value of a variable must not contain NUL", pointer=pointer)
 
 
 def _check_plain(path: str, pointer: str) -> None:
     if is_pattern(check_path(path, pointer)):
-        raise Invalid("a pattern names no single file", pointer=pointer, code="bad_path")
+        raise Invalid(
+            "a single file is needed here, not a pattern", pointer=pointer, code="bad_path"
+        )
 
 
 def _check_directory(text: str, pointer: str) -> None:
     address = check_address(text, pointer)
     if not address.is_absolute:
-        detail = "directory is a file: URI, such as file:///data/project"
+        detail = "directory must be a file: URI, such as file:///data/project"
         raise Invalid(detail, pointer=pointer, code="bad_path")
     if is_pattern(address.path):
-        raise Invalid("a pattern names no single directory", pointer=pointer, code="bad_path")
+        raise Invalid(
+            "a single directory is needed here, not a pattern", pointer=pointer, code="bad_path"
+        )
 
 
 def _check_stage_in(each: StageIn, pointer: str) -> None:
@@ -251,11 +255,15 @@ def _check_stage_in(each: StageIn, pointer: str) -> None:
     if each.target is not None:
         _check_plain(each.target.removesuffix("/"), f"{pointer}/to")
     if each.sha256 is not None and is_pattern(address.path):
-        raise Invalid("a digest belongs to one file, not to a pattern", pointer=f"{pointer}/sha256")
+        raise Invalid(
+            "a digest is possible for one file, not for a pattern", pointer=f"{pointer}/sha256"
+        )
 
 
 def _check_stage_out(each: StageOut, pointer: str) -> None:
     check_path(each.source, f"{pointer}/from")
     target = check_address(each.target.removesuffix("/") or "/", f"{pointer}/to")
     if is_pattern(target.path):
-        raise Invalid("a pattern names no single place", pointer=f"{pointer}/to", code="bad_path")
+        raise Invalid(
+            "a single path is needed here, not a pattern", pointer=f"{pointer}/to", code="bad_path"
+        )

@@ -216,7 +216,7 @@ Every error is a problem document (RFC 9457) with the type `application/problem+
   "type": "urn:jobwire:problem:wrong_token",
   "title": "The request has no valid API key or job token",
   "status": 401,
-  "detail": "the token is not one of this job",
+  "detail": "the token does not belong to this job",
   "code": "wrong_token",
   "request_id": "5d0d7f0c9a4b1e32"
 }
