@@ -214,8 +214,8 @@ def _check_targets(copies: Sequence[Copy]) -> None:
 def _check(line: Line, each: FileInfo) -> None:
     if each.kind == "other":
         detail = (
-            f"{each.path!r} cannot be copied: it is a link, a FIFO, a device, a socket, a hard link "
-            "to another user's file, a directory that cannot be read, or its name is not UTF-8"
+            f"{each.path!r} cannot be copied: it is a link, a FIFO, a device, a socket, a hard "
+            "link to another user's file, a directory that cannot be read, or its name is not UTF-8"
         )
         raise Invalid(detail, code="not_a_file")
     if line.sha256 is not None and each.kind == "directory":

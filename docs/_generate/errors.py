@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from _generate.dialects import documentations
 from _generate.markdown import note, table
 from _generate.reasons import under_wait
 from jobwire.schemas import errors
@@ -38,7 +39,7 @@ _KINDS: dict[str, type[JobwireError]] = {
 }
 
 #: What a client can do. A code that is missing here stops `make generate`.
-_ADVICE = {
+_ADVICE: dict[tuple[int, str], str] = {
     (503, "file_system"): "A file operation failed on the service's disk. Retry later.",
     (
         422,
@@ -87,44 +88,6 @@ _ADVICE = {
     (404, "no_file"): "The file does not exist: it is not written yet, or was cleaned up.",
     (404, "no_attempt"): "The job has no attempt with this number.",
     (401, "unauthorized"): "Send an API key, a nonce or a token; the detail says what was wrong.",
-    (401, "wrong_nonce"): "PipelineJobs: the nonce is unknown, deleted, or for another actor.",
-    (403, "administrators_only"): "PipelineJobs: send the administrator's token, or use an API "
-    "key with the scope `admin`.",
-    (403, "nonce_expired"): "PipelineJobs: the nonce has expired. Create a new one.",
-    (403, "nonce_level"): "PipelineJobs: the level of the nonce is too low. Create one with a "
-    "higher level.",
-    (403, "nonce_spent"): "PipelineJobs: the nonce has been used `maxUses` times. Create a new "
-    "one.",
-    (403, "reserved_event"): "PipelineJobs: `create` cannot be sent as an event; send a create "
-    "message.",
-    (403, "token_missing"): "PipelineJobs: put the job's `token` into the message or its URL.",
-    (403, "wrong_job_token"): "PipelineJobs: the token does not belong to this job, or was "
-    "revoked.",
-    (403, "wrong_sender"): "PipelineJobs: the job's lifecycle does not allow this sender to send "
-    "the event.",
-    (404, "unknown_actor"): "You have no actor with this id or alias; `jobwire actors ls` lists "
-    "them.",
-    (404, "unknown_execution"): "PipelineJobs: this actor has no execution with this id.",
-    (404, "unknown_nonce"): "PipelineJobs: this actor or alias has no such nonce.",
-    (409, "event_id_reused"): "PipelineJobs: the `Idempotency-Key` was used for this job with "
-    "another event. Use a new one.",
-    (409, "illegal_transition"): "PipelineJobs: the job's state does not allow this event; "
-    "`allowedEvents` lists those that it allows.",
-    (409, "name_taken"): "Another actor of yours has this id or alias. Choose another.",
-    (409, "not_an_id"): "Remove an actor by its id; an actor that the settings name cannot be "
-    "removed.",
-    (409, "refused"): "PipelineJobs: the event is not applied; the detail says why.",
-    (422, "bad_level"): "PipelineJobs: send `NONE`, `READ`, `EXECUTE` or, except for an alias, "
-    "`UPDATE`.",
-    (422, "bad_max_uses"): "PipelineJobs: send 1 or more, or -1 for no limit.",
-    (422, "event_missing"): "PipelineJobs: name the event, in the body or as `name` in the URL.",
-    (422, "unknown_action"): "PipelineJobs: the only action is `delete`.",
-    (422, "unknown_event_name"): "PipelineJobs: the event does not exist; the detail lists all "
-    "events.",
-    (422, "unknown_key"): "PipelineJobs: an event has `uuid`, `name`, `data`, `token` only.",
-    (422, "uuid_missing"): "PipelineJobs: name the job, in the body or as `uuid` in the URL.",
-    (429, "event_limit"): "The job's history has reached `limits.events_per_job`.",
-    (429, "too_many_parked"): "PipelineJobs: too many events are deferred already. Retry later.",
     (400, "bad_request"): "The request line or a header is not valid HTTP. Correct the client.",
     (400, "invalid_json"): "The body is not JSON in UTF-8. The detail names the place.",
     (400, "json_limits"): "The JSON is nested too deeply, has too many elements, too long a "
@@ -206,6 +169,9 @@ _ADVICE = {
     (503, "unavailable"): "Send the same request again, with the same id, after `Retry-After`.",
 }
 
+for _documentation in documentations():
+    _ADVICE |= _documentation.advice
+
 _INTRODUCTION = """\
 # Errors
 
@@ -278,7 +244,7 @@ def _codes() -> set[tuple[int, str]]:
                 found |= set(_raised(ast.parse(file.read_text())))
     missing = sorted(found - _ADVICE.keys())
     if missing:
-        message = f"docs/_generate/errors.py says nothing about {missing}"
+        message = f"neither docs/_generate/errors.py nor a dialect has advice for {missing}"
         raise LookupError(message)
     return found
 
