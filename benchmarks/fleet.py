@@ -22,8 +22,8 @@ import pymongo
 from benchmarks.service import Client
 from jobwire.actors.cli.secrets import make_installation
 from tests.support.mongodb import MongoServer
+from tests.support.ports import free_port
 from tests.support.rabbitmq import RabbitServer
-from tests.support.servers import free_port
 
 _ROOT = Path(__file__).parent.parent
 _ACTORS = ("gateway", "state-manager", "notifier")

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.ports import free_port
+
 _ROOT = Path(__file__).parent.parent
 
 
@@ -146,7 +148,7 @@ def service(
 @contextmanager
 def bare_handler() -> Iterator[int]:
     """Run the bare handler; give its port."""
-    port = 20_000 + os.getpid() % 20_000
+    port = free_port()
     command = [sys.executable, "-m", "benchmarks.bare", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None

@@ -22,7 +22,7 @@ import pytest
 from jobwire.actors.stores.mongodb import MongoStore
 from jobwire.actors.system.bootstrap import fix_shards
 from tests.cli.console import Console
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 
 _ROOT = Path(__file__).parents[2]
 #: Nothing listens there.

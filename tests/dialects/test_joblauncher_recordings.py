@@ -16,9 +16,9 @@ import pytest_asyncio
 from tests.support.deadlines import until
 from tests.support.mac_receiver import MacReceiver
 from tests.support.pairs import PAIRS, serving_pair
+from tests.support.ports import free_port
 from tests.support.receiver import Receiver, receiving
 from tests.support.recordings import Stage, replay
-from tests.support.servers import free_port
 from tests.support.service import Caller
 
 # A fleet takes seconds to start, so the recordings share one.

@@ -6,15 +6,15 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import termios
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
+
+from tests.support.ports import free_port
 
 from .page import ROOT, Page
 
@@ -75,7 +75,7 @@ class Shell:
         """
         self._home = home
         self._servers = dict(servers or {})
-        self._ports = dict(zip(_SHOWN_PORTS, _free_ports(len(_SHOWN_PORTS)), strict=True))
+        self._ports = {shown: str(free_port()) for shown in _SHOWN_PORTS}
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("JOBWIRE_")
         }
@@ -162,11 +162,3 @@ class Shell:
         for shown, real in self._servers.items():
             text = text.replace(real, shown)
         return text.replace(str(self._home), "~")
-
-
-def _free_ports(count: int) -> list[str]:
-    with ExitStack() as probes:
-        opened = [probes.enter_context(socket.socket()) for _ in range(count)]
-        for probe in opened:
-            probe.bind(("127.0.0.1", 0))
-        return [str(probe.getsockname()[1]) for probe in opened]

@@ -22,8 +22,9 @@ from tests.support.daemons import Daemon
 from tests.support.deadlines import until
 from tests.support.given import empty, with_database
 from tests.support.mongodb import MongoServer, connected, drop_database
+from tests.support.ports import free_port
 from tests.support.rabbitmq import RabbitServer, vhost_of
-from tests.support.servers import ServerMissing, answers, await_ready, free_port, serving
+from tests.support.servers import ServerMissing, answers, await_ready, serving
 
 _ROOT = Path(__file__).parents[2]
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from jobwire.actors.cli.secrets import make_installation
 from tests.support.leftovers import end_jobs
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 
 _ROOT: Final = Path(__file__).parents[2]
 _COMMAND: Final = (sys.executable, "-m", "jobwire.actors.cli.main", "serve")
