@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from jobwire.actors.runtime import failpoints
 from jobwire.actors.stores.sqlite import SqliteStore
 from tests.support.given import empty, given_broker, given_database, with_database
+from tests.support.interrupts import restore_interrupt
 from tests.support.mongodb import MongoServer, drop_database, new_database
 from tests.support.rabbitmq import RabbitServer
 from tests.support.servers import serving
@@ -116,6 +117,11 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
         url = mongo.database()
     yield url
     drop_database(url)
+
+
+def pytest_configure() -> None:
+    """End by Ctrl-C what is started here, also where a shell runs the tests in the background."""
+    restore_interrupt()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -236,6 +237,8 @@ class Demo:
 
 def main() -> int:
     """Run the demo; 0 if every check held."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # ignored in a shell's background
     began = time.monotonic()
     screen = Screen()
     screen.title("Jobwire: any platform reports a job's state with one small event.")
@@ -246,6 +249,8 @@ def main() -> int:
     except (Failed, RuntimeError, OSError) as error:
         screen.failure(str(error))
         return 1
+    except KeyboardInterrupt:
+        return 130
     finally:
         service.end()
         shutil.rmtree(folder, ignore_errors=True)

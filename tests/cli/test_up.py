@@ -112,6 +112,19 @@ def test_a_signal_ends_it_well_and_what_was_accepted_is_kept(
     assert bare.run("show", job).record["state"] == "CREATED"
 
 
+def test_ctrl_c_ends_it_where_a_shell_has_it_in_the_background(bare: Console) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as such a shell does; it is inherited
+    try:
+        process, _ = bare.up()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=PATIENCE_S)
+
+    assert process.returncode == 0
+
+
 def test_the_end_of_the_grace_ends_it_at_once(bare: Console) -> None:
     process, ready = bare.up(JOBWIRE_GRACE_S="0.5")
     with _stuck_request(bare, ready["url"]):

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aio_pika
 import pytest
@@ -21,6 +22,7 @@ from tests.support.containers import Container
 from tests.support.daemons import Daemon
 from tests.support.deadlines import until
 from tests.support.given import empty, with_database
+from tests.support.interrupts import IGNORING
 from tests.support.mongodb import MongoServer, connected, drop_database
 from tests.support.ports import free_port
 from tests.support.rabbitmq import RabbitServer, vhost_of
@@ -386,24 +388,32 @@ def test_a_container_is_driven_by_docker_compose(
     ]
 
 
-async def test_services_run_until_they_are_interrupted() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_services_run_until_they_are_interrupted(number: signal.Signals) -> None:
+    # Also when a shell has started them in the background, where SIGINT is ignored.
     services = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.support.services"),
+        *(*IGNORING, sys.executable, "-m", "tests.support.services"),
         cwd=_ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
-    assert services.stdout is not None
+    try:
+        assert services.stdout is not None
+        lines = [(await services.stdout.readline()).decode().strip() for _ in range(5)]
+        urls = dict(line.split("=", 1) for line in lines)
+        async with await aio_pika.connect(urls["JOBWIRE_TEST_RABBITMQ"]):
+            pass
+        client: MongoClient[dict[str, int]] = MongoClient(urls["JOBWIRE_DATABASE__URL"])
+        with client:
+            client.get_default_database()["jobs"].insert_one({"number": 1})
+            ports = [client.address[1] if client.address else 0]
+        ports.append(urlsplit(urls["JOBWIRE_BROKER__URL"]).port or 0)
 
-    lines = [(await services.stdout.readline()).decode().strip() for _ in range(5)]
-    urls = dict(line.split("=", 1) for line in lines)
-    async with await aio_pika.connect(urls["JOBWIRE_TEST_RABBITMQ"]):
-        pass
-    client: MongoClient[dict[str, int]] = MongoClient(urls["JOBWIRE_DATABASE__URL"])
-    with client:
-        client.get_default_database()["jobs"].insert_one({"number": 1})
-        ports = [client.address[1] if client.address else 0]
-    services.send_signal(signal.SIGINT)
+        services.send_signal(number)
 
-    assert await asyncio.wait_for(services.wait(), 30) == 0
-    assert not any(answers(port) for port in ports)
+        assert await asyncio.wait_for(services.wait(), 60) == 0
+        assert not any(answers(port) for port in ports)
+    finally:
+        if services.returncode is None:
+            services.kill()
+            await services.communicate()
