@@ -42,7 +42,7 @@ from jobwire.schemas.events import PACKET_VERSION, Event, Packet
 from jobwire.schemas.identifiers import EventId, JobId
 from jobwire.schemas.jobs import Entry, Job, Plan
 from jobwire.schemas.specs import Spec
-from tests.support.deadlines import turns, until
+from tests.support.deadlines import PATIENCE_S, turns, until
 from tests.support.factories import KEYRING, OWNER, job_id, make_create, make_creation, make_signed
 from tests.support.packing import packing
 
@@ -186,7 +186,7 @@ async def ring(tmp_path: Path) -> AsyncIterator[Ring]:
     work = WorkerGateway(store=store, events=events, keyring=KEYRING, clock=now)
     ring = Ring(tmp_path, store, transport, packer, work)
     yield ring
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         for stager in ring.stagers:
             await stager.stop()
         await packer.close()
@@ -1023,7 +1023,7 @@ async def test_a_stager_that_stops_in_the_middle_leaves_no_half_file(ring: Ring)
     job = await ring.make(stage_in=[{"from": "x"}])
     await until(reached.is_set)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await stager.stop()
 
     assert _tree(ring.sandbox(job)) == {}

@@ -25,7 +25,7 @@ from tests.support.service import Caller
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 _RECORDINGS: Final = sorted((Path(__file__).parent / "recordings" / "joblauncher").glob("*.txt"))
-_STEP_S: Final = 15.0
+_STEP_S: Final = 40.0
 _ID, _KEY = "eyJzYWx0IjogIj", "_B1YfcqEYpZxyTx_-411-QdBOSI="
 
 

@@ -117,7 +117,7 @@ async def _all_miss(fleet: Fleet, parts: set[str]) -> None:
         return named & {"broker", "store"} == parts
 
     for member in fleet.members.values():
-        await until(lambda each=member: misses(each), 30.0)  # type: ignore[misc]
+        await until(lambda each=member: misses(each))  # type: ignore[misc]
 
 
 async def test_every_actor_may_be_the_first_of_all(lab: Lab, memory: Path) -> None:

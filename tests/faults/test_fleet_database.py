@@ -56,7 +56,7 @@ async def _is_refused(lab: Lab, trial: Trial) -> str | None:
     slowest_s = max(seconds for _, _, seconds in answers)
     assert slowest_s <= ANSWER_S, slowest_s
     for name in ALL:
-        await until(lambda each=name: lab.misses(each, "store"), 10.0)  # type: ignore[misc]
+        await until(lambda each=name: lab.misses(each, "store"))  # type: ignore[misc]
     return await creation
 
 

@@ -101,7 +101,7 @@ async def test_one_that_stands_still_in_mid_batch_is_replaced_and_changes_nothin
         await trial.begin()
         probes = await lab.job_of_each_shard()
         await second.start(f"store.before_insert=pause@{_BATCHES}")
-        await until(lambda: second.is_standing, 30.0)
+        await until(lambda: second.is_standing)
 
         seconds = await lab.stored_again(probes, _STANDING_S)
         say(f"every shard stores {seconds:.1f} s after a standstill")

@@ -20,7 +20,7 @@ from pymongo.errors import NetworkTimeout
 
 from tests.support.containers import Container
 from tests.support.daemons import Daemon
-from tests.support.deadlines import until
+from tests.support.deadlines import PATIENCE_S, until
 from tests.support.given import empty, with_database
 from tests.support.interrupts import IGNORING
 from tests.support.mongodb import MongoServer, connected, drop_database
@@ -87,7 +87,7 @@ async def test_a_killed_broker_comes_back_where_it_was_with_all_that_it_confirme
 
         own_rabbit.kill()
 
-        await asyncio.wait_for(closed.wait(), 5)
+        await asyncio.wait_for(closed.wait(), PATIENCE_S)
     assert not own_rabbit.is_running
     assert not answers(own_rabbit.port)
     await asyncio.to_thread(own_rabbit.start)
@@ -140,7 +140,7 @@ async def test_an_administrator_closes_all_connections(
 
         await asyncio.to_thread(rabbit.close_connections, "for the test")
 
-        assert "for the test" in str(await asyncio.wait_for(reasons.get(), 5))
+        assert "for the test" in str(await asyncio.wait_for(reasons.get(), PATIENCE_S))
 
 
 async def test_a_deleted_queue_is_gone_with_what_it_holds(
