@@ -382,7 +382,7 @@ async def test_closing_an_idle_packer_returns_at_once(wire: Wire) -> None:
 
 
 async def test_under_load_a_packet_lingers_and_takes_in_what_comes_meanwhile(wire: Wire) -> None:
-    packer = packing(wire.send, answer_s=30, linger_s=0.05)
+    packer = packing(wire.send, answer_s=30, linger_s=0.5)
     lone = asyncio.create_task(packer.put(make_event("run", event_id="lone")))
     await turns()
     sent_at_once = list(wire.sizes)
@@ -390,7 +390,7 @@ async def test_under_load_a_packet_lingers_and_takes_in_what_comes_meanwhile(wir
     await packer.put_many([make_event("run", event_id=f"a{n}") for n in range(3)])
 
     first = asyncio.create_task(packer.put(make_event("run", event_id="b0")))
-    await asyncio.sleep(0.01)
+    await turns()
     second = asyncio.create_task(packer.put(make_event("run", event_id="b1")))
     await asyncio.gather(first, second)
 
@@ -399,7 +399,7 @@ async def test_under_load_a_packet_lingers_and_takes_in_what_comes_meanwhile(wir
 
 
 async def test_a_full_packet_does_not_linger(wire: Wire) -> None:
-    packer = packing(wire.send, answer_s=30, linger_s=30)
+    packer = packing(wire.send, answer_s=30, linger_s=600)
     await packer.put_many([make_event("run", event_id=f"a{n}") for n in range(3)])
 
     async with asyncio.timeout(PATIENCE_S):

@@ -24,7 +24,7 @@ from jobwire.actors.transports.rabbitmq.topology import (
     subscription_route,
 )
 from jobwire.schemas.errors import InDoubt, Unavailable
-from tests.support.consumers import Consumer, RabbitConsumer, numbered
+from tests.support.consumers import Consumer, numbered
 from tests.support.deadlines import PATIENCE_S, turns, until
 from tests.support.rabbitmq import RabbitServer
 from tests.support.stopwatch import Stopwatch

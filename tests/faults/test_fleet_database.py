@@ -108,7 +108,7 @@ async def test_nothing_is_lost_when_a_lonely_primary_steps_down(lab: Lab) -> Non
         await asyncio.to_thread(lab.mongo.step_down, _NO_OFFICE_S)
         began = time.monotonic()
         await asyncio.to_thread(lab.mongo.primary)
-        assert time.monotonic() - began > _NO_OFFICE_S / 2, "it took writes all the time"
+        assert time.monotonic() - began > _NO_OFFICE_S / 5, "it took writes all the time"
         trial.heal()
 
 

@@ -34,7 +34,7 @@ _ROOT = Path(__file__).parents[2]
 _SILENCE_S = 0.3
 
 #: A new quorum queue survives a crash of its node after this time.
-_SETTLED_S = 2.0
+_SETTLED_S = 3.0
 
 
 async def _queue(channel: AbstractChannel, name: str = "letters") -> AbstractQueue:
@@ -93,7 +93,7 @@ async def test_a_killed_broker_comes_back_where_it_was_with_all_that_it_confirme
     await asyncio.to_thread(own_rabbit.start)
     async with await aio_pika.connect(own_rabbit.url) as connection:
         queue = await _queue(await connection.channel())
-        kept = await queue.get(timeout=10)
+        kept = await queue.get(timeout=40)
         assert kept is not None
         assert kept.body == b"kept"
 

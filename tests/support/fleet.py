@@ -20,7 +20,7 @@ from tests.support.ports import free_port
 _ROOT: Final = Path(__file__).parents[2]
 _COMMAND: Final = (sys.executable, "-m", "jobwire.actors.cli.main", "serve")
 #: Longest time that a start, or getting ready, may take on a machine that is busy.
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 60.0
 #: Characters of what a process wrote that are shown of one that fails.
 _SAID: Final = 2_000
 
@@ -113,7 +113,7 @@ class Member:
     async def kill(self) -> None:
         """Kill it as a power cut would, and wait for its end."""
         self.process.send_signal(signal.SIGKILL)
-        assert await self.ended(5.0) == -signal.SIGKILL
+        assert await self.ended() == -signal.SIGKILL
 
     async def ended(self, within_s: float = PATIENCE_S) -> int:
         """Wait for its end; give the exit code, negative for a signal."""
@@ -128,7 +128,7 @@ class Member:
         """Let it go on."""
         self.process.send_signal(signal.SIGCONT)
 
-    async def stop(self, within_s: float = 25.0) -> int:
+    async def stop(self, within_s: float = PATIENCE_S) -> int:
         """Ask it to stop; give its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return await self.ended(within_s)
