@@ -47,7 +47,7 @@ def test_the_line_that_it_shows_makes_a_job(bare: Console) -> None:
 
 
 def test_at_a_terminal_it_says_what_a_user_needs(bare: Console) -> None:
-    shown = bare.look("up", "--port", "0", columns=80, seconds=2)
+    shown = bare.look("up", "--port", "0", columns=80, ctrl_c_after="curl -sS http")
 
     text = texts(plain(shown.out))
     assert "is ready at http://127.0.0.1:" in text

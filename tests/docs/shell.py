@@ -22,9 +22,11 @@ from .page import ROOT, Page
 #: callbacks, and of a dialect alone.
 _SHOWN_PORTS = ("8640", "8641", "8642", "8643", "8644", "8650", "9998")
 _PORT = re.compile(rf"(?<!\d)({'|'.join(_SHOWN_PORTS)})(?!\d)")
-_PATIENCE_S = 30.0
+_PATIENCE_S = 60.0
 #: How a page starts the service itself, or some of its actors.
 STARTS = re.compile(r"^(\$ )?(\w+=\S+ )*jobwire (up|serve)\b", re.MULTILINE)
+#: What both say near the end of their greeting.
+_STARTED = re.compile(rb"curl -sS .*\n|/health/ready says what is missing.*\n")
 
 
 class Terminal:
@@ -140,8 +142,8 @@ class Shell:
         self._services.append(terminal)
         # Wide, because the paths of a test are longer than those that the page shows.
         self._run(f"COLUMNS=300 {command} >{terminal.name} 2>&1 </dev/null &")
-        terminal.read(re.compile(rb"http://"))
-        time.sleep(0.2)  # what follows the first line
+        terminal.read(_STARTED)
+        time.sleep(0.3)  # what some follow it with
         return self._as_shown(terminal.read().decode())
 
     def _run(self, command: str) -> tuple[str, int]:
