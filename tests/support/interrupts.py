@@ -14,14 +14,12 @@ from typing import Final
 IGNORING: Final = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
 
 
-def restore_interrupt() -> None:
-    """Make an ignored SIGINT raise KeyboardInterrupt; what is started then has its default."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 def end_by_signals() -> None:
-    """Make SIGINT and SIGTERM raise KeyboardInterrupt, whatever was inherited."""
+    """
+    Make SIGINT and SIGTERM raise KeyboardInterrupt, whatever was inherited.
+
+    Programs that are started from now on get the default of both.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
 
