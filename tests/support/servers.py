@@ -20,7 +20,7 @@ from typing import Final, Protocol, TypeVar
 import pytest
 
 #: Longest time that a server may need to start or to stop, also on a machine that is busy.
-PATIENCE_S: Final = 60.0
+PATIENCE_S: Final = 150.0
 
 #: Between two looks whether a server is what it should be.
 STEP_S: Final = 0.02
