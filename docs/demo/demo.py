@@ -146,7 +146,7 @@ class Demo:
 
     def _stale(self, job: str) -> None:
         self._screen.step("A job that went silent is ended: its heartbeat is 1 s")
-        until = time.monotonic() + 5
+        until = time.monotonic() + 30
         while (seen := self._api.get(f"/v1/jobs/{job}").json)["state"] == "RUNNING":
             if time.monotonic() > until:
                 break
@@ -230,7 +230,7 @@ class Demo:
         """Wait until the stream has shown all that is stored."""
         jobs = self._api.get("/v1/jobs?limit=500").json["items"]
         stored = sum(job["seq"] for job in jobs)
-        heard = self._follower.wait_for(stored, 5)
+        heard = self._follower.wait_for(stored, 30)
         if heard < stored:
             raise Failed(f"the stream showed {heard} of {stored} entries")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from api import Api
 
-_PATIENCE_S = 10.0
+_PATIENCE_S = 30.0
 
 
 class Service:
