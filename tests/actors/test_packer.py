@@ -216,7 +216,7 @@ async def test_a_lane_whose_task_was_ended_begins_anew_with_the_next_event(wire:
 
 
 async def test_a_packet_that_was_given_up_while_it_lingered_is_not_sent(wire: Wire) -> None:
-    packer = packing(wire.send, answer_s=0.02, linger_s=0.05)
+    packer = packing(wire.send, answer_s=0.02, linger_s=0.5)
     await packer.put_many(_events(2))
 
     with pytest.raises(Unavailable):
@@ -237,7 +237,7 @@ async def test_who_waits_too_long_is_told_to_come_back(wire: Wire) -> None:
 
 
 async def test_who_waits_for_room_too_long_is_told_to_come_back(wire: Wire) -> None:
-    packer = _packer(wire, answer_s=0.05)
+    packer = _packer(wire, answer_s=0.3)
     wire.is_held = True
     first = _put(packer, *_events(1))
     await turns()

@@ -320,7 +320,7 @@ async def test_a_job_that_runs_too_long_is_ended(yard: Yard) -> None:
 
 async def test_a_job_that_takes_no_notice_is_killed_after_the_grace(yard: Yard) -> None:
     script = 'trap "" TERM; sleep 1000; sleep 1000'
-    launch = yard.launch("sh", "-c", script, resources=Resources(walltime_s=0.2), grace_s=0.3)
+    launch = yard.launch("sh", "-c", script, resources=Resources(walltime_s=1.5), grace_s=0.3)
 
     found = await yard.ended(launch, await yard.start(launch))
 

@@ -31,8 +31,8 @@ _LIMITS = Limits(
     data_bytes=20_000,
     tags_per_job=3,
     failed_logins_per_minute=1_000_000,
-    request_s=0.2,
-    keepalive_s=0.3,
+    request_s=1.0,
+    keepalive_s=1.5,
 )
 
 
