@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "jobwire.actors.cli.main")
 
 #: Longest time for one command, also on a machine that is busy with other tests.
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 

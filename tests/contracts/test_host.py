@@ -198,7 +198,7 @@ def test_a_service_without_an_init_reaps_what_is_left_to_it(tmp_path: Path) -> N
         pytest.skip("no space of its own for processes can be made here: orphans are not tried")
 
     argv = [*alone, sys.executable, "-c", _AS_INIT, str(tmp_path)]
-    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=120)
 
     assert (done.stdout, done.stderr) == ("1 alone\n", "")
 

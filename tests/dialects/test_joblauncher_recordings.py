@@ -25,7 +25,7 @@ from tests.support.service import Caller
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 _RECORDINGS: Final = sorted((Path(__file__).parent / "recordings" / "joblauncher").glob("*.txt"))
-_STEP_S: Final = 40.0
+_STEP_S: Final = 90.0
 _ID, _KEY = "eyJzYWx0IjogIj", "_B1YfcqEYpZxyTx_-411-QdBOSI="
 
 
@@ -127,7 +127,7 @@ async def test_curl_submits_lists_shows_and_kills_as_it_always_did(
     async def curl(*options: str) -> str:
         command = ["curl", "-sS", *options]
         done = await asyncio.to_thread(
-            subprocess.run, command, capture_output=True, text=True, check=True, timeout=20
+            subprocess.run, command, capture_output=True, text=True, check=True, timeout=90
         )
         return done.stdout
 

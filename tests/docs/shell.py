@@ -22,7 +22,7 @@ from .page import ROOT, Page
 #: callbacks, and of a dialect alone.
 _SHOWN_PORTS = ("8640", "8641", "8642", "8643", "8644", "8650", "9998")
 _PORT = re.compile(rf"(?<!\d)({'|'.join(_SHOWN_PORTS)})(?!\d)")
-_PATIENCE_S = 60.0
+_PATIENCE_S = 90.0
 #: How a page starts the service itself, or some of its actors.
 STARTS = re.compile(r"^(\$ )?(\w+=\S+ )*jobwire (up|serve)\b", re.MULTILINE)
 #: What both say near the end of their greeting.

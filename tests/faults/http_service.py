@@ -19,7 +19,7 @@ _COMMAND = (sys.executable, "-m", "jobwire.actors.cli.main")
 _RUNNER = (sys.executable, str(Path(__file__).with_name("http_runner.py")))
 
 #: Longest time that a start may take, also on a machine that is busy with other tests.
-_START_S = 60.0
+_START_S = 90.0
 
 
 class Service:

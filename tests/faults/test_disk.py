@@ -129,7 +129,7 @@ async def _comes_back(load: Load) -> None:
 
 async def _is_full(load: Load) -> None:
     before = load.ledger.answers["503"]
-    await eventually(lambda: load.ledger.answers["503"] > before + 20, 60.0, "503 for want of room")
+    await eventually(lambda: load.ledger.answers["503"] > before + 20, 90.0, "503 for want of room")
 
 
 async def _reads_go_on(load: Load) -> None:

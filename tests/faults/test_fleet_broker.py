@@ -201,6 +201,6 @@ async def test_poison_ends_among_the_dead_letters_and_delays_nobody(lab: Lab) ->
 async def _letter(channel: AbstractChannel, queue: str) -> AbstractIncomingMessage:
     """Take the oldest dead letter of a queue."""
     dead = await channel.get_queue(f"dead.{queue}")
-    letter = await dead.get(no_ack=True, timeout=5)
+    letter = await dead.get(no_ack=True, timeout=60)
     assert letter is not None
     return letter

@@ -20,7 +20,7 @@ from tests.support.stopwatch import Stopwatch
 pytestmark = pytest.mark.fault
 
 _GIB = 1 << 30
-_ENDED_S = 60.0
+_ENDED_S = 90.0
 _GRACE_S = 1.0
 #: Ignores TERM; so does a child of it, and a daemon that has left its session and its parent.
 _STUBBORN = """

@@ -43,7 +43,7 @@ async def _queue(channel: AbstractChannel, name: str = "letters") -> AbstractQue
 
 async def _send(channel: AbstractChannel, body: bytes, queue: str = "letters") -> None:
     message = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
-    await channel.default_exchange.publish(message, queue, timeout=10)
+    await channel.default_exchange.publish(message, queue, timeout=60)
 
 
 async def test_each_virtual_host_is_empty_and_knows_no_other(rabbit: RabbitServer) -> None:

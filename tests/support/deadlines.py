@@ -8,7 +8,7 @@ from typing import Final
 
 #: Longest time for anything that is to happen, also on a machine that is busy with other work. Who
 #: waits in vain finds out later; who need not wait long never notices.
-PATIENCE_S: Final = 40.0
+PATIENCE_S: Final = 90.0
 
 #: Between two looks.
 _STEP_S: Final = 0.005

@@ -20,7 +20,7 @@ from tests.support.ports import free_port
 _ROOT: Final = Path(__file__).parents[2]
 _COMMAND: Final = (sys.executable, "-m", "jobwire.actors.cli.main", "serve")
 #: Longest time that a start, or getting ready, may take on a machine that is busy.
-PATIENCE_S: Final = 60.0
+PATIENCE_S: Final = 90.0
 #: Characters of what a process wrote that are shown of one that fails.
 _SAID: Final = 2_000
 
@@ -209,7 +209,7 @@ class Fleet:
 
 def _not_ready(url: str) -> list[str] | None:
     try:
-        with urllib.request.urlopen(f"{url}/health/ready", timeout=6) as answer:
+        with urllib.request.urlopen(f"{url}/health/ready", timeout=30) as answer:
             return list(json.load(answer)["missing"])
     except urllib.error.HTTPError as error:
         return list(json.load(error)["missing"])
@@ -218,5 +218,5 @@ def _not_ready(url: str) -> list[str] | None:
 
 
 def _metrics(url: str) -> str:
-    with urllib.request.urlopen(f"{url}/metrics", timeout=6) as answer:
+    with urllib.request.urlopen(f"{url}/metrics", timeout=30) as answer:
         return str(answer.read().decode())

@@ -26,7 +26,7 @@ SERVERS: Final = "RabbitMQ and MongoDB"
 #: Both pairs, as parameters of a fixture.
 PAIRS: Final = (EMBEDDED, pytest.param(SERVERS, marks=pytest.mark.servers))
 #: Longest time for a start on a machine that is busy.
-_START_S: Final = 30.0
+_START_S: Final = 90.0
 
 
 def serving_pair(
