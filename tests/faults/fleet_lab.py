@@ -18,6 +18,7 @@ from http_witness import Witness
 from run_fleet import Fleet as Yard
 from run_receiver import Receiver
 
+from jobwire.schemas.identifiers import JobId, shard_of
 from tests.support.deadlines import PATIENCE_S, until
 from tests.support.fleet import ALL, Fleet, Member
 from tests.support.mongodb import MongoServer
