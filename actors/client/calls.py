@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -26,7 +26,9 @@ class Calls:
     ) -> Item:
         return (await self._connection.call(Call("GET", path, query=query))).read(shape)
 
-    def _pages(self, path: str, shape: type[Item], query: Mapping[str, str]) -> AsyncIterator[Item]:
+    def _pages(
+        self, path: str, shape: type[Item], query: Mapping[str, str]
+    ) -> AsyncGenerator[Item, None]:
         return items(self._connection, path, shape, query)
 
 
