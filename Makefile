@@ -38,11 +38,12 @@ demo: $(STAMP) ## Show the main job on real input; exits 0 only if every step wa
 test: $(STAMP) ## Run the whole test suite
 	$(BIN)/pytest
 
-check: $(STAMP) ## Format, lint, types, import rules, spelling
+check: $(STAMP) ## Format, lint, types, import rules, dependencies, spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/deptry actors schemas src
 	$(BIN)/codespell
 
 format: $(STAMP) ## Format and mend what can be mended
