@@ -1,4 +1,4 @@
-"""`reference/asyncapi.json`: what other systems send and hear on the bus (AsyncAPI 3.0)."""
+"""The bus for programs (AsyncAPI 3.0), in `asyncapi.json` of the native dialect."""
 
 from __future__ import annotations
 
