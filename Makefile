@@ -11,7 +11,7 @@ LOCK   := pip compile --quiet --universal --python-version 3.11 --all-extras --g
           --no-strip-extras --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run services demo test check format verify generate bench bench-peers lock clean
+.PHONY: help setup run services demo test check format verify generate bench bench-peers dist lock clean
 
 help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -61,6 +61,10 @@ bench: $(STAMP) ## Measure; figures and how to read them are in benchmarks/READM
 
 bench-peers: $(STAMP) ## Measure Prefect and Celery beside it; see benchmarks/peers/README.md
 	$(BIN)/python -m benchmarks.peers
+
+dist: $(STAMP) ## Build jobwire, and jobwire-client, into dist/
+	$(BIN)/python -m hatchling build --directory dist
+	cd src/jobwire-client && ../../$(BIN)/python -m hatchling build --target wheel --directory ../../dist
 
 lock: $(STAMP) ## Resolve the dependencies anew into requirements.lock
 	$(BIN)/uv $(LOCK) --upgrade pyproject.toml -o requirements.lock
