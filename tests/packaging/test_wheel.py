@@ -106,7 +106,7 @@ def test_a_type_checker_sees_the_types(whole: Environment, project: Path, tmp_pa
     wrong.write_text(
         textwrap.dedent(
             """
-            from jobwire import Clinet, SyncClient
+            from jobwire import Nothing, SyncClient
 
             def main(jobwire: SyncClient) -> int:
                 jobwire.cancel(1)
@@ -120,7 +120,7 @@ def test_a_type_checker_sees_the_types(whole: Environment, project: Path, tmp_pa
 
     assert right[0] == 0, right[1]
     assert code == 1
-    assert 'has no attribute "Clinet"' in said
+    assert 'has no attribute "Nothing"' in said
     assert 'has incompatible type "int"; expected "str"' in said
     assert 'got "StatsView", expected "int"' in said
 
