@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -18,12 +19,18 @@ import pytest
 from jobwire import Client, Conflict, JobwireError, NewEvent, NotFound, OutcomeView, SyncClient
 from jobwire.actors.client.loop_thread import LoopThread
 from tests.cli.console import Console
+from tests.support.deadlines import until
 
 
 def _client(console: Console, **options: Any) -> SyncClient:
     key = (console.folder / "api-key").read_text().strip()
     text = console.run("doctor", "--json").records[-2]["text"]
     return SyncClient(str(text.split()[2]), key, **options)
+
+
+def _place(thread: threading.Thread) -> str:
+    """Return the name of the function in which a thread is."""
+    return sys._current_frames()[thread.ident or 0].f_code.co_name
 
 
 def _verbs(kind: type) -> dict[str, Callable[..., Any]]:
@@ -144,6 +151,7 @@ def test_ctrl_c_ends_a_wait_and_what_is_waited_for() -> None:
     ended = threading.Event()
 
     async def wait() -> None:
+        await until(lambda: _place(threading.main_thread()) == "wait")
         os.kill(os.getpid(), signal.SIGINT)
         try:
             await asyncio.sleep(60)
