@@ -138,8 +138,7 @@ class SyncClient:
     keys = _iterate(Client.keys)
     create_key = _call(Client.create_key)
     revoke_key = _call(Client.revoke_key)
-    actors = _iterate(Client.actors)
-    create_actor = _call(Client.create_actor)
-    remove_actor = _call(Client.remove_actor)
-    admin_token = _call(Client.admin_token)
     check_ready = _call(Client.check_ready)
+
+    request = _call(Client.request)
+    pages = _iterate(Client.pages)

@@ -110,6 +110,8 @@ async def verbs(client: Client, moment: datetime, control: Control, callback: Ca
     assert_type(await client.create_key("p", scopes=("read",)), NewKeyView)
     assert_type(await client.revoke_key("k"), KeyView)
     assert_type(await client.check_ready(), None)
+    assert_type(await client.request("GET", "/v1/stats", StatsView), StatsView)
+    assert_type(client.pages("/v1/keys", KeyView), AsyncGenerator[KeyView, None])
 
 
 def synchronous(client: SyncClient, moment: datetime) -> None:
@@ -127,6 +129,8 @@ def synchronous(client: SyncClient, moment: datetime) -> None:
     assert_type(client.post_events([NewEvent(uuid="j", name="run")]), list[LineResult])
     assert_type(client.read_file("j", "stdout", follow=True), Generator[bytes, None, None])
     assert_type(client.cancel("j"), ControlledView)
+    assert_type(client.request("GET", "/v1/stats", StatsView), StatsView)
+    assert_type(client.pages("/v1/keys", KeyView), Generator[KeyView, None, None])
     client.cancel(1)  # type: ignore[arg-type]
     client.create_job("fit")  # type: ignore[call-arg]
 
