@@ -13,8 +13,9 @@ from jobwire.actors.roles.shard_assignment import ShardAssignment
 from jobwire.actors.runtime.failpoints import failpoint
 from jobwire.actors.runtime.tasks import Loop
 from jobwire.actors.runtime.telemetry import Telemetry
-from jobwire.actors.state_manager.batch import CommittedBatch, Settler
+from jobwire.actors.state_manager.batch import Settler
 from jobwire.actors.state_manager.commit_publisher import CommitPublisher
+from jobwire.actors.state_manager.committed_batch import CommittedBatch
 from jobwire.actors.stores.base import Positioned, Store
 from jobwire.actors.transports.base import BusMessage, Transport
 from jobwire.schemas.codec import decode_packet

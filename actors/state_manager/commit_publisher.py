@@ -15,7 +15,7 @@ from jobwire.actors.messaging.packets import receipts_topic
 from jobwire.actors.operations.streams import ENTRIES_TOPIC
 from jobwire.actors.runtime.failpoints import failpoint
 from jobwire.actors.runtime.telemetry import Telemetry
-from jobwire.actors.state_manager.batch import CommittedBatch
+from jobwire.actors.state_manager.committed_batch import CommittedBatch
 from jobwire.actors.transports.base import Transport
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.events import Packet

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.state_manager import batch
-from jobwire.actors.state_manager.batch import CommittedBatch, Settler
+from jobwire.actors.state_manager.batch import Settler
+from jobwire.actors.state_manager.committed_batch import CommittedBatch
 from jobwire.actors.state_manager.event_result import NOBODY
 from jobwire.actors.stores.base import Commit, Committed, EventKey, Store, View
 from jobwire.actors.stores.sqlite import SqliteStore
