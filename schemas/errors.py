@@ -16,7 +16,8 @@ JobwireError
 ├── Invalid            422  well-formed, but wrong; `pointer` names the field
 ├── TooManyRequests    429  a quota or rate was passed
 ├── Unavailable        503  try again: a part is away, full or stopping
-│   └── InDoubt        503  the same, and what was asked may be done all the same
+│   ├── InDoubt        503  the same, and what was asked may be done all the same
+│   └── Upgrading      503  a newer release that is alive can do it, or all can soon
 └── Misconfigured      500  a setting or the data folder is wrong; stops the process at start
 """
 
@@ -166,6 +167,12 @@ class InDoubt(Unavailable):
     """What was asked may be done all the same: repeat it under its id, or take it back."""
 
     default_code = "not_confirmed"
+
+
+class Upgrading(Unavailable):
+    """An upgrade is under way, and this needs a newer release than one that is still at work."""
+
+    default_code = "upgrading"
 
 
 class Misconfigured(JobwireError):

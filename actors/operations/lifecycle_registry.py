@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import msgspec
+import structlog
 
 from jobwire.actors.stores.base import Store
 from jobwire.schemas.events import Event
 from jobwire.schemas.jobs import Job
 from jobwire.schemas.lifecycle import Lifecycle
 from jobwire.schemas.lifecycles import BUILT_IN
+
+_log = structlog.get_logger()
 
 #: Kind of the records that hold registered lifecycles, one for each version.
 LIFECYCLES = "lifecycle"
@@ -52,5 +55,9 @@ class LifecycleRegistry:
                 return None
             if len(self._read) >= _MOST:
                 self._read.pop(next(iter(self._read)))
-            self._read[key] = _decoder.decode(record.body)
+            try:
+                self._read[key] = _decoder.decode(record.body)
+            except msgspec.ValidationError as error:  # a newer release has written it
+                _log.warning("lifecycle_not_read", lifecycle=key[1], error=str(error))
+                return None
         return self._read[key]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 
 import structlog
 
@@ -19,10 +20,12 @@ from jobwire.actors.stores.base import Store
 from jobwire.actors.stores.leases import LEASE_S, RENEW_S
 from jobwire.actors.transports.base import BusMessage, ConsumerHandle, Transport
 from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.releases import LEVEL, level_of
 
 _log = structlog.get_logger()
 
-_ROLE = "state_manager."
+#: What the leases of state managers begin with.
+STATE_MANAGERS = "state_manager."
 
 Take = Callable[[str, Sequence[BusMessage]], Awaitable[None]]
 """Handles deliveries of a queue."""
@@ -51,6 +54,8 @@ class ShardAssignment:
         self._holder = holder
         self._take = take
         self._consumers: dict[int, ConsumerHandle] = {}
+        self._is_aside = False
+        self._moved = asyncio.Event()
         self._loop = Loop("state_manager.sharing", self._keep_sharing)
 
     async def start(self) -> None:
@@ -66,9 +71,14 @@ class ShardAssignment:
         await self._settle_on(())
         if self._holder:
             try:
-                await self._store.release(_ROLE + self._holder, self._holder)
+                await self._store.release(STATE_MANAGERS + self._holder, self._holder)
             except Unavailable:
                 _log.warning("lease_not_released")  # it runs out by itself
+
+    def step_aside(self) -> None:
+        """Leave all shards to the others, for as long as one of a newer release is alive."""
+        self._is_aside = True
+        self._moved.set()
 
     @property
     def shards(self) -> Collection[int]:
@@ -82,11 +92,21 @@ class ShardAssignment:
             except Unavailable as error:
                 # Whoever cannot reach the store commits nothing, so nobody is harmed by waiting.
                 _log.warning("lease_waits", error=error.detail)
-            await asyncio.sleep(RENEW_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RENEW_S):
+                    await self._moved.wait()
+            self._moved.clear()
 
     async def _fair_share(self) -> Collection[int]:
-        await self._store.claim(_ROLE + self._holder, self._holder, LEASE_S)
-        alive = sorted((await self._store.holders(_ROLE)).values())
+        if self._is_aside:
+            others = (await self._store.holders(STATE_MANAGERS)).values()
+            self._is_aside = any(level_of(each) > LEVEL for each in others)
+        if self._is_aside:
+            await self._settle_on(())
+            await self._store.release(STATE_MANAGERS + self._holder, self._holder)
+            return ()
+        await self._store.claim(STATE_MANAGERS + self._holder, self._holder, LEASE_S)
+        alive = sorted((await self._store.holders(STATE_MANAGERS)).values())
         return share_of(self._holder, alive, self._shards)
 
     async def _settle_on(self, shards: Collection[int]) -> None:

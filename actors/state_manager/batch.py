@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
+from jobwire.actors.roles.live_levels import LiveLevels
 from jobwire.actors.state_manager.batch_plan import BatchPlan
 from jobwire.actors.state_manager.batch_view import BatchView, Projections
 from jobwire.actors.state_manager.committed_batch import CommittedBatch, Written, committed_batch
@@ -19,7 +20,7 @@ from jobwire.actors.state_manager.decide import Keep, Refuse, decide
 from jobwire.actors.state_manager.event_result import refusal_of
 from jobwire.actors.state_manager.identified_batch import IdentifiedBatch, identify_batch
 from jobwire.actors.stores.base import Commit, EventKey, Store
-from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.errors import Unavailable, Upgrading
 from jobwire.schemas.events import Event
 from jobwire.schemas.jobs import Job
 from jobwire.schemas.lifecycle import CREATE, Lifecycle
@@ -34,9 +35,19 @@ class Settler:
     """Settles batches of events; keeps nothing between two of them."""
 
     def __init__(
-        self, store: Store, keyring: Keyring, registry: LifecycleRegistry, most_events: int
+        self,
+        store: Store,
+        keyring: Keyring,
+        registry: LifecycleRegistry,
+        most_events: int,
+        levels: LiveLevels | None = None,
     ) -> None:
-        """Use a store, verify with the keyring, and keep at most `most_events` entries of a job."""
+        """
+        Use a store, verify with the keyring, and keep at most `most_events` entries of a job.
+
+        What this release has no lifecycle for is left to a newer one, if `levels` tell of one.
+        """
+        self._levels = levels
         self._store = store
         self._keyring = keyring
         self._registry = registry
@@ -51,6 +62,7 @@ class Settler:
             redelivered: some of them may have been committed by an earlier run.
 
         Raises:
+            Upgrading: a newer release must do it.
             Unavailable: the store cannot, or another writer always comes first; the batch is to be
                 delivered again.
 
@@ -69,7 +81,14 @@ class Settler:
         raise Unavailable(detail, retry_after_s=1)
 
     async def set_aside(self, event: Event) -> None:
-        """Put an event whose handling fails into `refused`, so that it delays nobody."""
+        """
+        Put an event whose handling fails into `refused`, so that it delays nobody.
+
+        Raises:
+            Upgrading: a newer release may handle it.
+
+        """
+        await self.leave_to_newer(f"event {event.id!r} of job {event.job}")
         sender = identify(self._keyring, event)
         key = EventKey(event.job, event.id)
         view = await self._store.look([event.job], [key], fold=(), known=True)
@@ -79,6 +98,17 @@ class Settler:
         await self._store.commit(
             Commit(refusals=[refusal], entries=[], jobs=[], created=(), moved=())
         )
+
+    async def leave_to_newer(self, what: str) -> None:
+        """
+        Keep this release from refusing what a newer one, if it is alive, may understand.
+
+        Raises:
+            Upgrading: one is alive.
+
+        """
+        if self._levels is not None and await self._levels.has_newer():
+            raise Upgrading(f"{what} is left to a newer release, which is alive", retry_after_s=1)
 
     async def _look(
         self, batch: IdentifiedBatch, view: BatchView, written: Written
@@ -117,6 +147,8 @@ class Settler:
             lifecycle = await self._registry.of(job, event)
             verdict = self._verdict(job, event, sender, lifecycle)
             if isinstance(verdict, Refuse):
+                if verdict.reason == Reason.UNKNOWN_LIFECYCLE:
+                    await self.leave_to_newer(f"the lifecycle of job {event.job}")
                 plan.refusals.append(refusal_of(job, event, verdict.reason, sender))
             elif lifecycle is not None:  # pragma: no branch - what is kept has a table
                 view.jobs[key.job] = plan.keep(job, event, verdict, lifecycle)

@@ -31,6 +31,7 @@ from jobwire.actors.system.container import Container, now
 from jobwire.schemas.events import Event
 from jobwire.schemas.identifiers import shard_of
 from jobwire.schemas.lifecycles.pipeline import PIPELINE
+from jobwire.schemas.releases import holder_name
 
 ActorName = Literal["gateway", "state-manager", "submitter", "stager", "notifier"]
 
@@ -58,7 +59,7 @@ class ActorFactory:
         settings = container.settings
         #: Others may do the same work: then each role is one process's at a time.
         self._is_shared = settings.broker.url is not None
-        self._holder = f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(3)}"
+        self._holder = holder_name(f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(3)}")
 
     def front(self, missing: Missing) -> Gateway | HealthServer:
         """Return what listens for HTTP: the gateway, or a port that says how this process is."""
@@ -90,7 +91,11 @@ class ActorFactory:
         container, settings = self._container, self._container.settings
         limits = settings.limits
         settler = Settler(
-            container.store, container.keyring, container.registry, limits.events_per_job
+            container.store,
+            container.keyring,
+            container.registry,
+            limits.events_per_job,
+            container.levels,
         )
         manager = StateManager(
             transport=container.transport,

@@ -181,6 +181,8 @@ _ADVICE = {
         503,
         "too_many_connections",
     ): "Keep connections open instead of opening new ones; come back later.",
+    (503, "upgrading"): "An upgrade is under way, and processes of the older release are still at "
+    "work. Nothing was stored; send the same request again, after `Retry-After`.",
     (503, "unavailable"): "Send the same request again, with the same id, after `Retry-After`.",
 }
 

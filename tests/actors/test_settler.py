@@ -60,7 +60,7 @@ async def _history(store: Store, job: JobId = _JOB) -> list[tuple[int, str, bool
     return [(entry.seq, entry.id, entry.applied) for entry in entries]
 
 
-async def _refused(store: Store, owner: str = OWNER) -> list[tuple[str, Reason]]:
+async def _refused(store: Store, owner: str = OWNER) -> list[tuple[str, str]]:
     return [(refusal.event, refusal.reason) for refusal in await store.refusals(owner, 0, 1000)]
 
 
