@@ -7,6 +7,7 @@ from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
+from jobwire.schemas.addresses import STAGER, site_queue
 from jobwire.schemas.identifiers import EventId, JobId
 
 CommandKind = Literal["StageIn", "Submit", "Watch", "StageOut", "Cancel", "CleanUp"]
@@ -58,5 +59,5 @@ class Command(Struct, frozen=True, array_like=True):
         if self.kind not in KINDS:
             return None
         if self.kind in ("StageIn", "StageOut", "CleanUp"):
-            return "commands.stager"
-        return f"commands.site.{self.site}"
+            return STAGER
+        return site_queue(self.site)

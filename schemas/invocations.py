@@ -51,10 +51,10 @@ class Argv(Struct, frozen=True, tag="argv"):
 
         """
         if not self.argv[0]:
-            raise Invalid("the first argument names the program", pointer=f"{pointer}/argv/0")
+            raise Invalid("the first argument must be the program", pointer=f"{pointer}/argv/0")
         for index, argument in enumerate(self.argv):
             if "\0" in argument:
-                raise Invalid("an argument holds no NUL", pointer=f"{pointer}/argv/{index}")
+                raise Invalid("an argument must not contain NUL", pointer=f"{pointer}/argv/{index}")
 
 
 Invocation = Argv

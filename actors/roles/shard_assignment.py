@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import suppress
 
 import structlog
 
-from jobwire.actors.runtime.tasks import Loop
+from jobwire.actors.runtime.periodic import Periodic
 from jobwire.actors.stores.base import Store
 from jobwire.actors.stores.leases import LEASE_S, RENEW_S
 from jobwire.actors.transports.base import BusMessage, ConsumerHandle, Transport
+from jobwire.schemas.addresses import shard_queue
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.releases import LEVEL, level_of
 
@@ -55,8 +55,7 @@ class ShardAssignment:
         self._take = take
         self._consumers: dict[int, ConsumerHandle] = {}
         self._is_aside = False
-        self._moved = asyncio.Event()
-        self._loop = Loop("state_manager.sharing", self._keep_sharing)
+        self._loop = Periodic("state_manager.shards", self._share, RENEW_S)
 
     async def start(self) -> None:
         """Begin to consume."""
@@ -78,24 +77,15 @@ class ShardAssignment:
     def step_aside(self) -> None:
         """Leave all shards to the others, for as long as one of a newer release is alive."""
         self._is_aside = True
-        self._moved.set()
 
     @property
     def shards(self) -> Collection[int]:
         """The shards that are consumed here."""
         return self._consumers.keys()
 
-    async def _keep_sharing(self) -> None:
-        while True:
-            try:
-                await self._settle_on(await self._fair_share())
-            except Unavailable as error:
-                # Whoever cannot reach the store commits nothing, so nobody is harmed by waiting.
-                _log.warning("lease_waits", error=error.detail)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(RENEW_S):
-                    await self._moved.wait()
-            self._moved.clear()
+    async def _share(self) -> None:
+        # A state manager that cannot reach the store commits nothing, so it may keep its shards.
+        await self._settle_on(await self._fair_share())
 
     async def _fair_share(self) -> Collection[int]:
         if self._is_aside:
@@ -116,7 +106,7 @@ class ShardAssignment:
             del self._consumers[shard]
         for shard in shards:
             if shard not in self._consumers:
-                queue = f"events.{shard}"
+                queue = shard_queue(shard)
                 self._consumers[shard] = await self._transport.consume(queue, self._taker(queue))
         if leaving:
             _log.info("shards_given_up", shards=leaving)

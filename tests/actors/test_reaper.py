@@ -103,9 +103,9 @@ def _watched(**limits: float) -> Event:
 @pytest.mark.parametrize(
     ("limits", "detail"),
     [
-        ({"deadline_s": 60.0}, "not ended 60 s after it was made"),
+        ({"deadline_s": 60.0}, "not ended 60 s after its creation"),
         ({"heartbeat_s": 30.5}, "no event for 30.5 s"),
-        ({"deadline_s": 20.0, "heartbeat_s": 10.0}, "not ended 20 s after it was made"),
+        ({"deadline_s": 20.0, "heartbeat_s": 10.0}, "not ended 20 s after its creation"),
     ],
 )
 async def test_a_job_past_its_limit_is_ended_as_stale(
