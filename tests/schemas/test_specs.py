@@ -54,6 +54,13 @@ def test_a_stored_spec_names_what_it_runs_by_its_field_alone() -> None:
     assert msgspec.json.encode(_spec()) == stored
 
 
+def test_a_program_without_a_name_is_refused() -> None:
+    with pytest.raises(Invalid, match="the first argument must be the program") as refused:
+        check(_spec(argv=["", "x"]))
+
+    assert refused.value.pointer == "/spec/argv/0"
+
+
 @pytest.mark.parametrize("member", ["script", "call"])
 def test_another_way_to_say_what_runs_is_refused_by_name(member: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=f"unknown field `{member}`"):
