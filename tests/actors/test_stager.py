@@ -999,6 +999,7 @@ async def test_a_command_that_is_no_longer_awaited_does_nothing(ring: Ring) -> N
     job = await ring.make(stage_in=[{"from": "x"}])
     stale = (await ring.job(job)).command()
     assert stale is not None
+    assert stale.queue is not None
     await ring.cancel(job)
     await ring.reaches(job, "CANCELLED")
     stager = await ring.stager()

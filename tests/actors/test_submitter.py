@@ -90,7 +90,7 @@ class Yard:
     async def publish(self, job: str) -> Command | None:
         """Publish what the job awaits once more, as the reaper does in time."""
         command = (await self.stored(job)).command()
-        if command is not None:
+        if command is not None and command.queue is not None:
             await self.service.system._container.transport.send(
                 command.queue, [msgspec.msgpack.encode(command)]
             )

@@ -262,6 +262,7 @@ _ROWS: dict[str, Row] = {
     "spec: unknown site": _spec({"site": "moon"}, "/site", "not_runnable"),
     "spec: too many cores": _spec({"resources": {"cores": 5_000}}, "/resources/cores"),
     "spec: no time at all": _spec({"resources": {"walltime_s": 0}}, "/resources/walltime_s"),
+    "spec: another way to say what runs": _spec({"script": "#!/bin/sh"}, "/script"),
     "spec: unknown cause": _spec({"retries": {"on": ["bad luck"]}}, "/retries/on/0"),
     "spec: stdout elsewhere": _spec({"stdout": "../x"}, "/stdout", "bad_path"),
     "spec: stdout absolute": _spec({"stdout": "/etc/x"}, "/stdout", "bad_path"),
