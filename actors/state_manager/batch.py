@@ -1,5 +1,5 @@
 """
-One batch of events through the store: look, decide, commit, and only then say so.
+One batch of events through the store: load, decide, commit, and only then say so.
 
 The order of the steps is the protocol of the architecture page, checked there against crashes
 between any two of them. In short: jobs are read before ids are asked for; an event is refused only
@@ -126,7 +126,7 @@ class Settler:
         """Put an event whose handling fails into `refused`, so that it delays nobody."""
         sender = identify(self._keyring, event)
         key = EventKey(event.job, event.id)
-        view = await self._store.look([event.job], [key], fold=(), known=True)
+        view = await self._store.load([event.job], [key], fold=(), known=True)
         if key in view.known:
             return
         refusal = refusal_of(view.jobs.get(event.job), event, Reason.POISON, sender)
@@ -135,16 +135,16 @@ class Settler:
         )
 
     async def _plan(self, firsts: Mapping[EventKey, Event], work: _Work) -> _BatchPlan | None:
-        """Look and decide; None: look again, this time asking for the ids."""
+        """Load and decide; None: load again, this time asking for the ids."""
         done = work.known.keys() | work.mine.keys() | work.refused.keys()
         todo = [key for key in firsts if key not in done]
         # Jobs of entries that are there already, of this batch or of an earlier one, are rolled
         # forward too, also when nothing of theirs is left to decide.
         behind = work.stale | {key.job for key in work.known}
         jobs = {key.job for key in todo} | behind
-        view = await self._store.look(jobs, todo, fold=behind, known=work.ask)
+        view = await self._store.load(jobs, todo, fold=behind, known=work.ask)
         if view.known.keys() - work.known.keys():
-            # Known events: their jobs are rolled forward, so look at those again with the fold.
+            # Known events: their jobs are rolled forward, so load those again with the fold.
             work.known.update(view.known)
             return None
         settled = {job: standing for job, standing in work.standing.items() if job not in jobs}

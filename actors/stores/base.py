@@ -88,7 +88,7 @@ class Committed(Struct, frozen=True):
     """
     The first entry that was not stored: its id or its seq was taken.
 
-    Look again and plan anew.
+    Load again and plan anew.
     """
 
 
@@ -169,7 +169,7 @@ class Store(Outbox, Leases, Protocol):
 
         """
 
-    async def look(
+    async def load(
         self,
         jobs: Collection[JobId],
         keys: Collection[EventKey],

@@ -155,7 +155,7 @@ async def _write_some_of_everything(store: Store) -> None:
 async def _ask_everything(store: Store) -> None:
     key = EventKey(_JOB, EventId("run-2"))
     jobs = [job_id(number) for number in range(1, 70)]
-    view = await store.look(jobs, [EventKey(job, key.event) for job in jobs], fold=jobs, known=True)
+    view = await store.load(jobs, [EventKey(job, key.event) for job in jobs], fold=jobs, known=True)
     job = view.jobs[_JOB]
     await store.get(OWNER, _JOB)
     for which in (
@@ -315,13 +315,13 @@ async def test_the_ends_of_all_lanes_are_found_in_one_step_each(
     assert ran["keysExamined"] <= 3 * _SHARDS
 
 
-async def test_a_look_asks_for_ids_after_everything_that_it_decides_by(
+async def test_a_load_asks_for_ids_after_everything_that_it_decides_by(
     mongodb: MongoStore, database: Database[dict[str, Any]]
 ) -> None:
     await keep(mongodb, *make_history("run"))
     database.command("profile", 2)
 
-    await mongodb.look([_JOB], [EventKey(_JOB, EventId("run-2"))], fold=[_JOB], known=True)
+    await mongodb.load([_JOB], [EventKey(_JOB, EventId("run-2"))], fold=[_JOB], known=True)
 
     database.command("profile", 0)
     ran = database["system.profile"].find({"op": "query"}, sort=[("$natural", 1)])
@@ -452,7 +452,7 @@ async def test_after_a_crash_behind_the_insert_the_entries_come_without_the_proj
         await mongodb.commit(make_commit(entries, refusals=[make_refusal()]))
     failpoints.disarm()
 
-    view = await mongodb.look([_JOB], [], fold=(), known=False)
+    view = await mongodb.load([_JOB], [], fold=(), known=False)
 
     assert (dict(view.jobs), list(view.tails[_JOB])) == ({}, entries)
     assert len(await mongodb.refusals(OWNER, 0, 9)) == 1
@@ -493,7 +493,7 @@ def _any_event(dice: random.Random, number: int) -> Event:
 async def _left(store: Store) -> list[object]:
     """Read what settled events leave."""
     jobs = [job_id(number) for number in range(1, 4)]
-    view = await store.look(jobs, (), fold=jobs, known=False)
+    view = await store.load(jobs, (), fold=jobs, known=False)
     refused = [replace(each, position=0) for each in await store.refusals(OWNER, 0, 999)]
     histories = [await store.history(OWNER, job, 0, 999) for job in jobs]
     found = [
@@ -554,7 +554,7 @@ async def test_who_looks_at_a_half_deleted_job_finishes_the_deletion(
         database.entries.update_one({"_id": key}, {"$set": {"body": body}})
     database.jobs.update_one({"_id": job_key(_JOB)}, {"$set": {"unstripped": True}})
 
-    await mongodb.look([_JOB], [], fold=(), known=False)
+    await mongodb.load([_JOB], [], fold=(), known=False)
 
     assert database.entries.count_documents({"body": {"$exists": True}}) == 0
     assert database.jobs.count_documents({"unstripped": {"$exists": True}}) == 0
@@ -844,7 +844,7 @@ async def test_when_the_database_is_away_no_request_waits_long_however_many_come
 async def _patiently(store: MongoStore) -> Any:
     for _ in range(20):
         try:
-            return await store.look([_JOB], [], fold=[_JOB], known=False)
+            return await store.load([_JOB], [], fold=[_JOB], known=False)
         except Unavailable:
             await asyncio.sleep(0.2)
     raise AssertionError("the database does not come back")

@@ -565,9 +565,9 @@ class _Looking:
     def __getattr__(self, name: str) -> object:
         return getattr(self._store, name)
 
-    async def look(self, jobs: Any, keys: Any, *, fold: Any, known: bool) -> View:
+    async def load(self, jobs: Any, keys: Any, *, fold: Any, known: bool) -> View:
         self.asked_for_ids.append(known)
-        return await self._store.look(jobs, keys, fold=fold, known=known)
+        return await self._store.load(jobs, keys, fold=fold, known=known)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ class _Insists(CommitPublisher):
 class AsksIdsFirst(RingStore):
     """Asks for ids before it loads the jobs."""
 
-    async def look(
+    async def load(
         self,
         jobs: Collection[JobId],
         keys: Collection[EventKey],
@@ -91,8 +91,8 @@ class AsksIdsFirst(RingStore):
         fold: Collection[JobId],
         known: bool,
     ) -> View:
-        ids = await super().look((), keys, fold=(), known=known)
-        standing = await super().look(jobs, (), fold=fold, known=False)
+        ids = await super().load((), keys, fold=(), known=known)
+        standing = await super().load(jobs, (), fold=fold, known=False)
         return View(standing.jobs, standing.tails, ids.known, ids.refused)
 
 
@@ -221,7 +221,7 @@ class SwallowsInserts(RingStore):
 class ForgetsRefusals(RingStore):
     """Does not know which ids it has refused."""
 
-    async def look(
+    async def load(
         self,
         jobs: Collection[JobId],
         keys: Collection[EventKey],
@@ -229,7 +229,7 @@ class ForgetsRefusals(RingStore):
         fold: Collection[JobId],
         known: bool,
     ) -> View:
-        return structs.replace(await super().look(jobs, keys, fold=fold, known=known), refused={})
+        return structs.replace(await super().load(jobs, keys, fold=fold, known=known), refused={})
 
 
 class RefusesLast(RingStore):
@@ -245,7 +245,7 @@ class RefusesLast(RingStore):
 class LosesTails(RingStore):
     """Takes a job without a projection for one that is not there."""
 
-    async def look(
+    async def load(
         self,
         jobs: Collection[JobId],
         keys: Collection[EventKey],
@@ -253,7 +253,7 @@ class LosesTails(RingStore):
         fold: Collection[JobId],
         known: bool,
     ) -> View:
-        view = await super().look(jobs, keys, fold=fold, known=known)
+        view = await super().load(jobs, keys, fold=fold, known=known)
         tails: Mapping[JobId, Sequence[Entry]] = {
             job: tail for job, tail in view.tails.items() if job in view.jobs
         }
@@ -283,8 +283,8 @@ REBORN = Profile(
     intents=("create", "delete", "delete", "likely"),
 )
 #: One of two consumers of a queue stands still between looking and writing.
-TWO_CONSUMERS = Profile(kinds=("pause",), places=("look.after", "commit.before"), again=0.0)
-_ZOMBIE = Profile(kinds=("pause",), places=("insert.before", "look.after"), faults=0.6)
+TWO_CONSUMERS = Profile(kinds=("pause",), places=("load.after", "commit.before"), again=0.0)
+_ZOMBIE = Profile(kinds=("pause",), places=("insert.before", "load.after"), faults=0.6)
 
 MUTATIONS = (
     Mutation(
@@ -306,7 +306,7 @@ MUTATIONS = (
             jobs=1,
             steps=40,
             kinds=("crash", "pause"),
-            places=("look.after",),
+            places=("load.after",),
             faults=0.9,
             intents=("delete", "likely", "create"),
         ),

@@ -40,7 +40,7 @@ class RingStore(SqliteStore):
         self.in_parts = in_parts
         self._late = late
 
-    async def look(
+    async def load(
         self,
         jobs: Collection[JobId],
         keys: Collection[EventKey],
@@ -49,11 +49,11 @@ class RingStore(SqliteStore):
         known: bool,
     ) -> View:
         """Load jobs, then ask for ids, with a gap between."""
-        await self.gate.passing("look.before")
-        standing = await super().look(jobs, (), fold=fold, known=False)
-        await self.gate.passing("look.between")
-        ids = await super().look((), keys, fold=(), known=known)
-        await self.gate.passing("look.after")
+        await self.gate.passing("load.before")
+        standing = await super().load(jobs, (), fold=fold, known=False)
+        await self.gate.passing("load.between")
+        ids = await super().load((), keys, fold=(), known=known)
+        await self.gate.passing("load.after")
         return View(standing.jobs, standing.tails, ids.known, ids.refused)
 
     async def commit(self, commit: Commit) -> Committed:

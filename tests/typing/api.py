@@ -68,7 +68,7 @@ async def stores(job: JobId, key: EventKey, moment: datetime, commit: Commit) ->
     assert_type(await store.open(), None)
     assert_type(await store.close(), None)
     assert_type(await store.check(), None)
-    view = await store.look([job], [key], fold=(), known=True)
+    view = await store.load([job], [key], fold=(), known=True)
     assert_type(view, View)
     assert_type(view.jobs, Mapping[JobId, Job])
     assert_type(view.tails, Mapping[JobId, Sequence[Entry]])

@@ -82,7 +82,7 @@ class MongoStore:
         probe = {"$inc": {"checks": 1}}
         await _translated(self._database.meta.update_one({"_id": "probe"}, probe, upsert=True))
 
-    async def look(
+    async def load(
         self,
         jobs: Collection[JobId],
         keys: Collection[EventKey],
@@ -91,7 +91,7 @@ class MongoStore:
         known: bool,
     ) -> View:
         """Load jobs and what is known of events."""
-        return await _translated(self._writing.look(jobs, keys, fold=fold, known=known))
+        return await _translated(self._writing.load(jobs, keys, fold=fold, known=known))
 
     async def commit(self, commit: Commit) -> Committed:
         """Write a batch in parts; at a conflict what stands before it stays."""

@@ -1,5 +1,5 @@
 """
-The main path: look, then write a batch in parts, each of which may be the last one before a crash.
+The main path: load, then write a batch in parts, each of which may be the last one before a crash.
 
 Refusals go first, then the entries in order, then the projections, each over a smaller seq only. A
 deleted job's texts go last: while they are there its projection says so, and whoever looks at it
@@ -46,7 +46,7 @@ _LOSABLE: Final = ("parent", "publish_at", "ended", "unstripped")
 
 
 class Writing:
-    """Looks and commits."""
+    """Loads and commits."""
 
     def __init__(self, database: Database, shards: int) -> None:
         """Write to a database; the lane of a job is its shard."""
@@ -55,7 +55,7 @@ class Writing:
         self.positions = PositionSequence(database.entries, ("lane", "owner"), kept=database.lanes)
         self._refusals = PositionSequence(database.refused, ("owner",))
 
-    async def look(
+    async def load(
         self, jobs: Many[JobId], keys: Many[EventKey], *, fold: Many[JobId], known: bool
     ) -> View:
         """
@@ -63,7 +63,7 @@ class Writing:
 
         Asked before, an event that another writer stores in between could be refused as well.
         """
-        loaded = await self._load(jobs) if jobs else {}
+        loaded = await self._load_jobs(jobs) if jobs else {}
         tails = await self._tails(jobs, fold, loaded)
         refused = await self._refused(keys) if keys else {}
         entries = await self._known(keys) if keys and known else {}
@@ -84,7 +84,7 @@ class Writing:
         failpoint("store.after_projection")
         return Committed(stored)
 
-    async def _load(self, jobs: Many[JobId]) -> dict[JobId, Job]:
+    async def _load_jobs(self, jobs: Many[JobId]) -> dict[JobId, Job]:
         keys = {job_key(job): job for job in jobs}
         fields = {"projection.body": 1, "unstripped": 1}
         rows = await self._database.jobs.find({"_id": {"$in": [*keys]}}, fields).to_list(None)

@@ -80,7 +80,7 @@ class SqliteStore:
         """Write one row."""
         await self._writer.write(_check)
 
-    async def look(
+    async def load(
         self,
         jobs: Collection[JobId],
         keys: Collection[EventKey],
@@ -89,7 +89,7 @@ class SqliteStore:
         known: bool,
     ) -> View:
         """Load jobs and what is known of events."""
-        return await self._writer.read(writing.look, jobs, keys, fold, known)
+        return await self._writer.read(writing.load, jobs, keys, fold, known)
 
     async def commit(self, commit: Commit) -> Committed:
         """Write a batch in one transaction; at a conflict nothing of it is written."""

@@ -1,4 +1,4 @@
-"""The main path in SQL: look, then write a batch; both on the writer's connection."""
+"""The main path in SQL: load, then write a batch; both on the writer's connection."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _MOVE_JOB: Final = (
 )
 
 
-def look(
+def load(
     connection: sqlite3.Connection,
     jobs: Collection[JobId],
     keys: Collection[EventKey],
@@ -49,7 +49,7 @@ def look(
     known: bool,  # noqa: FBT001 - the contract's own argument
 ) -> View:
     """Load jobs, then ask for the events."""
-    loaded = _load(connection, jobs)
+    loaded = _load_jobs(connection, jobs)
     behind = {*fold, *(job for job in jobs if job not in loaded)}
     tails = {
         job: _tail(connection, job, loaded[job].seq) if job in loaded else _all(connection, job)
@@ -59,7 +59,7 @@ def look(
     return View(loaded, tails, _known(connection, keys) if known else {}, refused)
 
 
-def _load(connection: sqlite3.Connection, jobs: Collection[JobId]) -> dict[JobId, Job]:
+def _load_jobs(connection: sqlite3.Connection, jobs: Collection[JobId]) -> dict[JobId, Job]:
     loaded = {}
     for job in jobs:
         row = connection.execute("SELECT body FROM jobs WHERE id = ?", (job_key(job),)).fetchone()
