@@ -86,7 +86,7 @@ class Outbox(Protocol):
         Of one that somebody has asked for again since, only the tries made are added: it stays due.
         """
 
-    async def redeliver(self, owner: str, delivery: str, now: datetime) -> Delivery | None:
+    async def redeliver(self, owner: str, key: str, now: datetime) -> Delivery | None:
         """Make one delivery of this owner due again, whatever became of it; None: no such one."""
 
     async def recover(self, owner: str, since: datetime, now: datetime, limit: int) -> int:
@@ -108,7 +108,7 @@ class Outbox(Protocol):
     ) -> list[Delivery]:
         """Return an owner's deliveries, newest first."""
 
-    async def delivery(self, owner: str, delivery: str) -> Delivery | None:
+    async def delivery(self, owner: str, key: str) -> Delivery | None:
         """Return one delivery of this owner."""
 
     async def drop_deliveries(self, before: datetime, limit: int) -> int:

@@ -36,6 +36,7 @@ from jobwire.actors.stores.base import (
     Store,
     View,
 )
+from jobwire.actors.stores.mongodb import MongoStore
 from jobwire.actors.stores.sqlite import SqliteStore
 from jobwire.actors.transports.base import BusMessage, ConsumerHandle, Transport
 from jobwire.actors.transports.embedded import EmbeddedTransport
@@ -49,6 +50,7 @@ from jobwire.schemas.outcomes import Outcome
 from jobwire.schemas.tokens import Keyring, VerifiedSender, identify, mint_token
 
 store: Store = SqliteStore(Path("jobwire.db"), max_bytes=0)
+shared_store: Store = MongoStore("mongodb://localhost/jobwire", shards=1)
 transport: Transport = EmbeddedTransport()
 
 

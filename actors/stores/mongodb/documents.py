@@ -98,6 +98,11 @@ def projection(job: Job) -> Document:
     return {"seq": job.seq, "body": encode(job)}
 
 
+def unchanged(job: Job) -> Document:
+    """Return a filter that finds a job unless it has moved on since."""
+    return {"_id": job_key(job.id), "projection.seq": job.seq}
+
+
 def delivery_document(each: Delivery) -> Document:
     """Return a delivery as it is inserted."""
     return {

@@ -1,5 +1,5 @@
 """
-What callers and the reaper read, in SQL. Runs on the reading threads.
+What callers and the reaper read, in SQL.
 
 Every caller's query names the owner.
 """
@@ -138,12 +138,18 @@ def history(
     return [decode_entry(body) for (body,) in rows]
 
 
+def entry(connection: sqlite3.Connection, owner: str, job: JobId, seq: int) -> Entry | None:
+    """Return one entry of a job."""
+    found = history(connection, owner, job, seq - 1, 1)
+    return found[0] if found and found[0].seq == seq else None
+
+
 def since(
     connection: sqlite3.Connection, owner: str, place: Place, limit: int
 ) -> tuple[list[Positioned], Place]:
     """Return a page of an owner's entries in the order of all, and where to go on."""
     (start,) = place[:1] or (0,)
-    end = min(start + _STREAM_SPAN, last_position(connection))
+    end = min(start + _STREAM_SPAN, _last_position(connection))
     rows = connection.execute(
         "SELECT position, body FROM entries WHERE position > ? "
         "AND position <= ? AND owner = ? AND body IS NOT NULL"
@@ -155,8 +161,14 @@ def since(
     return page, place if reached == start else (reached,)
 
 
-def last_position(connection: sqlite3.Connection) -> int:
-    """Return the position of the newest entry."""
+def newest(connection: sqlite3.Connection, owner: str) -> Place:
+    """Return the position of the newest entry of all owners."""
+    del owner  # they share one lane
+    position = _last_position(connection)
+    return (position,) if position else ()
+
+
+def _last_position(connection: sqlite3.Connection) -> int:
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
     return int(row[0]) if row else 0
 

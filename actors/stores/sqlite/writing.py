@@ -7,6 +7,8 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
+from msgspec.structs import replace
+
 from jobwire.actors.runtime.failpoints import failpoint
 from jobwire.actors.stores.base import Commit, EventKey, Known, Positioned, View
 from jobwire.actors.stores.rows import (
@@ -19,7 +21,8 @@ from jobwire.actors.stores.rows import (
     microseconds,
     terms,
 )
-from jobwire.schemas.identifiers import JobId
+from jobwire.actors.stores.sqlite import reading
+from jobwire.schemas.identifiers import EventId, JobId
 from jobwire.schemas.jobs import Entry, Job, Refusal
 
 _INSERT_ENTRIES: Final = (
@@ -45,8 +48,9 @@ def load(
     connection: sqlite3.Connection,
     jobs: Collection[JobId],
     keys: Collection[EventKey],
+    *,
     fold: Collection[JobId],
-    known: bool,  # noqa: FBT001 - the contract's own argument
+    known: bool,
 ) -> View:
     """Load jobs, then ask for the events."""
     loaded = _load_jobs(connection, jobs)
@@ -216,6 +220,16 @@ def _add_terms(connection: sqlite3.Connection, job: Job) -> None:
     key, created = job_key(job.id), microseconds(job.created)
     rows = [(job.owner, term, created, key, job.state) for term in terms(job)]
     connection.executemany(_INSERT_TERMS, rows)
+
+
+def mark_replayed(
+    connection: sqlite3.Connection, owner: str, key: EventKey, replayed_as: EventId
+) -> None:
+    """Remember under which id a refused event was sent again."""
+    found = reading.refusal(connection, owner, key)
+    if found is not None:
+        body = encode(replace(found, replayed_as=replayed_as))
+        connection.execute("UPDATE refused SET body = ? WHERE position = ?", (body, found.position))
 
 
 def watch(connection: sqlite3.Connection, job: Job, until: datetime | None) -> None:
