@@ -24,8 +24,8 @@ from jobwire.actors.runtime.failpoints import arm_from_environment
 from jobwire.actors.runtime.folder import DataFolder
 from jobwire.actors.stores.mongodb.client import Driver, MongoConnection
 from jobwire.actors.stores.mongodb.importer import Source, StoreImporter
-from jobwire.actors.stores.rows import TABLES, Row, Table, Tally
-from jobwire.actors.stores.sqlite.export import Export
+from jobwire.actors.stores.rows import TABLES, Row, Table, TableChecksum
+from jobwire.actors.stores.sqlite.export import SqliteExporter
 from jobwire.schemas.errors import Conflict, Invalid, NotFound
 
 #: Rows that are copied together; after a crash so many are copied again at most.
@@ -96,7 +96,7 @@ def migrate_store(
 async def _migrate(folder: DataFolder, url: str, driver: Driver, shards: int) -> MigrationResult:
     client = MongoConnection(url, driver, timeout_ms=_TIMEOUT_MS)
     try:
-        with closing(Export(folder.database)) as export:
+        with closing(SqliteExporter(folder.database)) as export:
             name = hashlib.sha256(folder.secrets().identity).hexdigest()
             intake = StoreImporter(client, shards)
             await intake.begin(Source(name, export.last_position()))
@@ -113,9 +113,11 @@ async def _migrate(folder: DataFolder, url: str, driver: Driver, shards: int) ->
         await client.close()
 
 
-async def _copy(export: Export, intake: StoreImporter, table: Table, step: Step) -> Tally:
+async def _copy(
+    export: SqliteExporter, intake: StoreImporter, table: Table, step: Step
+) -> TableChecksum:
     """Copy one table; give what has to be found there afterwards."""
-    tally, rows = Tally(), export.rows(table)
+    tally, rows = TableChecksum(), export.rows(table)
     while batch := list[Row](islice(rows, _BATCH)):
         for row in await intake.take(table, batch, tally.count):
             tally.add(*row)
@@ -123,8 +125,8 @@ async def _copy(export: Export, intake: StoreImporter, table: Table, step: Step)
     return tally
 
 
-async def _compare(intake: StoreImporter, table: Table, sent: Tally, step: Step) -> None:
-    found = Tally()
+async def _compare(intake: StoreImporter, table: Table, sent: TableChecksum, step: Step) -> None:
+    found = TableChecksum()
     async for rows in intake.rows(table):
         for row in rows:
             found.add(*row)

@@ -18,7 +18,7 @@ from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.state_manager.authorization import refuse_outsiders
 from jobwire.actors.state_manager.decide import Keep, Refuse, decide, entry_of
 from jobwire.actors.state_manager.event_result import EventResult, outcome_of, refusal_of
-from jobwire.actors.stores.base import Commit, EventKey, Known, Positioned, Store, View
+from jobwire.actors.stores.base import Commit, EventKey, KnownEvent, Loaded, Positioned, Store
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.events import Event
 from jobwire.schemas.identifiers import JobId
@@ -54,7 +54,7 @@ class _Work(Struct):
     outside: list[Refusal]
     ask: bool
     stale: set[JobId] = field(default_factory=set)
-    known: dict[EventKey, Known] = field(default_factory=dict)
+    known: dict[EventKey, KnownEvent] = field(default_factory=dict)
     refused: dict[EventKey, Refusal] = field(default_factory=dict)
     mine: dict[EventKey, Entry] = field(default_factory=dict)
     positions: list[Positioned] = field(default_factory=list)
@@ -155,7 +155,7 @@ class Settler:
             [key for key in todo if key not in work.refused], firsts, work
         )
 
-    def _rolled_forward(self, jobs: set[JobId], view: View, work: _Work) -> dict[JobId, Job]:
+    def _rolled_forward(self, jobs: set[JobId], view: Loaded, work: _Work) -> dict[JobId, Job]:
         """Return each job as its entries leave it; write one that was behind with the batch."""
         standing = dict(view.jobs)
         for job in jobs:
@@ -277,7 +277,7 @@ class Settler:
         return CommittedBatch(work.positions, outcomes, awaiting, conflicts)
 
 
-def _own_refusals(view: View, work: _Work) -> dict[EventKey, Refusal]:
+def _own_refusals(view: Loaded, work: _Work) -> dict[EventKey, Refusal]:
     """Of all refusals under an id, find the one that is this sender's: an id stays refused."""
     own = {}
     for key, refusals in view.refused.items():

@@ -19,7 +19,7 @@ from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.runtime.tasks import Loop
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.state_manager.commit_publisher import publish_awaited
-from jobwire.actors.stores.base import Awaited, Store
+from jobwire.actors.stores.base import OutstandingJob, Store
 from jobwire.actors.transports.base import Transport
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.events import Event, payload_digest
@@ -98,7 +98,7 @@ class Reaper:
         ten thousand jobs that wait for a slot cost next to nothing.
         """
         now, published = self._clock(), 0
-        after: Awaited | None = None
+        after: OutstandingJob | None = None
         while True:
             page = await self._store.outstanding(now, after, _PAGE)
             ready = [

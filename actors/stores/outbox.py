@@ -34,8 +34,8 @@ class DeliveryFilter(Struct, frozen=True, kw_only=True):
     since: datetime | None = None
 
 
-class AfterDelivery(Struct, frozen=True, array_like=True):
-    """The last delivery of the page before: newest first, the id decides between equals."""
+class DeliveryCursor(Struct, frozen=True, array_like=True):
+    """The last delivery of a page, after which the next begins: newest first, ids decide equals."""
 
     created: datetime
     id: str
@@ -104,7 +104,7 @@ class Outbox(Protocol):
         """
 
     async def deliveries(
-        self, owner: str, which: DeliveryFilter, after: AfterDelivery | None, limit: int
+        self, owner: str, which: DeliveryFilter, after: DeliveryCursor | None, limit: int
     ) -> list[Delivery]:
         """Return an owner's deliveries, newest first."""
 

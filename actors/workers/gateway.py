@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from jobwire.actors.operations.events import Events
-from jobwire.actors.stores.base import Awaited, Store
+from jobwire.actors.stores.base import OutstandingJob, Store
 from jobwire.schemas.codec import canonical
 from jobwire.schemas.commands import Command, CommandKind
 from jobwire.schemas.errors import Unavailable
@@ -85,7 +85,7 @@ class WorkerGateway:
         now = self._clock()
         # A command that was published often is due again only much later.
         until = now + timedelta(seconds=LONGEST_REPUBLISH_S)
-        after: Awaited | None = None
+        after: OutstandingJob | None = None
         while True:
             page = await self._store.outstanding(until, after, _PAGE)
             for each in page:

@@ -22,12 +22,12 @@ from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.runtime import failpoints
 from jobwire.actors.state_manager.batch import Settler
 from jobwire.actors.stores.base import (
-    After,
-    AfterDelivery,
-    Awaited,
+    DeliveryCursor,
     DeliveryFilter,
     EventKey,
+    JobCursor,
     JobFilter,
+    OutstandingJob,
     Place,
     Positioned,
     Record,
@@ -169,7 +169,7 @@ async def _ask_everything(store: Store) -> None:
         JobFilter(parent=job_id(99), state="RUNNING"),
         JobFilter(since=after(0), until=after(99)),
     ):
-        for place in (None, After(after(1), job_id(30))):
+        for place in (None, JobCursor(after(1), job_id(30))):
             await store.find(OWNER, which, place, 5)
     await store.history(OWNER, _JOB, 1, 2)
     await store.entry(OWNER, _JOB, 2)
@@ -180,7 +180,7 @@ async def _ask_everything(store: Store) -> None:
     await store.refusal(OWNER, EventKey(_JOB, EventId("e1")))
     await store.mark_replayed(OWNER, EventKey(_JOB, EventId("e1")), EventId("again"))
     (first, *_) = await store.outstanding(after(999), None, 5)
-    await store.outstanding(after(999), Awaited(first.at, first.job), 5)
+    await store.outstanding(after(999), OutstandingJob(first.at, first.job), 5)
     await store.postpone([(first.job, after(500))])
     await store.stale(after(999), 5)
     await store.watch(job, after(9))
@@ -210,7 +210,7 @@ async def _ask_everything(store: Store) -> None:
         DeliveryFilter(status="gave_up"),
         DeliveryFilter(job=_JOB, subscription="sub_1", since=after(0)),
     ):
-        await store.deliveries(OWNER, asked, AfterDelivery(after(20), "msg_0020"), 5)
+        await store.deliveries(OWNER, asked, DeliveryCursor(after(20), "msg_0020"), 5)
     await store.delivery(OWNER, "msg_0001")
     await store.recover(OWNER, after(0), after(9), 2)
     await store.drop_deliveries(after(99), 2)
@@ -265,7 +265,7 @@ async def test_a_page_costs_no_more_than_what_is_on_it(
         JobFilter(is_live=True),
         JobFilter(parent=job_id(99)),
     ):
-        assert len(await mongodb.find(OWNER, which, After(after(1), job_id(50)), 5)) == 5
+        assert len(await mongodb.find(OWNER, which, JobCursor(after(1), job_id(50)), 5)) == 5
     assert len(await mongodb.since(OWNER, (3, 3), 5)) == 2
     await mongodb.history(OWNER, _JOB, 1, 2)
     await mongodb.newest(OWNER)

@@ -15,7 +15,7 @@ from jobwire.actors.stores.base import (
     Count,
     EventKey,
     JobFilter,
-    Known,
+    KnownEvent,
     Place,
     Positioned,
     Record,
@@ -279,7 +279,7 @@ async def test_a_load_tells_which_ids_are_known_when_asked(store: Store) -> None
 
     view = await store.load([_JOB], [_key(entries[1]), fresh], fold=(), known=True)
 
-    assert dict(view.known) == {_key(entries[1]): Known(2, entries[1].digest, entries[1])}
+    assert dict(view.known) == {_key(entries[1]): KnownEvent(2, entries[1].digest, entries[1])}
 
 
 async def test_a_load_always_tells_which_ids_are_refused(store: Store) -> None:
@@ -418,7 +418,7 @@ async def test_of_a_deleted_job_only_ids_seqs_and_digests_are_left(store: Store)
     assert not view.tails.get(_JOB)
     digest = make_entry().digest
     assert dict(view.known) == {
-        key: Known(seq, digest, None) for key, seq in zip(keys, (1, 2, 4), strict=True)
+        key: KnownEvent(seq, digest, None) for key, seq in zip(keys, (1, 2, 4), strict=True)
     }
 
 

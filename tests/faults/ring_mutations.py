@@ -22,7 +22,14 @@ from jobwire.actors.state_manager.actor import StateManager
 from jobwire.actors.state_manager.batch import CommittedBatch, Settler
 from jobwire.actors.state_manager.commit_publisher import CommitPublisher
 from jobwire.actors.state_manager.decide import Keep, Refuse
-from jobwire.actors.stores.base import Awaited, Commit, Committed, EventKey, Positioned, View
+from jobwire.actors.stores.base import (
+    Commit,
+    Committed,
+    EventKey,
+    Loaded,
+    OutstandingJob,
+    Positioned,
+)
 from jobwire.actors.stores.rows import job_key
 from jobwire.actors.transports.base import BusMessage
 from jobwire.schemas.errors import Unavailable
@@ -90,10 +97,10 @@ class AsksIdsFirst(RingStore):
         *,
         fold: Collection[JobId],
         known: bool,
-    ) -> View:
+    ) -> Loaded:
         ids = await super().load((), keys, fold=(), known=known)
         standing = await super().load(jobs, (), fold=fold, known=False)
-        return View(standing.jobs, standing.tails, ids.known, ids.refused)
+        return Loaded(standing.jobs, standing.tails, ids.known, ids.refused)
 
 
 class NeverAsks(Settler):
@@ -132,7 +139,7 @@ class ForgetsStored(Settler):
 class NeverRepairs(Settler):
     """Rolls a known event's job forward for its own decisions only."""
 
-    def _rolled_forward(self, jobs: set[JobId], view: View, work: Any) -> dict[JobId, Job]:
+    def _rolled_forward(self, jobs: set[JobId], view: Loaded, work: Any) -> dict[JobId, Job]:
         before = (dict(work.final), set(work.moved), set(work.created))
         standing = super()._rolled_forward(jobs, view, work)
         work.final, work.moved, work.created = before
@@ -228,7 +235,7 @@ class ForgetsRefusals(RingStore):
         *,
         fold: Collection[JobId],
         known: bool,
-    ) -> View:
+    ) -> Loaded:
         return structs.replace(await super().load(jobs, keys, fold=fold, known=known), refused={})
 
 
@@ -252,7 +259,7 @@ class LosesTails(RingStore):
         *,
         fold: Collection[JobId],
         known: bool,
-    ) -> View:
+    ) -> Loaded:
         view = await super().load(jobs, keys, fold=fold, known=known)
         tails: Mapping[JobId, Sequence[Entry]] = {
             job: tail for job, tail in view.tails.items() if job in view.jobs
@@ -267,8 +274,8 @@ class LosesOutstanding(RingStore):
         return await super().write(structs.replace(commit, moved=()))
 
     async def outstanding(
-        self, until: datetime, after: Awaited | None, limit: int
-    ) -> list[Awaited]:
+        self, until: datetime, after: OutstandingJob | None, limit: int
+    ) -> list[OutstandingJob]:
         del until, after, limit
         return []
 

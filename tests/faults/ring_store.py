@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ring_faults import Gate
 
-from jobwire.actors.stores.base import Commit, Committed, EventKey, View
+from jobwire.actors.stores.base import Commit, Committed, EventKey, Loaded
 from jobwire.actors.stores.sqlite import SqliteStore
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.identifiers import JobId
@@ -47,14 +47,14 @@ class RingStore(SqliteStore):
         *,
         fold: Collection[JobId],
         known: bool,
-    ) -> View:
+    ) -> Loaded:
         """Load jobs, then ask for ids, with a gap between."""
         await self.gate.passing("load.before")
         standing = await super().load(jobs, (), fold=fold, known=False)
         await self.gate.passing("load.between")
         ids = await super().load((), keys, fold=(), known=known)
         await self.gate.passing("load.after")
-        return View(standing.jobs, standing.tails, ids.known, ids.refused)
+        return Loaded(standing.jobs, standing.tails, ids.known, ids.refused)
 
     async def commit(self, commit: Commit) -> Committed:
         """Commit whole or in parts."""

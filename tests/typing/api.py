@@ -22,19 +22,19 @@ from jobwire.actors.state_manager.actor import StateManager
 from jobwire.actors.state_manager.decide import Keep, Refuse, decide
 from jobwire.actors.state_manager.reaper import Reaper
 from jobwire.actors.stores.base import (
-    After,
-    Awaited,
     Commit,
     Committed,
     Count,
     EventKey,
+    JobCursor,
     JobFilter,
-    Known,
+    KnownEvent,
+    Loaded,
+    OutstandingJob,
     Place,
     Positioned,
     Record,
     Store,
-    View,
 )
 from jobwire.actors.stores.mongodb import MongoStore
 from jobwire.actors.stores.sqlite import SqliteStore
@@ -71,14 +71,14 @@ async def stores(job: JobId, key: EventKey, moment: datetime, commit: Commit) ->
     assert_type(await store.close(), None)
     assert_type(await store.check(), None)
     view = await store.load([job], [key], fold=(), known=True)
-    assert_type(view, View)
+    assert_type(view, Loaded)
     assert_type(view.jobs, Mapping[JobId, Job])
     assert_type(view.tails, Mapping[JobId, Sequence[Entry]])
-    assert_type(view.known, Mapping[EventKey, Known])
+    assert_type(view.known, Mapping[EventKey, KnownEvent])
     assert_type(view.refused, Mapping[EventKey, Sequence[Refusal]])
     assert_type(await store.commit(commit), Committed)
     assert_type(await store.get("owner", job), Job | None)
-    after = After(moment, job)
+    after = JobCursor(moment, job)
     assert_type(await store.find("owner", JobFilter(state="A"), after, 10), list[Job])
     assert_type(await store.history("owner", job, 0, 10), list[Entry])
     assert_type(await store.since("owner", (), 10), tuple[list[Positioned], Place])
@@ -90,7 +90,7 @@ async def stores(job: JobId, key: EventKey, moment: datetime, commit: Commit) ->
     assert_type(await store.refusals("owner", 0, 10), list[Refusal])
     assert_type(await store.refusal("owner", key), Refusal | None)
     assert_type(await store.mark_replayed("owner", key, EventId("x")), None)
-    assert_type(await store.outstanding(moment, None, 10), list[Awaited])
+    assert_type(await store.outstanding(moment, None, 10), list[OutstandingJob])
     assert_type(await store.stale(moment, 10), list[Job])
     assert_type(await store.put("kind", Record("owner", "key", b""), fresh=True), bool)
     assert_type(await store.fetch("kind", None, "key"), Record | None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 
-from jobwire.actors.stores.base import EventKey, Known, View
+from jobwire.actors.stores.base import EventKey, KnownEvent, Loaded
 from jobwire.actors.stores.mongodb.deletion import strip
 from jobwire.actors.stores.mongodb.documents import event_key, in_lanes
 from jobwire.actors.stores.mongodb.job_database import JobDatabase
@@ -26,7 +26,7 @@ async def load(
     *,
     fold: Collection[JobId],
     known: bool,
-) -> View:
+) -> Loaded:
     """
     Load jobs with what comes after them, and only then ask for the events.
 
@@ -36,7 +36,7 @@ async def load(
     tails = await _tails(database, jobs, fold, loaded)
     refused = await _refused(database, keys) if keys else {}
     entries = await _known(database, keys) if keys and known else {}
-    return View(loaded, tails, entries, refused)
+    return Loaded(loaded, tails, entries, refused)
 
 
 async def _load_jobs(database: JobDatabase, jobs: Collection[JobId]) -> dict[JobId, Job]:
@@ -76,7 +76,7 @@ async def _refused(
     return found
 
 
-async def _known(database: JobDatabase, keys: Collection[EventKey]) -> dict[EventKey, Known]:
+async def _known(database: JobDatabase, keys: Collection[EventKey]) -> dict[EventKey, KnownEvent]:
     by_event = {event_key(key): key for key in keys}
     fields = {"seq": 1, "digest": 1, "body": 1}
     lanes = {shard_of(key.job, database.shards) for key in keys}
@@ -84,7 +84,7 @@ async def _known(database: JobDatabase, keys: Collection[EventKey]) -> dict[Even
     which = {"_id": {"$in": [*by_event]}, "lane": {"$in": [*lanes]}}
     rows = database.entries.find(which, fields, hint="_id_")
     return {
-        by_event[row["_id"]]: Known(
+        by_event[row["_id"]]: KnownEvent(
             int(row["seq"]), row["digest"], decode_entry(row["body"]) if "body" in row else None
         )
         for row in await rows.to_list(None)

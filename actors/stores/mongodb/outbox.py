@@ -14,7 +14,7 @@ from typing import Final
 from pymongo import UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from jobwire.actors.stores.base import AfterDelivery, DeliveryFilter, EventKey
+from jobwire.actors.stores.base import DeliveryCursor, DeliveryFilter, EventKey
 from jobwire.actors.stores.mongodb.client import DUPLICATE_KEY, Document, aggregate
 from jobwire.actors.stores.mongodb.documents import became, delivery_document, event_key
 from jobwire.actors.stores.mongodb.job_database import JobDatabase
@@ -216,7 +216,7 @@ async def deliveries(
     database: JobDatabase,
     owner: str,
     which: DeliveryFilter,
-    after: AfterDelivery | None,
+    after: DeliveryCursor | None,
     limit: int,
 ) -> list[Delivery]:
     """Return an owner's deliveries, newest first."""

@@ -12,12 +12,12 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from jobwire.actors.stores.base import (
-    After,
-    AfterDelivery,
-    Awaited,
     Count,
+    DeliveryCursor,
     EventKey,
+    JobCursor,
     JobFilter,
+    OutstandingJob,
     Place,
     Positioned,
 )
@@ -51,7 +51,7 @@ async def get(database: JobDatabase, owner: str, job: JobId) -> Job | None:
 
 
 async def find(
-    database: JobDatabase, owner: str, which: JobFilter, after: After | None, limit: int
+    database: JobDatabase, owner: str, which: JobFilter, after: JobCursor | None, limit: int
 ) -> list[Job]:
     """Return a page of an owner's jobs, newest first."""
     terms = [f"#{which.tag}"] if which.tag else []
@@ -114,7 +114,7 @@ def _page(
 
 
 def page_of_deliveries(
-    query: Document, since: datetime | None, after: AfterDelivery | None
+    query: Document, since: datetime | None, after: DeliveryCursor | None
 ) -> Document:
     """Let a query of deliveries find one page."""
     return _page(query, since, None, (after.created, after.id) if after else None)
@@ -252,8 +252,8 @@ def _at(row: Document) -> Refusal:
 
 
 async def outstanding(
-    database: JobDatabase, until: datetime, after: Awaited | None, limit: int
-) -> list[Awaited]:
+    database: JobDatabase, until: datetime, after: OutstandingJob | None, limit: int
+) -> list[OutstandingJob]:
     """Return jobs whose command is to be published by a moment."""
     latest = microseconds(until)
     query: Document = {"publish_at": {"$lte": latest}}
@@ -270,7 +270,7 @@ async def outstanding(
         hint="outstanding",
     )
     return [
-        Awaited(moment(row["publish_at"]), decode_job(row["projection"]["body"]))
+        OutstandingJob(moment(row["publish_at"]), decode_job(row["projection"]["body"]))
         for row in await rows.to_list(None)
     ]
 

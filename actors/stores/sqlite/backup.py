@@ -44,14 +44,14 @@ Progress = Callable[[int, int], None]
 """Told how much is done, and of how much."""
 
 
-class Member(Struct, frozen=True):
+class ArchiveMember(Struct, frozen=True):
     """One file of the archive."""
 
     size_bytes: int
     sha256: str
 
 
-class Counts(Struct, frozen=True):
+class RowCounts(Struct, frozen=True):
     """How much a database holds."""
 
     jobs: int
@@ -67,8 +67,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     jobwire: str
     created: datetime
     schema_version: int
-    counts: Counts
-    members: dict[str, Member]
+    counts: RowCounts
+    members: dict[str, ArchiveMember]
 
 
 def schema_version(database: Path) -> int:
@@ -209,7 +209,7 @@ def _reader(tar: tarfile.TarFile, info: tarfile.TarInfo) -> BinaryIO:
 
 
 def _take(
-    tar: tarfile.TarFile, info: tarfile.TarInfo, expected: Member | None, target: Path
+    tar: tarfile.TarFile, info: tarfile.TarInfo, expected: ArchiveMember | None, target: Path
 ) -> None:
     digest = hashlib.sha256()
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -220,7 +220,7 @@ def _take(
             out.write(chunk)
         out.flush()
         os.fsync(out.fileno())
-    if expected != Member(info.size, digest.hexdigest()):
+    if expected != ArchiveMember(info.size, digest.hexdigest()):
         raise Invalid(f"the backup is damaged: {info.name} is not what was put in", code="damaged")
 
 
@@ -238,19 +238,19 @@ def _check_database(database: Path, manifest: Manifest) -> None:
         raise Invalid(f"the backup is damaged: its database says {verdict!r}", code="damaged")
 
 
-def _member(file: Path) -> Member:
+def _member(file: Path) -> ArchiveMember:
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
-    return Member(file.stat().st_size, digest)
+    return ArchiveMember(file.stat().st_size, digest)
 
 
-def _counts(database: Path) -> Counts:
+def _counts(database: Path) -> RowCounts:
     with _opened(database) as connection:
         row = connection.execute(
             "SELECT (SELECT count(*) FROM jobs WHERE deleted = 0), (SELECT count(*) FROM entries),"
             " (SELECT count(*) FROM refused), (SELECT count(*) FROM records)"
         ).fetchone()
-    return Counts(*row)
+    return RowCounts(*row)
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -12,7 +12,15 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from jobwire.actors.stores.base import After, Awaited, Count, EventKey, JobFilter, Place, Positioned
+from jobwire.actors.stores.base import (
+    Count,
+    EventKey,
+    JobCursor,
+    JobFilter,
+    OutstandingJob,
+    Place,
+    Positioned,
+)
 from jobwire.actors.stores.rows import (
     JobKind,
     counts,
@@ -42,7 +50,11 @@ def get(connection: sqlite3.Connection, owner: str, job: JobId) -> Job | None:
 
 
 def find(
-    connection: sqlite3.Connection, owner: str, which: JobFilter, after: After | None, limit: int
+    connection: sqlite3.Connection,
+    owner: str,
+    which: JobFilter,
+    after: JobCursor | None,
+    limit: int,
 ) -> list[Job]:
     """Return a page of an owner's jobs, newest first."""
     if which.words and not words(*which.words):
@@ -218,8 +230,8 @@ def _at(refused: Refusal, position: int) -> Refusal:
 
 
 def outstanding(
-    connection: sqlite3.Connection, until: datetime, after: Awaited | None, limit: int
-) -> list[Awaited]:
+    connection: sqlite3.Connection, until: datetime, after: OutstandingJob | None, limit: int
+) -> list[OutstandingJob]:
     """Return jobs whose command is to be published by a moment."""
     place = (microseconds(after.at), job_key(after.job.id)) if after else (_FIRST, b"")
     rows = connection.execute(
@@ -227,7 +239,7 @@ def outstanding(
         " AND (publish_at, id) > (?, ?) ORDER BY publish_at, id LIMIT ?",
         (microseconds(until), *place, limit),
     )
-    return [Awaited(moment(at), decode_job(body)) for at, body in rows]
+    return [OutstandingJob(moment(at), decode_job(body)) for at, body in rows]
 
 
 def stale(connection: sqlite3.Connection, now: datetime, limit: int) -> list[Job]:

@@ -10,13 +10,13 @@ from typing import Final
 from msgspec.structs import replace
 
 from jobwire.actors.runtime.failpoints import failpoint
-from jobwire.actors.stores.base import Commit, EventKey, Known, Positioned, View
+from jobwire.actors.stores.base import Commit, EventKey, KnownEvent, Loaded, Positioned
 from jobwire.actors.stores.rows import (
-    columns_of,
     decode_entry,
     decode_job,
     decode_refusal,
     encode,
+    indexed_times,
     job_key,
     microseconds,
     terms,
@@ -51,7 +51,7 @@ def load(
     *,
     fold: Collection[JobId],
     known: bool,
-) -> View:
+) -> Loaded:
     """Load jobs, then ask for the events."""
     loaded = _load_jobs(connection, jobs)
     behind = {*fold, *(job for job in jobs if job not in loaded)}
@@ -60,7 +60,7 @@ def load(
         for job in behind
     }
     refused = _refused(connection, keys)
-    return View(loaded, tails, _known(connection, keys) if known else {}, refused)
+    return Loaded(loaded, tails, _known(connection, keys) if known else {}, refused)
 
 
 def _load_jobs(connection: sqlite3.Connection, jobs: Collection[JobId]) -> dict[JobId, Job]:
@@ -105,7 +105,9 @@ def _refused(
     return found
 
 
-def _known(connection: sqlite3.Connection, keys: Collection[EventKey]) -> dict[EventKey, Known]:
+def _known(
+    connection: sqlite3.Connection, keys: Collection[EventKey]
+) -> dict[EventKey, KnownEvent]:
     found = {}
     for key in keys:
         row = connection.execute(
@@ -114,7 +116,7 @@ def _known(connection: sqlite3.Connection, keys: Collection[EventKey]) -> dict[E
         ).fetchone()
         if row is not None:
             seq, digest, body = row
-            found[key] = Known(seq, digest, decode_entry(body) if body else None)
+            found[key] = KnownEvent(seq, digest, decode_entry(body) if body else None)
     return found
 
 
@@ -250,7 +252,7 @@ def postpone(connection: sqlite3.Connection, jobs: Sequence[tuple[Job, datetime]
 
 def _indexed(job: Job) -> tuple[object, ...]:
     """Return the columns of a job that indexes are made of, in the order of the table."""
-    columns = columns_of(job)
+    times = indexed_times(job)
     return (
         job.owner,
         microseconds(job.created),
@@ -259,7 +261,7 @@ def _indexed(job: Job) -> tuple[object, ...]:
         job.state,
         job.outcome,
         int(job.deleted),
-        columns.publish_at,
-        columns.watch_at,
-        columns.ended,
+        times.publish_at,
+        times.watch_at,
+        times.ended,
     )
