@@ -18,6 +18,7 @@ from jobwire.actors.dialects.native import NativeDialect
 from jobwire.actors.gateway.actor import Gateway
 from jobwire.actors.operations.events import Events
 from jobwire.actors.runtime.actor import Actor
+from jobwire.actors.runtime.settings import Settings
 from jobwire.actors.state_manager.actor import StateManager
 from jobwire.actors.state_manager.decide import Keep, Refuse, decide
 from jobwire.actors.state_manager.reaper import Reaper
@@ -37,9 +38,13 @@ from jobwire.actors.stores.base import (
     Store,
 )
 from jobwire.actors.stores.mongodb import MongoStore
-from jobwire.actors.stores.sqlite import SqliteStore
-from jobwire.actors.transports.base import BusMessage, ConsumerHandle, Transport
+from jobwire.actors.stores.mongodb.importer import MongoImporter
+from jobwire.actors.stores.plugins import Backups, StoreExporter, StoreImporter, StorePlugin
+from jobwire.actors.stores.sqlite import SqliteStore, backup
+from jobwire.actors.stores.sqlite.export import SqliteExporter
+from jobwire.actors.transports.base import BusMessage, ConsumerHandle, Transport, TransportPlugin
 from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.actors.transports.rabbitmq import RabbitTransport
 from jobwire.schemas.codec import canonical, check_json, decode_packet, encode_packet
 from jobwire.schemas.errors import JobwireError
 from jobwire.schemas.events import Event, Packet
@@ -51,6 +56,11 @@ from jobwire.schemas.tokens import Keyring, VerifiedSender, identify, mint_token
 
 store: Store = SqliteStore(Path("jobwire.db"), max_bytes=0)
 shared_store: Store = MongoStore("mongodb://localhost/jobwire", shards=1)
+store_plugins: tuple[StorePlugin, ...] = (SqliteStore, MongoStore)
+backups: Backups = backup
+exporter: StoreExporter = SqliteExporter(Path("jobwire.db"))
+importer: StoreImporter = MongoImporter("mongodb://localhost/jobwire", Settings())
+transport_plugins: tuple[TransportPlugin, ...] = (EmbeddedTransport, RabbitTransport)
 transport: Transport = EmbeddedTransport()
 
 

@@ -7,7 +7,11 @@ parts, and guards that name what was read, make up for the transaction that is n
 
 from __future__ import annotations
 
+from typing import Self
+
 from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.actors.runtime.folder import DataFolder
+from jobwire.actors.runtime.settings import Settings
 from jobwire.actors.stores.base import Commit, Committed
 from jobwire.actors.stores.mongodb import (
     leases,
@@ -45,6 +49,13 @@ class MongoStore:
         self._client = MongoConnection(url, driver)
         self.database = JobDatabase(self._client.database, shards)
         self.call_guard = CallGuard()
+
+    @classmethod
+    def of(cls, settings: Settings, folder: DataFolder) -> Self:
+        """Use the database that the settings name."""
+        del folder  # everything lies in the database
+        database = settings.database
+        return cls(database.url or "", shards=settings.shards, driver=database.driver)
 
     async def open(self) -> None:
         """Make collections and indexes."""

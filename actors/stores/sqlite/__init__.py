@@ -10,8 +10,11 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from pathlib import Path
+from typing import Self
 
 from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.actors.runtime.folder import DataFolder
+from jobwire.actors.runtime.settings import Settings
 from jobwire.actors.runtime.tasks import Loop
 from jobwire.actors.stores.base import Commit, Committed
 from jobwire.actors.stores.sqlite import leases, outbox, reading, records, retention, writing
@@ -40,6 +43,11 @@ class SqliteStore:
         self.readers = ReaderThreads(path, _READERS, cache_kib=_READER_CACHE_KIB)
         self._checkpointer = ReaderThreads(path, 1, cache_kib=64)
         self._checkpoints = Loop("sqlite.checkpoint", self._checkpoint)
+
+    @classmethod
+    def of(cls, settings: Settings, folder: DataFolder) -> Self:
+        """Use the file of the data folder."""
+        return cls(folder.database, max_bytes=settings.limits.database_bytes)
 
     async def open(self) -> None:
         """Make the tables, or bring older ones up to date."""

@@ -18,18 +18,20 @@ import shutil
 import sqlite3
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import msgspec
-from msgspec import Struct
 
 from jobwire.actors.runtime.folder import DataFolder, ServiceSecrets
+from jobwire.actors.stores.plugins import ArchiveMember, Manifest, Progress, RowCounts
 from jobwire.actors.stores.sqlite.schema import VERSION
 from jobwire.schemas.errors import Conflict, Invalid, Misconfigured, NotFound, Unavailable
+
+__all__ = ["VERSION", "back_up", "schema_version", "unpack"]
 
 _MANIFEST, _KEYS, _DATABASE = "manifest.json", "service-keys", "jobwire.db"
 #: Version of the archive's form.
@@ -39,36 +41,6 @@ _SMALL_BYTES: Final = 65_536
 _CHUNK_BYTES: Final = 1_048_576
 #: Pages of the database that are copied before the progress is told.
 _PAGES: Final = 1_024
-
-Progress = Callable[[int, int], None]
-"""Told how much is done, and of how much."""
-
-
-class ArchiveMember(Struct, frozen=True):
-    """One file of the archive."""
-
-    size_bytes: int
-    sha256: str
-
-
-class RowCounts(Struct, frozen=True):
-    """How much a database holds."""
-
-    jobs: int
-    entries: int
-    refused: int
-    records: int
-
-
-class Manifest(Struct, frozen=True, kw_only=True):
-    """What an archive holds."""
-
-    format: int
-    jobwire: str
-    created: datetime
-    schema_version: int
-    counts: RowCounts
-    members: dict[str, ArchiveMember]
 
 
 def schema_version(database: Path) -> int:
