@@ -3,6 +3,8 @@ The contract of the store: job verbs, not queries.
 
 The state manager is the only writer of jobs and entries. Every reading verb that serves a caller
 takes the owner, and someone else's record is not there.
+
+How a store is made from the settings, and found by its name, is in `plugins`.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, cast
 
 import pytest
@@ -34,7 +34,7 @@ from jobwire.actors.stores.base import (
     Store,
 )
 from jobwire.actors.stores.mongodb import MongoStore
-from jobwire.actors.stores.mongodb.client import MongoConnection, translated
+from jobwire.actors.stores.mongodb.client import Driver, MongoConnection, translated
 from jobwire.actors.stores.mongodb.schema import INDEXES, VERSION, prepare
 from jobwire.actors.stores.rows import job_key
 from jobwire.actors.stores.sqlite import SqliteStore
@@ -43,7 +43,7 @@ from jobwire.schemas.deliveries import Attempt, Delivery
 from jobwire.schemas.errors import InDoubt, Misconfigured, Unavailable
 from jobwire.schemas.events import Event
 from jobwire.schemas.identifiers import EventId
-from jobwire.schemas.jobs import Change, Entry
+from jobwire.schemas.jobs import Change, Entry, advance
 from tests.support.commits import keep, make_commit
 from tests.support.factories import (
     KEYRING,
@@ -64,20 +64,28 @@ _SHARDS = 4
 _JOB = job_id()
 
 
+@pytest.fixture(params=["motor", "pymongo"])
+def driver(request: pytest.FixtureRequest) -> Driver:
+    """Return each driver in turn."""
+    return cast(Driver, request.param)
+
+
 @pytest.fixture
-async def mongodb(database_url: str) -> AsyncIterator[MongoStore]:
+async def mongodb(database_url: str, driver: Driver) -> AsyncIterator[MongoStore]:
     """Yield an open, empty store."""
-    store = MongoStore(database_url, shards=_SHARDS)
+    store = MongoStore(database_url, shards=_SHARDS, driver=driver)
     await store.open()
     yield store
     await store.close()
 
 
 @pytest.fixture
-async def other(database_url: str, mongodb: MongoStore) -> AsyncIterator[MongoStore]:
+async def other(
+    database_url: str, driver: Driver, mongodb: MongoStore
+) -> AsyncIterator[MongoStore]:
     """Yield another process's store over the same data."""
     del mongodb  # the first one
-    store = MongoStore(database_url, shards=_SHARDS)
+    store = MongoStore(database_url, shards=_SHARDS, driver=driver)
     await store.open()
     yield store
     await store.close()
@@ -411,6 +419,44 @@ async def test_a_reader_misses_nothing_that_several_writers_write(
     assert len(found) == 4 * each_writes * 3
     for positions in _numbers(found).values():
         assert positions == list(range(1, len(positions) + 1))
+
+
+async def test_a_commit_that_was_cancelled_may_be_stored_and_the_next_one_goes_on_behind_it(
+    mongodb: MongoStore,
+) -> None:
+    histories = [make_history("run", "update", job=job_id(number)) for number in range(1, 25)]
+
+    for turn, history in enumerate(histories):
+        cancelled = asyncio.create_task(mongodb.commit(make_commit(history)))
+        await asyncio.sleep(turn * 0.000_25)
+        cancelled.cancel()
+        await asyncio.gather(cancelled, return_exceptions=True)
+        await _store_the_rest(mongodb, history)
+
+    page, _ = await mongodb.since(OWNER, (), 999)
+    for history in histories:
+        assert await mongodb.history(OWNER, history[0].job, 0, 9) == history
+    assert len(page) == sum(map(len, histories))
+    for positions in _numbers(page).values():
+        assert [*positions] == list(range(1, len(positions) + 1))
+
+
+async def _store_the_rest(store: MongoStore, history: Sequence[Entry]) -> None:
+    """Do what the state manager does: load, commit what is missing, and anew after a conflict."""
+    job = history[0].job
+    for _ in range(20):
+        view = await store.load([job], [], fold=[job], known=False)
+        known = [view.jobs[job]] if job in view.jobs else []
+        for entry in view.tails.get(job, ()):
+            known = [advance(known[0] if known else None, entry)]
+        seq = known[0].seq if known else 0
+        rest = history[seq:]
+        committed = await store.commit(
+            make_commit(rest, before=known, jobs=None if rest else known, created=[job])
+        )
+        if committed.conflict is None:
+            return
+    raise AssertionError("the history is never whole")
 
 
 async def test_positions_may_be_larger_than_32_bits(
@@ -754,6 +800,8 @@ async def test_an_entry_as_large_as_a_command_is_stored(mongodb: MongoStore) -> 
     assert await mongodb.history(OWNER, _JOB, 0, 9) == [large]
 
 
+# Takes long, and what it is about is above the driver.
+@pytest.mark.parametrize("driver", ["motor"], indirect=True)
 async def test_more_than_one_command_can_hold_is_inserted_and_updated(
     mongodb: MongoStore,
 ) -> None:
@@ -781,9 +829,8 @@ async def test_an_entry_that_is_too_large_for_the_database_is_no_reason_to_try_a
         await mongodb.commit(make_commit([huge], jobs=[]))
 
 
-@pytest.mark.parametrize("driver", ["motor", "pymongo"])
 async def test_a_server_that_stands_still_is_unavailable_in_time(
-    own_mongo: MongoServer, driver: Any
+    own_mongo: MongoServer, driver: Driver
 ) -> None:
     store = MongoStore(own_mongo.database(), shards=_SHARDS, driver=driver)
     await store.open()
@@ -817,9 +864,9 @@ async def test_a_server_that_stands_still_is_unavailable_in_time(
 
 
 async def test_when_the_database_is_away_no_request_waits_long_however_many_come(
-    own_mongo: MongoServer,
+    own_mongo: MongoServer, driver: Driver
 ) -> None:
-    store = MongoStore(own_mongo.database(), shards=_SHARDS)
+    store = MongoStore(own_mongo.database(), shards=_SHARDS, driver=driver)
     await store.open()
     own_mongo.pause()
     took: list[float] = []
@@ -850,8 +897,8 @@ async def _patiently(store: MongoStore) -> Any:
     raise AssertionError("the database does not come back")
 
 
-async def test_an_election_is_a_pause(mongo_set: MongoServer) -> None:
-    store = MongoStore(mongo_set.database(), shards=_SHARDS)
+async def test_an_election_is_a_pause(mongo_set: MongoServer, driver: Driver) -> None:
+    store = MongoStore(mongo_set.database(), shards=_SHARDS, driver=driver)
     await store.open()
     entries = make_history("run")
     await keep(store, *entries)
