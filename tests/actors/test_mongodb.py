@@ -888,6 +888,31 @@ async def test_when_the_database_is_away_no_request_waits_long_however_many_come
     assert max(took) < 4.5
 
 
+async def test_calls_that_are_cancelled_again_and_again_leave_the_driver_sound(
+    own_mongo: MongoServer, driver: Driver
+) -> None:
+    store = MongoStore(own_mongo.database(), shards=_SHARDS, driver=driver)
+    await store.open()
+    await asyncio.to_thread(own_mongo.stop)
+
+    # All wait for a server to be found. Within one of the driver's waits a second cancel comes.
+    waiting = [
+        asyncio.create_task(store.load([_JOB], [], fold=[_JOB], known=False)) for _ in range(40)
+    ]
+    await asyncio.sleep(1)
+    for _ in range(4):
+        for each in waiting:
+            each.cancel()
+        await asyncio.sleep(0)
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await asyncio.to_thread(own_mongo.start)
+
+    async with asyncio.timeout(20):
+        view = await _patiently(store)
+    await store.close()
+    assert dict(view.jobs) == {}
+
+
 async def _patiently(store: MongoStore) -> Any:
     for _ in range(20):
         try:

@@ -46,9 +46,9 @@ class MongoStore:
         """
         self._url = url
         self._driver = driver
-        self._client = MongoConnection(url, driver)
-        self.database = JobDatabase(self._client.database, shards)
-        self.call_guard = CallGuard()
+        self.connection = MongoConnection(url, driver)
+        self.database = JobDatabase(self.connection.database, shards)
+        self.call_guard = CallGuard(self.connection)
 
     @classmethod
     def of(cls, settings: Settings, folder: DataFolder) -> Self:
@@ -64,19 +64,19 @@ class MongoStore:
         try:
             with translated():
                 await schema.prepare(patient)
-                await schema.check_complete(self._client.database)
+                await schema.check_complete(self.connection.database)
         finally:
             await patient.close()
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self.connection.close()
 
     async def commit(self, commit: Commit) -> Committed:
         """Write a batch in parts; at a conflict what stands before it stays."""
         try:
             with translated():
-                committed = await writing.commit(self.database, commit)
+                committed = await self.connection.finish(writing.commit(self.database, commit))
         except Unavailable as error:  # what was lost may be the answer alone
             raise InDoubt(
                 error.detail, code=error.code, retry_after_s=error.retry_after_s

@@ -12,7 +12,7 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from jobwire.actors.stores.mongodb.call_guard import CallGuard
-from jobwire.actors.stores.mongodb.client import translated
+from jobwire.actors.stores.mongodb.client import MongoConnection, translated
 from jobwire.actors.stores.mongodb.job_database import JobDatabase
 
 Arguments = ParamSpec("Arguments")
@@ -22,6 +22,7 @@ Result = TypeVar("Result")
 class Connected(Protocol):
     """What a store has for its verbs to be asked of."""
 
+    connection: MongoConnection
     database: JobDatabase
     call_guard: CallGuard
 
@@ -50,6 +51,6 @@ def unguarded(function: Function[Arguments, Result]) -> Method[Arguments, Result
         store: Connected, /, *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Result:
         with translated():
-            return await function(store.database, *args, **kwargs)
+            return await store.connection.finish(function(store.database, *args, **kwargs))
 
     return method
