@@ -10,10 +10,7 @@ from functools import partial
 from typing import Final, Literal, get_args
 
 from jobwire.actors.dialects.base import Missing
-from jobwire.actors.dialects.pipelinejobs.deferred_event_retrier import DeferredEventRetrier
-from jobwire.actors.dialects.pipelinejobs.deferred_event_sender import DeferredEventSender
 from jobwire.actors.gateway.actor import Gateway
-from jobwire.actors.gateway.event_consumer import EventConsumer
 from jobwire.actors.gateway.health import HealthRoutes, HealthServer
 from jobwire.actors.notifier.actor import Notifier
 from jobwire.actors.notifier.transition_publisher import TransitionPublisher
@@ -28,9 +25,6 @@ from jobwire.actors.state_manager.reaper import Reaper
 from jobwire.actors.submitter.actor import Submitter
 from jobwire.actors.submitter.sandbox_root import SandboxRoot
 from jobwire.actors.system.container import Container, now
-from jobwire.schemas.events import Event
-from jobwire.schemas.identifiers import shard_of
-from jobwire.schemas.lifecycles.pipeline import PIPELINE
 
 ActorName = Literal["gateway", "state-manager", "submitter", "stager", "notifier"]
 
@@ -43,9 +37,6 @@ ACTORS: Final[tuple[ActorName, ...]] = (
     "gateway",
 )
 assert set(ACTORS) == set(get_args(ActorName))
-
-#: How often all parked events are looked at: so late may the end of their time be noticed.
-_LOOK_S: Final = 15.0
 
 
 class ActorFactory:
@@ -69,6 +60,9 @@ class ActorFactory:
         return Gateway(
             native=container.native,
             foreign=container.spoken,
+            native_routes=[
+                route for each in container.dialects.values() for route in each.native_routes()
+            ],
             health=health,
             streams=container.operations.streams,
             settings=container.settings,
@@ -112,7 +106,7 @@ class ActorFactory:
             transport=container.transport,
             registry=container.registry,
             keyring=container.keyring,
-            post=self._post,
+            post=container.packer.put,
             clock=now,
             telemetry=container.telemetry,
             interval_s=container.settings.reaper_interval_s,
@@ -159,6 +153,7 @@ class ActorFactory:
             return Notifier(
                 store=container.store,
                 transport=container.transport,
+                feed=container.entry_feed,
                 deliveries=container.deliveries,
                 dialects=container.dialects,
                 signers=container.signers,
@@ -171,37 +166,24 @@ class ActorFactory:
         notifier = self._alone("notifier", make)
         if not self._is_shared:
             return [notifier]
-        return [notifier, self._alone("herald", lambda: TransitionPublisher(container.transport))]
+        return [notifier, self._alone("herald", self._transition_publisher)]
+
+    def _transition_publisher(self) -> Actor:
+        return TransitionPublisher(self._container.transport, self._container.entry_feed)
 
     def _behind_gateway(self) -> Sequence[Actor]:
-        """Wake parked events; take events from the bus too, where there is one others reach."""
-        container, dialect = self._container, self._container.settings.dialects.pipelinejobs
-        actors: list[Actor] = []
-        if self._is_shared:
-            events, limits = container.events, container.settings.limits
-            actors.append(EventConsumer(container.transport, events, limits, container.telemetry))
-        if dialect.enabled and dialect.early == "park":
-            actors.append(self._alone("waker", self._waker))
-        return actors
-
-    def _waker(self) -> Actor:
-        container, park_s = self._container, self._container.settings.dialects.pipelinejobs.park_s
-        return DeferredEventRetrier(
-            container.transport,
-            container.operations.deferred_events,
-            PIPELINE.name,
-            DeferredEventSender(container.operations, park_s).resend_all,
-            look_s=min(_LOOK_S, park_s),
-        )
+        """Return what works for the dialects that are spoken."""
+        container = self._container
+        return [
+            self._alone(each.role, each.make) if each.role else each.make()
+            for dialect in (container.native, *container.spoken)
+            for each in dialect.actors()
+        ]
 
     def _alone(self, role: str, make: Callable[[], Actor]) -> Actor:
         if not self._is_shared:
             return make()
         return LeaderRole(make, self._container.store, role, self._holder)
-
-    async def _post(self, event: Event) -> None:
-        container = self._container
-        await container.packer.put(shard_of(event.job, container.settings.shards), event)
 
 
 def process_name(names: Collection[ActorName]) -> str:

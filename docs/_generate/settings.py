@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from msgspec import Struct
-from msgspec.inspect import Field, StructType
+from msgspec.inspect import StructType
 
+from _generate.dialects import plugins
 from _generate.fields import default, fields, kind, meanings
 from _generate.markdown import note, table
 from jobwire.actors.runtime.settings import Settings
@@ -14,11 +15,11 @@ from jobwire.actors.runtime.settings import Settings
 _INTRODUCTION = """\
 # Settings
 
-Every setting has a default, so none is needed.
-Settings come from a TOML file, named with `jobwire up --config FILE` (`jobwire serve` has the
-option, too) or in `JOBWIRE_CONFIG`.
-The environment stands above the file, and options of the command line above both.
-A setting that does not exist stops the start, with the nearest one that does.
+Every setting has a default, so you can start without any.
+Settings are read from a TOML file: `jobwire up --config FILE`, `jobwire serve --config FILE`, or \
+the variable `JOBWIRE_CONFIG`.
+The environment takes precedence over the file, and options of the command line over both.
+With an unknown setting the service does not start; the message names the nearest known one.
 
 ```toml
 port = 8080
@@ -31,14 +32,15 @@ body_bytes = 2_000_000
 roots = ["/data/shared", "/home/{owner}"]
 ```
 
-The same in the environment is `JOBWIRE_PORT=8080`, `JOBWIRE_PUBLIC_URL=https://jobs.example.org`
+The same in the environment is `JOBWIRE_PORT=8080`, `JOBWIRE_PUBLIC_URL=https://jobs.example.org` \
 and `JOBWIRE_LIMITS__BODY_BYTES=2000000`, with two underscores between table and name.
 A list is written with commas: `JOBWIRE_STAGING__ROOTS=/data/shared,/home/{owner}`.
 
 ## Secrets in files
 
-A setting can stand in a file of its own: add `_file` to its name, `_FILE` to its variable.
-That keeps passwords out of the settings and out of lists of processes.
+Any text setting can be read from a separate file: add `_file` to its name, or `_FILE` to its \
+variable.
+This keeps passwords out of the settings and out of lists of processes.
 
 ```toml
 [broker]
@@ -46,15 +48,15 @@ url_file = "/run/secrets/broker-url"
 ```
 
 `JOBWIRE_BROKER__URL_FILE=/run/secrets/broker-url` is the same.
-The setting is what the file holds, without blanks and line ends around it.
-A setting that is given in both ways stops the start, and so does a file that cannot be read.
+The value is the content of the file, without blanks and line ends around it.
+If a setting is given in both ways, or the file cannot be read, the service does not start.
 
 """
 
 _COMMAND_LINE = """\
 ## Variables of the command line
 
-These are no settings of the service: commands read them to find it.
+These are not settings of the service: commands use them to find it.
 
 | variable | meaning |
 | --- | --- |
@@ -70,79 +72,82 @@ _GROUPS = {
     "broker": (
         "Broker",
         """\
-With a broker the actors run in [processes of their own](../how-to/many-machines.md), and need a
-database that they share.""",
+With a broker the actors run as [separate processes](../how-to/many-machines.md), which need a \
+shared database.""",
     ),
     "database": (
         "Database",
-        "Without a URL everything is in one SQLite file in the data folder.",
+        "Without a URL the store is one SQLite file in the data folder.",
     ),
     "health": (
         "Health of other processes",
         """\
-A gateway tells how it is at its own port.
-Every other process of `jobwire serve` does so here.
-On one machine each needs a port of its own.""",
+A gateway reports its health on its own port.
+Every other process of `jobwire serve` reports it here.
+On one machine each process needs a different port.""",
     ),
     "limits": (
         "Limits",
-        "Every limit has a clear answer when it is passed; see [errors](errors.md).",
+        "A request that exceeds a limit gets a clear answer; see [errors](errors.md).",
     ),
     "local": (
         "Jobs on this machine",
         """\
-These bound the [jobs that the service runs](jobs.md) on its own machine.
-With `auto` they run only while the service listens on loopback, because they run as the same user
+These settings limit the [jobs that the service runs](jobs.md) on its own machine.
+With `auto` they run only while the service listens on loopback, because they run as the same user \
 as the service.""",
     ),
     "staging": (
         "Files of jobs",
-        "[Files in and out](../how-to/stage-files.md) come from these directories and no others.",
+        "[Files are staged](../how-to/stage-files.md) from and to these directories only.",
     ),
     "callbacks": (
         "Callbacks",
         "How [callbacks](../how-to/receive-callbacks.md) are sent, and where they may go.",
     ),
     "dialects": (
-        "Languages of other systems",
+        "Compatible interfaces",
         """\
-The gateway also speaks what clients of other systems speak, below a path of its own and, for
-clients that cannot take a path before their own, at the root of a port of its own.""",
+The gateway can also serve the HTTP interfaces of other systems: below `/compat/` and, for clients \
+that cannot put a path before their own, at the root of a separate port.""",
     ),
 }
-
-_NAMES = {"pipelinejobs": "PipelineJobs", "joblauncher": "joblauncher"}
 
 
 def settings_page() -> str:
     """Write the page."""
-    groups = [_group(field) for field in fields(Settings) if isinstance(field.type, StructType)]
+    groups = [
+        _group(field.name, field.type.cls)
+        for field in fields(Settings)
+        if isinstance(field.type, StructType)
+    ]
     return "\n".join(
         [
             note("actors/runtime/settings.py"),
             _INTRODUCTION + "## The service\n\n" + _table(Settings, ""),
             *groups,
+            _dialects(),
             _COMMAND_LINE,
         ]
     )
 
 
-def _group(field: Field) -> str:
-    assert isinstance(field.type, StructType)
-    title, text = _GROUPS[field.name]
+def _group(name: str, record: type[Struct]) -> str:
+    return _head(name) + _table(record, f"{name}.")
+
+
+def _dialects() -> str:
     tables = [
-        f"### {_named(inner.name)} (table `[{field.name}.{inner.name}]`)\n\n"
-        + _table(inner.type.cls, f"{field.name}.{inner.name}.")
-        for inner in fields(field.type.cls)
-        if isinstance(inner.type, StructType)
-    ] or [_table(field.type.cls, f"{field.name}.")]
-    head = f"## {title} (table `[{field.name}]`)\n\n{text}\n\n"
-    return head + "\n".join(tables)
+        f"### {each.title} (table `[dialects.{each.name}]`)\n\n"
+        + _table(each.settings, f"dialects.{each.name}.")
+        for each in plugins()
+    ]
+    return _head("dialects") + "\n".join(tables)
 
 
-def _named(dialect: str) -> str:
-    """Return the name of a group inside of another as people write it."""
-    return _NAMES[dialect]
+def _head(name: str) -> str:
+    title, text = _GROUPS[name]
+    return f"## {title} (table `[{name}]`)\n\n{text}\n\n"
 
 
 def _table(record: type[Struct], prefix: str) -> str:
@@ -153,7 +158,7 @@ def _table(record: type[Struct], prefix: str) -> str:
 def _rows(record: type[Struct], prefix: str) -> Iterator[list[str]]:
     texts = dict(meanings(record))
     for field in fields(record):
-        if isinstance(field.type, StructType):
+        if isinstance(field.type, StructType) or (prefix, field.name) == ("", "dialects"):
             continue
         variable = "JOBWIRE_" + (prefix + field.name).upper().replace(".", "__")
         yield [

@@ -44,6 +44,7 @@ from jobwire.schemas.jobs import Entry, Job, Plan
 from jobwire.schemas.specs import Spec
 from tests.support.deadlines import turns, until
 from tests.support.factories import KEYRING, OWNER, job_id, make_create, make_creation, make_signed
+from tests.support.packing import packing
 
 
 class _Host:
@@ -119,7 +120,7 @@ class Ring:
 
     async def post(self, event: Event) -> None:
         """Post an event."""
-        await self.packer.put(0, event)
+        await self.packer.put(event)
 
     async def cancel(self, job: JobId) -> None:
         """Cancel a job, as its owner would."""
@@ -173,10 +174,8 @@ async def ring(tmp_path: Path) -> AsyncIterator[Ring]:
         packet = encode_packet(Packet(PACKET_VERSION, events))
         await transport.send(f"events.{shard}", [packet])
 
-    packer = Packer(1, send, 5.0)
-    events = Events(
-        packer=packer, replies=replies, keyring=KEYRING, clock=now, shards=1, data_bytes=65_536
-    )
+    packer = packing(send)
+    events = Events(packer=packer, replies=replies, keyring=KEYRING, clock=now, data_bytes=65_536)
     settler = Settler(store, KEYRING, LifecycleRegistry(store), 10_000)
     manager = StateManager(
         transport=transport, store=store, settler=settler, telemetry=Telemetry(), shards=1
@@ -550,12 +549,13 @@ async def test_staging_out_that_breaks_off_anywhere_is_done_again_and_reported_o
 _COPY = """
 import asyncio, os, sys
 from pathlib import Path
-from jobwire.actors.filesystems.base import Place
+from jobwire.actors.filesystems.base import FileLocation
 from jobwire.actors.filesystems.file import FileTree
 from jobwire.actors.runtime.failpoints import arm_from_environment
 from jobwire.actors.stager.transfer import copy
 arm_from_environment(os.environ)
-source, target = Place(FileTree(Path(sys.argv[1])), "x"), Place(FileTree(Path(sys.argv[2])), "x")
+source = FileLocation(FileTree(Path(sys.argv[1])), "x")
+target = FileLocation(FileTree(Path(sys.argv[2])), "x")
 done = asyncio.run(copy(source, target, limit=10**9, sha256=None, tag="t", moved=lambda _: None))
 print(done.sha256)
 """
@@ -706,12 +706,13 @@ async def test_an_owner_with_many_jobs_keeps_nobody_waiting(ring: Ring) -> None:
 
 
 async def test_a_job_that_is_cancelled_while_its_files_come_in_is_left_alone(ring: Ring) -> None:
-    stopped = asyncio.Event()
+    started, stopped = asyncio.Event(), asyncio.Event()
     ring.put("x", bytes(1_000_000))
     stager = await ring.stager(look_s=0.02)
 
     class Slow(FileTree):
         async def open_read(self, path: str, start: int = 0) -> Any:
+            started.set()
             try:
                 await asyncio.sleep(60)
             finally:
@@ -720,7 +721,7 @@ async def test_a_job_that_is_cancelled_while_its_files_come_in_is_left_alone(rin
 
     stager._roots = StagingRoots(ring.folder / "files", (), Slow)
     job = await ring.make(stage_in=[{"from": "x"}])
-    await ring.reaches(job, "STAGING")
+    await until(started.is_set)
 
     await ring.cancel(job)
     await until(stopped.is_set)

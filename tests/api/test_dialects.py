@@ -11,21 +11,24 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from jobwire.actors.dialects.base import ForeignDialect, Notice, base_url
+from jobwire.actors.dialects.base import ForeignDialect, Notice
+from jobwire.actors.dialects.mounts import base_url
+from jobwire.actors.dialects.pipelinejobs.settings import PipelineJobs
 from jobwire.actors.gateway.actor import Gateway
 from jobwire.actors.gateway.health import HealthRoutes
+from jobwire.actors.messaging.entry_feed import EntryFeed
 from jobwire.actors.operations.streams import Streams
-from jobwire.actors.runtime.dialects import Dialects, PipelineJobs
 from jobwire.actors.runtime.settings import Limits, Settings
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.actors.transports.embedded import EmbeddedTransport
 from jobwire.schemas.deliveries import Subscription
 from jobwire.schemas.errors import JobwireError
 from jobwire.schemas.jobs import Entry, Job
 from tests.support.service import Answer, Caller
 
 
-class Greetings:
+class Greetings(ForeignDialect):
     """A language of one route, as another system may speak it."""
 
     name = "pipelinejobs"
@@ -80,7 +83,7 @@ def _gateway(folder: Path, settings: Settings, dialect: ForeignDialect) -> Gatew
         native=Silence(),
         foreign=[dialect],
         health=HealthRoutes(_not_ready, telemetry),
-        streams=Streams(SqliteStore(folder / "jobwire.db"), 1),
+        streams=Streams(SqliteStore(folder / "jobwire.db"), EntryFeed(EmbeddedTransport()), 1),
         settings=settings,
         telemetry=telemetry,
     )
@@ -92,7 +95,7 @@ def _settings(public_url: str | None = None, own_url: str | None = None, **limit
         port=0,
         public_url=public_url,
         limits=Limits(**limits),
-        dialects=Dialects(pipelinejobs=mounting),
+        dialects={"pipelinejobs": mounting},
     )
 
 

@@ -14,7 +14,7 @@ import bson
 import pytest
 from pymongo import IndexModel, MongoClient
 
-from jobwire.actors.runtime.dialects import Dialects, PipelineJobs
+from jobwire.actors.dialects.pipelinejobs.settings import PipelineJobs
 from jobwire.actors.runtime.settings import Database, Settings
 from tests.recordings.record import ACTOR
 from tests.support.deadlines import until
@@ -72,7 +72,7 @@ async def _serving(data: Path, url: str | None) -> AsyncIterator[Service]:
     settings = Settings(
         port=0,
         database=Database(url=url),
-        dialects=Dialects(pipelinejobs=PipelineJobs(enabled=True)),
+        dialects={"pipelinejobs": PipelineJobs(enabled=True)},
     )
     async with running(data, settings) as service:
         yield service

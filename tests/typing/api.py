@@ -14,7 +14,7 @@ from typing import assert_type
 from aiohttp import web
 
 from jobwire.actors.dialects.base import Dialect
-from jobwire.actors.dialects.native import NativeDialect
+from jobwire.actors.dialects.native.dialect import NativeDialect
 from jobwire.actors.gateway.actor import Gateway
 from jobwire.actors.operations.events import Events
 from jobwire.actors.runtime.actor import Actor
@@ -127,7 +127,7 @@ async def transports() -> None:
     assert_type(await transport.open(), None)
     assert_type(await transport.send("events.0", [b""]), None)
     assert_type(await transport.consume("events.0", handle), ConsumerHandle)
-    assert_type(await transport.set_aside("events.0", BusMessage(b""), "reason"), None)
+    assert_type(await transport.dead_letter("events.0", BusMessage(b""), "reason"), None)
     assert_type(await transport.announce("topic", b""), None)
     assert_type(transport.not_ready(), str | None)
     assert_type(await transport.broadcast("entries", b""), None)

@@ -10,10 +10,10 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Raw, Struct
 
-from jobwire.actors.dialects.base import RequestGuard, credentials, idempotency_key_of
 from jobwire.actors.dialects.native.answers import answer, encode, problem, problem_document
 from jobwire.actors.dialects.native.outcomes import refusal_of
-from jobwire.actors.dialects.native.queries import read_query
+from jobwire.actors.dialects.queries import read_query
+from jobwire.actors.dialects.request_guard import RequestGuard, credentials, idempotency_key_of
 from jobwire.actors.operations import Operations
 from jobwire.actors.operations.events import Events, Posted
 from jobwire.actors.runtime.settings import Limits
@@ -199,7 +199,7 @@ def build_event(
 ) -> Event:
     """Make the event that a client sent; its id may not be one that the service makes itself."""
     if event_id is not None and event_id.startswith(RESERVED_ID):
-        detail = f"ids that begin with {RESERVED_ID!r} are the service's own; choose another"
+        detail = f"ids that begin with {RESERVED_ID!r} are reserved for the service; choose another"
         raise Invalid(detail, code="reserved_id", pointer="/id")
     return events.build(
         job=parse_job_id(fields.uuid),

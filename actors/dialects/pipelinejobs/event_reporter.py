@@ -11,10 +11,10 @@ from aiohttp import web
 from jobwire.actors.dialects.pipelinejobs.access import VerifiedRequest
 from jobwire.actors.dialects.pipelinejobs.authority import Authority
 from jobwire.actors.dialects.pipelinejobs.deferred_event_sender import WAIT_S, DeferredEventSender
+from jobwire.actors.dialects.pipelinejobs.deferred_events import DeferredEvents, again
 from jobwire.actors.dialects.pipelinejobs.early import allowed, implied, is_early, is_repetition
 from jobwire.actors.dialects.pipelinejobs.messages import EventMessage
 from jobwire.actors.operations import Operations
-from jobwire.actors.operations.deferred_events import again
 from jobwire.schemas.errors import (
     Conflict,
     Forbidden,
@@ -48,13 +48,14 @@ class EventReporter:
     def __init__(
         self,
         operations: Operations,
+        deferred_events: DeferredEvents,
         authority: Authority,
         resender: DeferredEventSender,
         early: Early,
     ) -> None:
         """Do with events that come too early as the settings say."""
         self._events = operations.events
-        self._deferred_events = operations.deferred_events
+        self._deferred_events = deferred_events
         self._event_statuses = operations.event_statuses
         self._authority = authority
         self._resender = resender
@@ -77,7 +78,9 @@ class EventReporter:
 
         """
         if event_id is not None and event_id.startswith(RESERVED_ID):
-            detail = f"ids that begin with {RESERVED_ID!r} are the service's own; choose another"
+            detail = (
+                f"ids that begin with {RESERVED_ID!r} are reserved for the service; choose another"
+            )
             raise Invalid(detail, code="reserved_id", pointer="Idempotency-Key")
         owner = await self._authority.of_event(request, access, message)
         try:
@@ -190,7 +193,7 @@ def _error_of(outcome: Outcome, name: str) -> JobwireError:  # noqa: PLR0911 - a
         case Reason.UNKNOWN_JOB | Reason.DELETED:
             return NotFound("there is no job with this uuid", code="unknown_job")
         case Reason.TOKEN_REVOKED | Reason.FORGED:
-            return Forbidden("the token is no longer good", code="wrong_job_token")
+            return Forbidden("the token is no longer valid", code="wrong_job_token")
         case Reason.WRONG_SENDER:
             return Forbidden(f"{name} may not be sent by this sender", code="wrong_sender")
         case Reason.UNKNOWN_EVENT:
