@@ -173,7 +173,7 @@ class Script:
             "/v1/refused",
             "/v1/deliveries?status=delivered",
             "/v1/stats",
-            "/v1/lifecycles",
+            "/v1/lifecycles/door",
             "/v1/keys",
             "/v1/actors",
             f"{ACTOR}/jobs/{self.jobs['pipelinejobs']['id']}",
