@@ -14,7 +14,7 @@ import msgspec
 from msgspec import structs
 
 from jobwire.actors.runtime.egress import Egress
-from jobwire.actors.stores.base import AfterDelivery, DeliveryFilter, Record, Store
+from jobwire.actors.stores.base import DeliveryCursor, DeliveryFilter, Record, Store
 from jobwire.actors.transports.base import Transport
 from jobwire.schemas.addresses import DELIVERIES_ASKED
 from jobwire.schemas.cursors import Cursors
@@ -178,7 +178,7 @@ class Deliveries:
 
         """
         listed = f"deliveries {principal.name} {which!r}"
-        after = self._cursors.read(cursor, listed, AfterDelivery) if cursor else None
+        after = self._cursors.read(cursor, listed, DeliveryCursor) if cursor else None
         if which.subscription is not None and which.job is None:
             # A job has few deliveries, an owner may have a million.
             subscription = await self.subscription(principal.name, which.subscription)
@@ -189,7 +189,7 @@ class Deliveries:
         page = found[:limit]
         if len(found) <= limit:
             return DeliveryPage(page, None)
-        last = AfterDelivery(page[-1].created, page[-1].id)
+        last = DeliveryCursor(page[-1].created, page[-1].id)
         return DeliveryPage(page, self._cursors.write(last, listed))
 
     async def get(self, principal: Principal, delivery: str) -> Delivery:

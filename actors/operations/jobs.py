@@ -13,7 +13,7 @@ from jobwire.actors.operations.events import Events
 from jobwire.actors.operations.files import Files
 from jobwire.actors.operations.job_creation import JobCreator, JobRequest, comparable
 from jobwire.actors.runtime.quota import Quota
-from jobwire.actors.stores.base import After, Count, JobFilter, Store
+from jobwire.actors.stores.base import Count, JobCursor, JobFilter, Store
 from jobwire.schemas.cursors import Cursors
 from jobwire.schemas.deliveries import Subscription
 from jobwire.schemas.errors import Conflict, Invalid, NotFound, TooManyRequests, Unavailable
@@ -231,13 +231,13 @@ class Jobs:
 
         """
         listed = f"jobs {principal.name} {which!r}"
-        after = self._cursors.read(cursor, listed, After) if cursor else None
+        after = self._cursors.read(cursor, listed, JobCursor) if cursor else None
         jobs = await self._store.find(principal.name, which, after, limit + 1)
         more = len(jobs) > limit
         page = jobs[:limit]
         return JobPage(
             page,
-            self._cursors.write(After(page[-1].created, page[-1].id), listed) if more else None,
+            self._cursors.write(JobCursor(page[-1].created, page[-1].id), listed) if more else None,
         )
 
     async def history(

@@ -134,7 +134,10 @@ class Database(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     everything is in one file of the data folder.
     """
     driver: Literal["motor", "pymongo"] = "motor"
-    """The client library."""
+    """
+    The client library: motor, whose critical fixes end on 14 May 2027, or PyMongo's own
+    asynchronous client.
+    """
 
 
 class Health(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,5 +1,5 @@
 """
-One batch of events through the store: look, decide, commit, and only then say so.
+One batch of events through the store: load, decide, commit, and only then say so.
 
 The order of the steps is the protocol of the architecture page, checked there against crashes
 between any two of them. In short: jobs are read before ids are asked for; an event is refused only
@@ -91,7 +91,7 @@ class Settler:
         await self.leave_to_newer(f"event {event.id!r} of job {event.job}")
         sender = identify(self._keyring, event)
         key = EventKey(event.job, event.id)
-        view = await self._store.look([event.job], [key], fold=(), known=True)
+        view = await self._store.load([event.job], [key], fold=(), known=True)
         if key in view.known:
             return
         refusal = refusal_of(view.jobs.get(event.job), event, Reason.POISON, sender)
@@ -126,7 +126,7 @@ class Settler:
         # forward too, also when nothing of theirs is left to decide.
         fold = view.conflicted | {key.job for key in view.known}
         jobs = {key.job for key in undecided} | fold
-        found = await self._store.look(jobs, undecided, fold=fold, known=view.asks_history)
+        found = await self._store.load(jobs, undecided, fold=fold, known=view.asks_history)
         if found.known.keys() - view.known.keys():
             # Known events: their jobs are rolled forward, so look at those again with the fold.
             view.known.update(found.known)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from msgspec import Struct, field
 
-from jobwire.actors.stores.base import EventKey, Known, View
+from jobwire.actors.stores.base import EventKey, KnownEvent, Loaded
 from jobwire.schemas.identifiers import JobId
 from jobwire.schemas.jobs import Job, Refusal, advance
 from jobwire.schemas.tokens import VerifiedSender
@@ -29,7 +29,7 @@ class BatchView(Struct):
     """Whether event ids are looked for in the history; nothing is refused before that."""
     jobs: dict[JobId, Job] = field(default_factory=dict)
     """Each job as its entries leave it, with those that are planned."""
-    known: dict[EventKey, Known] = field(default_factory=dict)
+    known: dict[EventKey, KnownEvent] = field(default_factory=dict)
     """Events that were in the history before this batch."""
     refused: dict[EventKey, Refusal] = field(default_factory=dict)
     """Events that are refused, by this batch or an earlier one."""
@@ -41,7 +41,7 @@ class BatchView(Struct):
     """Projections that were behind: they are written with the next commit."""
 
     def take_in(
-        self, jobs: Collection[JobId], found: View, senders: Mapping[EventKey, VerifiedSender]
+        self, jobs: Collection[JobId], found: Loaded, senders: Mapping[EventKey, VerifiedSender]
     ) -> None:
         """Replace what is known of these jobs by what a look has found."""
         for job in jobs:
@@ -55,7 +55,7 @@ class BatchView(Struct):
             if own is not None:
                 self.refused[key] = own
 
-    def _roll_forward(self, job: JobId, found: View) -> None:
+    def _roll_forward(self, job: JobId, found: Loaded) -> None:
         """Advance a projection that is behind by the entries after it."""
         stored = standing = found.jobs.get(job)
         for entry in found.tails[job]:

@@ -18,7 +18,7 @@ from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.runtime.periodic import Periodic
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.state_manager.commit_publisher import publish_awaited
-from jobwire.actors.stores.base import Awaited, Store
+from jobwire.actors.stores.base import OutstandingJob, Store
 from jobwire.actors.transports.base import Transport
 from jobwire.schemas.commands import KINDS
 from jobwire.schemas.errors import Unavailable
@@ -97,7 +97,7 @@ class Reaper:
         ten thousand jobs that wait for a slot cost next to nothing.
         """
         now, published = self._clock(), 0
-        after: Awaited | None = None
+        after: OutstandingJob | None = None
         while True:
             page = await self._store.outstanding(now, after, _PAGE)
             ready = [each.job for each in page if _is_ready(each.job, now)]

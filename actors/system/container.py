@@ -45,6 +45,7 @@ from jobwire.actors.operations.staging_roots import StagingRoots
 from jobwire.actors.operations.streams import Streams
 from jobwire.actors.operations.withdrawals import Withdrawals
 from jobwire.actors.roles.live_levels import LiveLevels
+from jobwire.actors.runtime import plugins
 from jobwire.actors.runtime.egress import Egress
 from jobwire.actors.runtime.folder import DataFolder, ServiceSecrets
 from jobwire.actors.runtime.mounting import NATIVE, Mounting
@@ -54,9 +55,8 @@ from jobwire.actors.runtime.settings import Settings
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.sites import Site
 from jobwire.actors.stores.base import Store
-from jobwire.actors.stores.sqlite import SqliteStore
-from jobwire.actors.transports.base import Transport
-from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.actors.stores.plugins import StorePlugin
+from jobwire.actors.transports.base import Transport, TransportPlugin
 from jobwire.actors.workers.gateway import WorkerGateway
 from jobwire.schemas.cursors import Cursors
 from jobwire.schemas.errors import JobwireError, Misconfigured
@@ -104,21 +104,16 @@ class Container:
         self.entry_feed = EntryFeed(self.transport)
 
     def _make_store(self) -> Store:
-        settings = self.settings
-        if settings.database.url is None:
-            return SqliteStore(self.folder.database, max_bytes=settings.limits.database_bytes)
-        # Only who uses a driver waits until it is loaded.
-        from jobwire.actors.stores.mongodb import MongoStore  # noqa: PLC0415
-
-        database = settings.database
-        return MongoStore(database.url or "", shards=settings.shards, driver=database.driver)
+        url = self.settings.database.url
+        kind = plugins.name_for("stores", url, alone="sqlite", shared="mongodb")
+        plugin: StorePlugin = plugins.load("stores", kind)
+        return plugin.of(self.settings, self.folder)
 
     def _make_transport(self, name: str) -> Transport:
-        if self.settings.broker.url is None:
-            return EmbeddedTransport()
-        from jobwire.actors.transports.rabbitmq import RabbitTransport  # noqa: PLC0415
-
-        return RabbitTransport(self.settings.broker.url, name)
+        url = self.settings.broker.url
+        kind = plugins.name_for("transports", url, alone="embedded", shared="rabbitmq")
+        plugin: TransportPlugin = plugins.load("transports", kind)
+        return plugin.of(self.settings, name)
 
     @cached_property
     def registry(self) -> LifecycleRegistry:

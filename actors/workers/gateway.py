@@ -18,7 +18,7 @@ import structlog
 
 from jobwire.actors.messaging.poster import EventPoster
 from jobwire.actors.messaging.signed_event import signed_event
-from jobwire.actors.stores.base import Awaited, Store
+from jobwire.actors.stores.base import OutstandingJob, Store
 from jobwire.schemas.commands import Command
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.events import Event
@@ -85,7 +85,7 @@ class WorkerGateway:
         now = self._clock()
         # A command that was published often is due again only much later.
         until = now + timedelta(seconds=LONGEST_REPUBLISH_S)
-        after: Awaited | None = None
+        after: OutstandingJob | None = None
         while True:
             page = await self._store.outstanding(until, after, _PAGE)
             for each in page:

@@ -24,7 +24,14 @@ from jobwire.actors.state_manager.batch_view import Projections
 from jobwire.actors.state_manager.commit_publisher import CommitPublisher
 from jobwire.actors.state_manager.committed_batch import CommittedBatch
 from jobwire.actors.state_manager.decide import Keep, Refuse
-from jobwire.actors.stores.base import Awaited, Commit, Committed, EventKey, Positioned, View
+from jobwire.actors.stores.base import (
+    Commit,
+    Committed,
+    EventKey,
+    Loaded,
+    OutstandingJob,
+    Positioned,
+)
 from jobwire.actors.stores.rows import job_key
 from jobwire.actors.transports.base import BusMessage
 from jobwire.schemas.errors import Unavailable
@@ -85,17 +92,17 @@ class _Insists(CommitPublisher):
 class AsksIdsFirst(RingStore):
     """Asks for ids before it loads the jobs."""
 
-    async def look(
+    async def load(
         self,
         jobs: Collection[JobId],
         keys: Collection[EventKey],
         *,
         fold: Collection[JobId],
         known: bool,
-    ) -> View:
-        ids = await super().look((), keys, fold=(), known=known)
-        standing = await super().look(jobs, (), fold=fold, known=False)
-        return View(standing.jobs, standing.tails, ids.known, ids.refused)
+    ) -> Loaded:
+        ids = await super().load((), keys, fold=(), known=known)
+        standing = await super().load(jobs, (), fold=fold, known=False)
+        return Loaded(standing.jobs, standing.tails, ids.known, ids.refused)
 
 
 class NeverAsks(Settler):
@@ -221,15 +228,15 @@ class SwallowsInserts(RingStore):
 class ForgetsRefusals(RingStore):
     """Does not know which ids it has refused."""
 
-    async def look(
+    async def load(
         self,
         jobs: Collection[JobId],
         keys: Collection[EventKey],
         *,
         fold: Collection[JobId],
         known: bool,
-    ) -> View:
-        return structs.replace(await super().look(jobs, keys, fold=fold, known=known), refused={})
+    ) -> Loaded:
+        return structs.replace(await super().load(jobs, keys, fold=fold, known=known), refused={})
 
 
 class RefusesLast(RingStore):
@@ -245,15 +252,15 @@ class RefusesLast(RingStore):
 class LosesTails(RingStore):
     """Takes a job without a projection for one that is not there."""
 
-    async def look(
+    async def load(
         self,
         jobs: Collection[JobId],
         keys: Collection[EventKey],
         *,
         fold: Collection[JobId],
         known: bool,
-    ) -> View:
-        view = await super().look(jobs, keys, fold=fold, known=known)
+    ) -> Loaded:
+        view = await super().load(jobs, keys, fold=fold, known=known)
         tails: Mapping[JobId, Sequence[Entry]] = {
             job: tail for job, tail in view.tails.items() if job in view.jobs
         }
@@ -267,8 +274,8 @@ class LosesOutstanding(RingStore):
         return await super().write(structs.replace(commit, moved=()))
 
     async def outstanding(
-        self, until: datetime, after: Awaited | None, limit: int
-    ) -> list[Awaited]:
+        self, until: datetime, after: OutstandingJob | None, limit: int
+    ) -> list[OutstandingJob]:
         del until, after, limit
         return []
 
@@ -283,8 +290,8 @@ REBORN = Profile(
     intents=("create", "delete", "delete", "likely"),
 )
 #: One of two consumers of a queue stands still between looking and writing.
-TWO_CONSUMERS = Profile(kinds=("pause",), places=("look.after", "commit.before"), again=0.0)
-_ZOMBIE = Profile(kinds=("pause",), places=("insert.before", "look.after"), faults=0.6)
+TWO_CONSUMERS = Profile(kinds=("pause",), places=("load.after", "commit.before"), again=0.0)
+_ZOMBIE = Profile(kinds=("pause",), places=("insert.before", "load.after"), faults=0.6)
 
 MUTATIONS = (
     Mutation(
@@ -306,7 +313,7 @@ MUTATIONS = (
             jobs=1,
             steps=40,
             kinds=("crash", "pause"),
-            places=("look.after",),
+            places=("load.after",),
             faults=0.9,
             intents=("delete", "likely", "create"),
         ),
