@@ -62,6 +62,9 @@ def consequences(  # noqa: C901, PLR0911 - a table
             return {"cancel_applied": True, "outstanding": _command(event, "Cancel", job.attempt)}
         case "suspect", "UNKNOWN":
             return {"suspected": job.seq + 1}
+        case "found", _:
+            watch = _command(event, "Watch", job.attempt)
+            return {"suspected": job.seq + 1, "outstanding": watch}
         case "hold", _:
             return {"held": True}
         case "release", _ if job.held:

@@ -7,6 +7,7 @@ the gateway's time stamp inside the event.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, TypeVar
 
@@ -34,6 +35,16 @@ from jobwire.schemas.lifecycle import (
     next_state,
 )
 from jobwire.schemas.outcomes import Reason
+from jobwire.schemas.reports import (
+    AttemptEnd,
+    Cancelled,
+    Exited,
+    Failed,
+    Finished,
+    Placement,
+    Queued,
+    Running,
+)
 from jobwire.schemas.specs import Cause
 from jobwire.schemas.tokens import VerifiedSender
 
@@ -66,19 +77,11 @@ class RotateRequest(Struct, frozen=True):
     overlap_s: Annotated[float, Meta(ge=0, le=30 * 86_400)] = 0.0
 
 
-class _EndReport(Struct, frozen=True):
-    """What the data of a report about an end may say."""
-
-    cause: Annotated[str, Meta(max_length=255)] | None = None
-    exit_code: int | None = None
-    signal: str | None = None
-    detail: Annotated[str, Meta(max_length=4096)] | None = None
-    stage_out_problem: Annotated[str, Meta(max_length=4096)] | None = None
-
-
-_NO_REPORT = _EndReport()
+_NO_REPORT = AttemptEnd()
 #: Events of a worker that say how an attempt ended.
-_ENDING = frozenset({"exit", "finish", "fail", "cancelled"})
+_ENDING = frozenset(each.event for each in (Exited, Finished, Failed, Cancelled))
+#: Those that say where the site has it.
+_PLACING = frozenset(each.event for each in (Queued, Running))
 
 
 def decide(
@@ -244,7 +247,7 @@ def _decide_transition(
     job: Job, event: Event, sender: VerifiedSender, lifecycle: Lifecycle
 ) -> Keep:
     ends = job.plan is not None and event.name in _ENDING
-    report = (_read(event, _EndReport) if ends else None) or _NO_REPORT
+    report = (_read(event, AttemptEnd) if ends else None) or _NO_REPORT
     facts = Facts(may_retry=may_retry(job, report.cause), cancel_applied=job.cancel_applied)
     target = next_state(lifecycle, job.state, event.name, facts)
     reaper_may_not = (
@@ -267,20 +270,33 @@ def _decide_transition(
         changes["ending"] = Ending(
             report.exit_code, report.signal, report.detail, report.stage_out_problem
         )
+    changes |= _native(job, event, changes, by_worker=by_worker)
     return Keep(target, change=Change(**changes) if changes else NO_CHANGE)
 
 
-def _cause(job: Job, event: Event, report: _EndReport, reached: State) -> dict[str, Any]:
+def _cause(job: Job, event: Event, report: AttemptEnd, reached: State) -> dict[str, Any]:
     """Return why a job is where it is now, where that is a failure or on the way to one."""
     if report is not _NO_REPORT:
         cause = report.cause
     elif reached.outcome in ("failure", "lost"):
-        cause = (_read(event, _EndReport) or _NO_REPORT).cause
+        cause = (_read(event, AttemptEnd) or _NO_REPORT).cause
     elif reached.outcome == "cancelled" and job.plan is not None:
         cause = Cause.CANCELLED
     else:
         cause = None
     return {"cause": cause} if cause != job.cause else {}
+
+
+def _native(
+    job: Job, event: Event, changes: Mapping[str, Any], *, by_worker: bool
+) -> dict[str, Any]:
+    """Return the batch system's id of the newest attempt, where it is another one by now."""
+    native = job.native
+    if "attempt" in changes:
+        native = None
+    elif by_worker and event.name in _PLACING and (placed := _read(event, Placement)) is not None:
+        native = placed.native or native
+    return {"native": native} if native != job.native else {}
 
 
 def _read(event: Event, shape: type[Shape]) -> Shape | None:

@@ -21,7 +21,7 @@ from tests.support.factories import make_create, make_entry, make_event, make_jo
 _FIRST_FIELDS: dict[type[Struct], str] = {
     TokenAuthority: "token attempt",
     SignedAuthority: "role principal attempt key_id signature",
-    Event: "id job name authority received digest data occurred source expects reply birth",
+    Event: "id job name authority received digest data occurred source expects reply creation",
     Packet: "version events",
     Plan: "stage_in stage_out tries",
     JobCreation: "owner lifecycle lifecycle_version name tags parent deadline_s heartbeat_s plan",
