@@ -29,6 +29,18 @@ class CopiedFile(Struct, frozen=True):
     sha256: str
 
 
+class Staging(Report, frozen=True, kw_only=True):
+    """The intent to bring the inputs in; its outcome is awaited before anything is copied."""
+
+    event = "stage"
+
+
+class Submitting(Report, frozen=True, kw_only=True):
+    """The intent to start the attempt; its outcome is awaited before anything starts."""
+
+    event = "submit"
+
+
 class Staged(Report, frozen=True, kw_only=True):
     """The inputs are in place."""
 

@@ -33,7 +33,7 @@ def at_creation(event: Event, plan: Plan, attempt: int) -> dict[str, Any]:
     return {"attempt": attempt, "first_attempt": attempt, "outstanding": first}
 
 
-def consequences(  # noqa: C901, PLR0911 - a table
+def consequences(  # noqa: C901, PLR0911, PLR0912 - a table
     job: Job, event: Event, target: State, target_name: str, *, by_worker: bool, is_whole: bool
 ) -> dict[str, Any]:
     """

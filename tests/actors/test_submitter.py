@@ -663,11 +663,11 @@ async def test_a_late_copy_of_a_start_leaves_the_watch_of_the_run_alone(yard: Ya
     watch = (await yard.stored(job)).command()
     assert watch is not None
     late = replace(watch, kind="Submit", entry=EventId("create"))
-    await until(lambda: (watch.job, 1) in submitter._watched)
+    await until(lambda: (watch.job, 1) in submitter._watcher.watched)
 
     submitter._accept(late)
     await until(lambda: late not in submitter._in_hand)
-    watched = (watch.job, 1) in submitter._watched
+    watched = (watch.job, 1) in submitter._watcher.watched
     yard.go()
 
     assert watched

@@ -1,4 +1,4 @@
-"""Whose command the stager takes next."""
+"""Whose command comes next."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobwire.actors.stager.turns import Turns
+from jobwire.actors.workers.fair_queue import FairQueue
 from jobwire.schemas.commands import Command
 from jobwire.schemas.identifiers import EventId
 from tests.support.factories import job_id
@@ -16,48 +16,48 @@ def _command(number: int, owner: str) -> Command:
     return Command(job_id(number), EventId("create"), "StageIn", 1, owner=owner)
 
 
-def _order(turns: Turns) -> list[Command]:
-    return [turns.take() for _ in range(len(turns))]
+def _order(queue: FairQueue) -> list[Command]:
+    return [queue.pop() for _ in range(len(queue))]
 
 
-def test_owners_take_turns_and_each_one_is_served_in_order() -> None:
-    turns = Turns()
+def test_owners_take_queue_and_each_one_is_served_in_order() -> None:
+    queue = FairQueue(by_priority=False)
     many = [_command(number, "alice") for number in range(3)]
     few = [_command(number, "bob") for number in range(3, 5)]
     for command in (*many, *few):
-        turns.wait(command)
+        queue.put(command)
 
-    assert _order(turns) == [many[0], few[0], many[1], few[1], many[2]]
+    assert _order(queue) == [many[0], few[0], many[1], few[1], many[2]]
 
 
 def test_who_comes_new_waits_for_one_command_of_everybody_else_only() -> None:
-    turns = Turns()
+    queue = FairQueue(by_priority=False)
     for number in range(1_000):
-        turns.wait(_command(number, "alice"))
-    first = turns.take()
+        queue.put(_command(number, "alice"))
+    first = queue.pop()
     new = _command(2_000, "bob")
-    turns.wait(new)
+    queue.put(new)
 
-    assert first.owner == turns.take().owner == "alice"
-    assert turns.take() == new
-    assert len(turns) == 998
+    assert first.owner == queue.pop().owner == "alice"
+    assert queue.pop() == new
+    assert len(queue) == 998
 
 
 def test_where_nobody_waits_nothing_can_be_taken() -> None:
-    turns = Turns()
+    queue = FairQueue(by_priority=False)
 
     with pytest.raises(LookupError):
-        turns.take()
+        queue.pop()
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=30))
 def test_every_command_is_taken_once_in_the_order_of_its_owner(owners: list[str]) -> None:
-    turns = Turns()
+    queue = FairQueue(by_priority=False)
     commands = [_command(number, owner) for number, owner in enumerate(owners)]
     for command in commands:
-        turns.wait(command)
+        queue.put(command)
 
-    order = _order(turns)
+    order = _order(queue)
 
     assert len(order) == len(commands)
     for owner in "abc":
