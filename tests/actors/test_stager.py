@@ -543,12 +543,12 @@ async def test_staging_out_that_breaks_off_anywhere_is_done_again_and_reported_o
 _COPY = """
 import asyncio, os, sys
 from pathlib import Path
-from jobwire.actors.filesystems.base import Place
+from jobwire.actors.filesystems.base import FileLocation
 from jobwire.actors.filesystems.file import FileTree
 from jobwire.actors.runtime.failpoints import arm_from_environment
 from jobwire.actors.stager.transfer import copy
 arm_from_environment(os.environ)
-source, target = Place(FileTree(Path(sys.argv[1])), "x"), Place(FileTree(Path(sys.argv[2])), "x")
+source, target = FileLocation(FileTree(Path(sys.argv[1])), "x"), FileLocation(FileTree(Path(sys.argv[2])), "x")
 done = asyncio.run(copy(source, target, limit=10**9, sha256=None, tag="t", moved=lambda _: None))
 print(done.sha256)
 """
@@ -699,12 +699,13 @@ async def test_an_owner_with_many_jobs_keeps_nobody_waiting(ring: Ring) -> None:
 
 
 async def test_a_job_that_is_cancelled_while_its_files_come_in_is_left_alone(ring: Ring) -> None:
-    stopped = asyncio.Event()
+    started, stopped = asyncio.Event(), asyncio.Event()
     ring.put("x", bytes(1_000_000))
     stager = await ring.stager(look_s=0.02)
 
     class Slow(FileTree):
         async def open_read(self, path: str, start: int = 0) -> Any:
+            started.set()
             try:
                 await asyncio.sleep(60)
             finally:
@@ -713,7 +714,7 @@ async def test_a_job_that_is_cancelled_while_its_files_come_in_is_left_alone(rin
 
     stager._roots = StagingRoots(ring.folder / "files", (), Slow)
     job = await ring.make(stage_in=[{"from": "x"}])
-    await ring.reaches(job, "STAGING")
+    await until(started.is_set)
 
     await ring.cancel(job)
     await until(stopped.is_set)
