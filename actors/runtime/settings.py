@@ -93,8 +93,8 @@ class SiteSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What jobs name it by."""
     batch: str = "local"
     """The batch system that starts jobs there: a name of the family `batch_systems`."""
-    address: str = ""
-    """URL of its host, whose scheme names a part of the family `hosts`; empty: this machine."""
+    address: str | None = None
+    """URL of its host, whose scheme names a part of the family `hosts`; default: this machine."""
     folder: str | None = None
     """Where jobs have their sandboxes; default here: `sandboxes-NAME` in the data folder."""
     slots: Annotated[int, Meta(ge=0, le=10_000)] = 0

@@ -149,7 +149,7 @@ class Container:
         )
 
     def _host(self, settings: SiteSettings) -> Host:
-        scheme, _, _ = settings.address.partition(":")
+        scheme, _, _ = (settings.address or "").partition(":")
         kind = plugins.load("hosts", scheme or "local")
         if scheme:
             return cast("Host", kind(settings))

@@ -9,7 +9,7 @@ from msgspec.inspect import Field, StructType
 
 from _generate.fields import default, fields, kind, meanings
 from _generate.markdown import note, table
-from jobwire.actors.runtime.settings import Settings
+from jobwire.actors.runtime.settings import Settings, SiteSettings
 
 _INTRODUCTION = """\
 # Settings
@@ -64,6 +64,17 @@ These are no settings of the service: commands read them to find it.
 | `JOBWIRE_API_KEY` | API key; default: the first key in the data folder |
 """
 
+
+_SITES = """\
+## Further sites (tables `[[sites]]`)
+
+Jobs run at the site `local` unless their `spec.site` names another one.
+Each further site is a table of its own in the settings file, with its own limits; what it is
+reached by and what starts jobs there are parts of the families `hosts` and `batch_systems`, which
+[other packages](../explanation/architecture.md) may bring.
+A site whose host is away keeps only its own jobs waiting.
+
+"""
 
 #: What stands above the table of each group of settings.
 _GROUPS = {
@@ -122,6 +133,7 @@ def settings_page() -> str:
             note("actors/runtime/settings.py"),
             _INTRODUCTION + "## The service\n\n" + _table(Settings, ""),
             *groups,
+            _SITES + _table_of_sites(),
             _COMMAND_LINE,
         ]
     )
@@ -138,6 +150,11 @@ def _group(field: Field) -> str:
     ] or [_table(field.type.cls, f"{field.name}.")]
     head = f"## {title} (table `[{field.name}]`)\n\n{text}\n\n"
     return head + "\n".join(tables)
+
+
+def _table_of_sites() -> str:
+    rows = ([name, *rest] for name, _, *rest in _rows(SiteSettings, ""))
+    return table(["setting", "type", "default", "meaning"], rows)
 
 
 def _named(dialect: str) -> str:
