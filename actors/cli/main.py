@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import os
+import pkgutil
 import signal
 import sys
 import traceback
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 import click
 
 from jobwire.actors.cli.release import release
-from jobwire.schemas.errors import JobwireError
+from jobwire.actors.dialects import registry
+from jobwire.actors.dialects.base import DialectCommand
+from jobwire.schemas.errors import JobwireError, Misconfigured
 
 #: Exit codes: a failure, and what a shell shows for a process ended by Ctrl-C.
 FAILED: Final = 1
 INTERRUPTED: Final = 128 + signal.SIGINT
 
-#: Every command: its section of the help, its module in this package, and what it does.
+#: Commands of the service: their sections of the help, their modules here, and what they do.
 COMMANDS: Final = {
     "up": ("Service", "up", "Start the service on this machine."),
     "serve": ("Service", "serve", "Run some of its actors in this process."),
@@ -28,7 +31,6 @@ COMMANDS: Final = {
     "doctor": ("Service", "doctor", "Check this installation and say what to do."),
     "backup": ("Service", "backup", "Save everything in one file, also while the service runs."),
     "restore": ("Service", "backup", "Put a backup back, also while the service runs."),
-    "import-config": ("Service", "importing", "Make settings of another system's configuration."),
     "migrate-store": ("Service", "migrate", "Copy all jobs and records into a MongoDB database."),
     "run": ("Jobs", "run", "Run a command and wait for it, as if it ran here."),
     "submit": ("Jobs", "submit", "Hand in jobs that the service runs, and do not wait."),
@@ -50,26 +52,42 @@ COMMANDS: Final = {
     "stats": ("Records", "stats", "Count jobs by lifecycle and state."),
     "lifecycle": ("Records", "lifecycle", "List, draw or register lifecycles."),
     "refused": ("Records", "refused", "Show events that fit no history; send them again."),
-    "actors": ("Records", "actors", "Make, list and remove actors of PipelineJobs clients."),
     "keys": ("Records", "keys", "Make, list and revoke API keys."),
 }
+
+
+@cache
+def dialect_commands() -> dict[str, DialectCommand]:
+    """Return the commands of the installed dialects, none under the name of one of the service."""
+    found = {
+        name: command
+        for plugin in registry.foreign_plugins(_leave_out)
+        for name, command in plugin.commands.items()
+    }
+    return {name: command for name, command in found.items() if name not in COMMANDS}
+
+
+def _leave_out(_dialect: str, _error: Misconfigured) -> None:
+    """Show help without a dialect that is broken: whoever enables it is told why."""
 
 
 class Commands(click.Group):
     """Loads a command's module when the command is called."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
-        """Return the names in the order of the help."""
-        return list(COMMANDS)
+        """Return the names, the service's own first."""
+        return [*COMMANDS, *dialect_commands()]
 
     def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
         """Load one command."""
-        if name not in COMMANDS:
+        if name in COMMANDS:
+            _, module, text = COMMANDS[name]
+            target = f"jobwire.actors.cli.{module}:{name.replace('-', '_')}"
+        elif name in dialect_commands():
+            target, _, text = dialect_commands()[name]
+        else:
             return None
-        _, module, text = COMMANDS[name]
-        command = getattr(
-            importlib.import_module(f"jobwire.actors.cli.{module}"), name.replace("-", "_")
-        )
+        command = pkgutil.resolve_name(target)
         assert isinstance(command, click.Command)
         command.help = command.help or text
         return command
@@ -79,16 +97,21 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find a command; for an unknown one name the nearest."""
         name = args[0]
-        if name not in COMMANDS and not name.startswith("-"):
-            nearest = difflib.get_close_matches(name, COMMANDS, n=1)
+        known = self.list_commands(ctx) if name not in COMMANDS else [name]
+        if name not in known and not name.startswith("-"):
+            nearest = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {nearest[0]!r}?" if nearest else "see jobwire --help"
             raise click.UsageError(f"there is no command {name!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands by section."""
-        for section in dict.fromkeys(section for section, _, _ in COMMANDS.values()):
-            rows = [(name, text) for name, (of, _, text) in COMMANDS.items() if of == section]
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name, (section, _, text) in COMMANDS.items():
+            sections.setdefault(section, []).append((name, text))
+        for name, command in dialect_commands().items():
+            sections.setdefault(command.section, []).append((name, command.summary))
+        for section, rows in sections.items():
             with formatter.section(section):
                 formatter.write_dl(rows, col_max=16)
 

@@ -21,6 +21,15 @@ class Calls:
 
     _connection: Connection
 
+    async def request(self, method: str, path: str, shape: type[Item], body: object = None) -> Item:
+        """Send one request that has no call of its own here, such as to what a dialect adds."""
+        call = Call(method, path, None if body is None else encode(body))
+        return (await self._connection.call(call)).read(shape)
+
+    def pages(self, path: str, shape: type[Item]) -> AsyncIterator[Item]:
+        """Yield all items of a list that has no call of its own here."""
+        return self._pages(path, shape, {})
+
     async def _get(
         self, path: str, shape: type[Item], query: Mapping[str, str] | None = None
     ) -> Item:

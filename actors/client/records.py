@@ -9,7 +9,6 @@ from msgspec import Raw
 
 from jobwire.actors.client.calls import Calls, encode, given
 from jobwire.actors.client.connection import Call
-from jobwire.schemas.foreign_actors import ActorView, AdminTokenView
 from jobwire.schemas.lifecycle import Lifecycle
 from jobwire.schemas.principals import Scope
 from jobwire.schemas.views import KeyView, NewKeyView
@@ -53,32 +52,6 @@ class RecordCalls(Calls):
         """Revoke an API key for good."""
         path = f"/v1/keys/{quote(key, safe='')}"
         return (await self._connection.call(Call("DELETE", path))).read(KeyView)
-
-    def actors(self) -> AsyncIterator[ActorView]:
-        """Yield the caller's actors, of the PipelineJobs dialect; those of the settings first."""
-        return self._pages("/v1/actors", ActorView, {})
-
-    async def create_actor(
-        self,
-        actor: str | None = None,
-        *,
-        aliases: Sequence[str] = (),
-        description: str | None = None,
-    ) -> ActorView:
-        """Make an actor; without an id one is made."""
-        body = given(id=actor, aliases=tuple(aliases), description=description)
-        call = Call("POST", "/v1/actors", encode(body))
-        return (await self._connection.call(call)).read(ActorView)
-
-    async def remove_actor(self, actor: str) -> ActorView:
-        """Remove an actor by its id; its jobs stay."""
-        path = f"/v1/actors/{quote(actor, safe='')}"
-        return (await self._connection.call(Call("DELETE", path))).read(ActorView)
-
-    async def admin_token(self) -> AdminTokenView:
-        """Return the token that speaks for every job of the caller in the PipelineJobs dialect."""
-        call = Call("POST", "/v1/actors/admin-token")
-        return (await self._connection.call(call)).read(AdminTokenView)
 
     async def check_ready(self) -> None:
         """

@@ -1,45 +1,48 @@
 """
-The contract of a dialect, and what all of them share.
+The contract of a dialect: one folder, and one line among the entry points of its distribution.
 
-The door: bodies within limits, callers with keys. The mount: where a dialect answers.
+    [project.entry-points."jobwire.dialects"]
+    greetings = "greetings:PLUGIN"
+
+`PLUGIN` is a `DialectPlugin`: what is known of a dialect before it runs. It names the class of the
+`ForeignDialect`, which the service makes with a `DialectContext`. Both stand in the dialect's own
+folder, with all that is only its own. A dialect calls `jobwire.actors.operations`, and keeps its
+state in `DialectContext.records`; it imports no other dialect, and nobody imports it.
+
+This module imports no HTTP library: the command line reads plug-ins for its help.
 """
 
 from __future__ import annotations
 
-import asyncio
-import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Literal, NamedTuple, Protocol
+import pkgutil
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, Generic, Literal, NamedTuple, Protocol, TypeVar
 
-from aiohttp import web
-from yarl import URL
+from jobwire.actors.runtime.actor import Actor
+from jobwire.actors.runtime.mounting import Mounting
 
-from jobwire.actors.dialects.packing import check_coding, too_large, unpacked
-from jobwire.actors.operations import Operations
-from jobwire.actors.operations.keys import require
-from jobwire.actors.runtime.quota import Quota
-from jobwire.schemas.codec import check_json
-from jobwire.schemas.deliveries import Subscription
-from jobwire.schemas.errors import (
-    Invalid,
-    JobwireError,
-    Malformed,
-    Timeout,
-    TooManyRequests,
-    Unauthorized,
-    UnsupportedMedia,
-)
-from jobwire.schemas.jobs import Entry, Job
-from jobwire.schemas.principals import Principal, Scope
+if TYPE_CHECKING:
+    from aiohttp import web
+    from yarl import URL
 
-#: In lower case: the scheme has no case (RFC 9110, 11.1).
-_BEARER = "bearer "
-_KEY_PREFIX = "jwk_"
-#: Room is left in an event id (255) for what is put before the key.
-_MOST_KEY_CHARACTERS = 200
-#: A host and perhaps a port, as a URL has them.
-_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
+    from jobwire.actors.dialects.documentation import DialectDocumentation
+    from jobwire.actors.dialects.request_guard import RequestGuard
+    from jobwire.actors.operations import Operations
+    from jobwire.actors.operations.records import DialectRecords
+    from jobwire.actors.runtime.settings import Settings
+    from jobwire.actors.runtime.telemetry import Telemetry
+    from jobwire.actors.transports.base import Transport
+    from jobwire.schemas.cursors import Cursors
+    from jobwire.schemas.deliveries import Subscription
+    from jobwire.schemas.errors import JobwireError
+    from jobwire.schemas.jobs import Entry, Job
 
+#: Bytes of the largest header that a port reads, unless a dialect on it needs a larger one.
+HEADER_BYTES: Final = 8_190
+
+Own = TypeVar("Own", bound=Mounting)
 
 Missing = Callable[[], Awaitable[Sequence[str]]]
 """Names the parts that the service lacks now."""
@@ -80,32 +83,41 @@ class Signer(Protocol):
         """
 
 
-class Mount(NamedTuple):
-    """Where the routes of a dialect stand."""
+class DialectActor(NamedTuple):
+    """An actor that works for a dialect behind the gateway."""
 
-    prefix: str = ""
-    """What their paths begin with; empty: nothing."""
-    public_url: str = ""
-    """Base of the URLs that are handed out there; empty: the address that the client used."""
-
-
-#: What stands before the name of a dialect in the paths of its routes.
-COMPAT = "/compat/"
-
-#: Where the application that a request has reached is mounted.
-MOUNT: web.AppKey[Mount] = web.AppKey("mount", Mount)
+    make: Callable[[], Actor]
+    role: str = ""
+    """
+    The role under which one process of the installation runs it at a time, while the others stand
+    by; empty: every process with a gateway runs its own.
+    """
 
 
 class Dialect(Protocol):
-    """One HTTP language: its routes, and how it says that something went wrong."""
+    """
+    One HTTP language.
+
+    Implementations inherit from this class, or from `ForeignDialect`: what they do not need has a
+    default.
+    """
 
     name: str
+    header_bytes: int = HEADER_BYTES
+    """
+    The largest header that its clients send. A port reads headers as large as the largest that one
+    of its dialects names.
+    """
 
     def routes(self) -> Iterable[web.RouteDef]:
         """Return the routes, relative to where the dialect is mounted."""
 
     def problem(self, error: JobwireError) -> web.Response:
         """Return what went wrong in the form that this dialect's clients expect."""
+
+    def actors(self) -> Sequence[DialectActor]:
+        """Return what works for it behind the gateway while it is enabled."""
+        return ()
 
 
 class ForeignDialect(Dialect, Protocol):
@@ -115,6 +127,9 @@ class ForeignDialect(Dialect, Protocol):
     The gateway mounts it under `/compat/<name>` and, if the settings say so, alone at the root of
     a port of its own; its routes are the same at both. URLs that it hands out begin with
     `base_url(request)`.
+
+    It is made in every process, enabled or not. While it is not enabled, its routes and its actors
+    are left out, and what it promised before is kept: callbacks in its form, and native routes.
     """
 
     async def callback(self, job: Job, entry: Entry, subscription: Subscription) -> Notice | None:
@@ -122,172 +137,87 @@ class ForeignDialect(Dialect, Protocol):
         Return what a receiver is told of an entry; None: it is told nothing of this one.
 
         It is asked once for each entry and subscription of a job that was made in this dialect
-        (`Jobs.create(..., dialect=name)`), also while the dialect is not enabled any more: what
-        was promised is kept. The job may be later than the entry.
+        (`Jobs.create(..., dialect=name)`). The job may be later than the entry.
         """
 
+    def signers(self) -> Mapping[str, Signer]:
+        """Return the signers that its notices name; the name of one begins with the dialect's."""
+        return {}
 
-class Credentials(NamedTuple):
-    """What a request carries: an API key, or a job token, or neither."""
-
-    api_key: str | None
-    token: str | None
-
-
-class RequestGuard:
-    """Lets requests in: authenticates their callers and reads their bodies within the limits."""
-
-    def __init__(self, operations: Operations, failures: Quota, request_s: float) -> None:
-        """Look keys up through the operations; slow down addresses that keep failing."""
-        self._keys = operations.keys
-        self._failures = failures
-        self._request_s = request_s
-
-    async def caller(self, request: web.Request, scope: Scope) -> Principal:
-        """
-        Authenticate the caller by API key and check the scope.
-
-        Raises:
-            Unauthorized: no key, or not a valid one.
-            Forbidden: the key lacks the scope.
-            TooManyRequests: too many failed tries from this address.
-
-        """
-        api_key = credentials(request).api_key
-        if api_key is None:
-            raise self.failed(
-                request,
-                Unauthorized(
-                    "send an API key as Authorization: Bearer jwk_...", code="key_missing"
-                ),
-            )
-        principal = await self.principal(request, api_key)
-        require(principal, scope)
-        return principal
-
-    async def principal(self, request: web.Request, api_key: str) -> Principal:
-        """Authenticate an API key, whatever it may do."""
-        self.slow_down(request)
-        try:
-            return await self._keys.authenticate(api_key)
-        except Unauthorized as error:
-            raise self.failed(request, error) from error
-
-    def failed(self, request: web.Request, error: Unauthorized) -> JobwireError:
-        """Count a failed try of an address; give the error to answer."""
-        if self._failures.admit(request.remote or ""):
-            return error
-        return self._too_many()
-
-    def slow_down(self, request: web.Request) -> None:
-        """Refuse an address whose failed tries have used up their quota."""
-        if self._failures.is_spent(request.remote or ""):
-            raise self._too_many()
-
-    def _too_many(self) -> TooManyRequests:
-        detail = "too many requests with a wrong key or token from this address"
-        return TooManyRequests(
-            detail, code="too_many_failures", retry_after_s=self._failures.retry_after_s
-        )
-
-    async def body(self, request: web.Request, limit: int) -> bytes:
-        """
-        Read a whole body, inflated, of at most `limit` bytes.
-
-        Raises:
-            TooLarge: it is larger.
-            Malformed: it cannot be unpacked.
-            Timeout: it did not arrive in time.
-            UnsupportedMedia: its content encoding is none that can be read here.
-
-        """
-        coding = request.headers.get("Content-Encoding", "")
-        check_coding(coding)
-        if (request.content_length or 0) > limit:
-            raise too_large(limit)
-        try:
-            if request.content.is_eof():
-                body = await request.read()
-            else:
-                async with asyncio.timeout(self._request_s):
-                    body = await request.read()
-        except TimeoutError as error:
-            raise Timeout(f"the body did not arrive within {self._request_s:g} s") from error
-        except web.HTTPRequestEntityTooLarge as error:
-            raise too_large(limit) from error
-        except web.RequestPayloadError as error:
-            detail = "the body is not what its chunks say"
-            raise Malformed(detail, code="bad_request") from error
-        if len(body) > limit:
-            raise too_large(limit)
-        return unpacked(body, coding, limit)
-
-    async def json(self, request: web.Request, limit: int) -> bytes:
-        """Read a JSON body: right content type, right size, within the structural limits."""
-        if not is_json(request):
-            detail = (
-                "send the body as application/json, not "
-                f"{request.headers.get('Content-Type') or 'without a type'!r}"
-            )
-            raise UnsupportedMedia(detail)
-        body = await self.body(request, limit)
-        check_json(body)
-        return body
+    def native_routes(self) -> Iterable[web.RouteDef]:
+        """Return what it adds to the native API, such as records for its administrators."""
+        return ()
 
 
-def credentials(request: web.Request) -> Credentials:
-    """Read the Authorization header; an API key is told from a job token by its head."""
-    header = request.headers.get("Authorization", "")
-    if header[: len(_BEARER)].lower() != _BEARER:
-        return Credentials(None, None)
-    presented = header[len(_BEARER) :].strip()
-    return (
-        Credentials(presented, None)
-        if presented.startswith(_KEY_PREFIX)
-        else Credentials(None, presented)
-    )
+@dataclass(frozen=True, kw_only=True)
+class DialectContext(Generic[Own]):
+    """What a dialect is made with."""
+
+    own: Own
+    """Its own settings."""
+    settings: Settings
+    operations: Operations
+    """All that clients may ask."""
+    records: DialectRecords
+    """The state that the dialect keeps."""
+    guard: RequestGuard
+    """Lets requests in."""
+    transport: Transport
+    """For its actors."""
+    identity: bytes
+    """A secret of the installation, for ids and tokens that are the same in every process."""
+    cursors: Cursors
+    clock: Callable[[], datetime]
+    not_ready: Missing
+    telemetry: Telemetry
 
 
-def is_json(request: web.Request) -> bool:
-    """Return whether a body is declared as JSON."""
-    kind = request.content_type if "Content-Type" in request.headers else ""
-    return kind == "application/json" or kind.endswith("+json")
+class DialectCommand(NamedTuple):
+    """A command that a dialect adds to the command line; it is imported when it is called."""
+
+    target: str
+    """The click command, as `module:attribute`."""
+    section: str
+    """Under which heading of `jobwire --help` it stands, such as `Records`."""
+    summary: str
+    """One sentence for the help."""
 
 
-def base_url(request: web.Request) -> str:
+@dataclass(frozen=True, kw_only=True)
+class DialectPlugin:
     """
-    Return the base of the URLs that are handed out: below it the dialect's routes begin.
+    What is known of a dialect before it runs; the entry point of its name leads here.
 
-    Raises:
-        Malformed: no public URL is set, and the Host header names no host.
-
+    It stands in the `__init__.py` of the dialect's folder, which imports nothing but this module
+    and the settings. Everything else is named as `module:attribute`, and imported at its first use.
     """
-    mount = request.app[MOUNT]
-    if mount.public_url:
-        return mount.public_url
-    if _HOST.fullmatch(request.host) is None:
-        raise Malformed("the Host header does not name a host", code="bad_request", pointer="Host")
-    return f"{request.scheme}://{request.host}{mount.prefix}"
 
-
-def idempotency_key_of(request: web.Request) -> str | None:
+    name: str
+    """An identifier in lower case; the entry point has the same name."""
+    title: str
+    """What people call it."""
+    dialect: str
+    """The class of the dialect; it takes a `DialectContext`."""
+    settings: type[Mounting] = Mounting
+    """What `[dialects.<name>]` is read into, with a docstring for each field."""
+    commands: Mapping[str, DialectCommand] = field(default_factory=dict)
+    """Its commands by their names."""
+    documentation: str = ""
+    """A `DialectDocumentation`, for the pages of the reference; empty: there is none."""
+    unprefixed_kinds: frozenset[str] = frozenset()
     """
-    Read the Idempotency-Key header; None: there is none.
-
-    Quotes around it (a structured field) do not belong to it.
-
-    Raises:
-        Invalid: it is empty, too long, or not printable.
-
+    Kinds of its records that are stored without its name before them: those that it wrote when
+    kinds had no such names.
     """
-    text = request.headers.get("Idempotency-Key")
-    if text is None:
-        return None
-    key = text[1:-1] if len(text) > 1 and text.startswith('"') and text.endswith('"') else text
-    if not 1 <= len(key) <= _MOST_KEY_CHARACTERS or not key.isprintable():
-        raise Invalid(
-            "an Idempotency-Key has 1 to 200 printable characters",
-            pointer="Idempotency-Key",
-            limit=_MOST_KEY_CHARACTERS,
-        )
-    return key
+
+    def build(self, context: DialectContext[Mounting]) -> Dialect:
+        """Make the dialect."""
+        made: Dialect = pkgutil.resolve_name(self.dialect)(context)
+        return made
+
+    def document(self) -> DialectDocumentation | None:
+        """Return what the reference says of it."""
+        if not self.documentation:
+            return None
+        found: DialectDocumentation = pkgutil.resolve_name(self.documentation)
+        return found

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
-from jobwire.actors.dialects.base import COMPAT, MOUNT, Dialect, ForeignDialect, Mount
+from jobwire.actors.dialects.base import Dialect, ForeignDialect
+from jobwire.actors.dialects.mounts import COMPAT, MOUNT, Mount
 from jobwire.actors.gateway.health import HealthRoutes
 from jobwire.actors.gateway.ports import Port
 from jobwire.actors.gateway.problems import problems
@@ -25,6 +26,7 @@ class Gateway:
         *,
         native: Dialect,
         foreign: Sequence[ForeignDialect] = (),
+        native_routes: Sequence[web.RouteDef] = (),
         health: HealthRoutes,
         streams: Streams,
         settings: Settings,
@@ -34,21 +36,22 @@ class Gateway:
         Serve the native dialect and the service's own routes, and each foreign dialect.
 
         A foreign one stands below a path of its own; where the settings name an address for it,
-        it stands there too, alone and at the root.
+        it stands there too, alone and at the root. `native_routes` are what dialects add to the
+        native API.
         """
         self._streams = streams
         self._settings = settings
         self._telemetry = telemetry
         public_url = (settings.public_url or "").rstrip("/")
         app = self._application(native, Mount(public_url=public_url))
-        app.add_routes(health.routes())
-        self._main = self._port(app, native)
+        app.add_routes([*native_routes, *health.routes()])
+        self._main = self._port(app, native, *foreign)
         self._own: dict[str, Port] = {}
         for dialect in foreign:
             prefix = COMPAT + dialect.name
             below = Mount(prefix, public_url and public_url + prefix)
             app.add_subapp(prefix, self._application(dialect, below))
-            mounting = settings.dialects.all().get(dialect.name)
+            mounting = settings.dialects.get(dialect.name)
             if mounting is not None and mounting.address:
                 alone = Mount(public_url=(mounting.public_url or "").rstrip("/"))
                 self._own[dialect.name] = self._port(self._application(dialect, alone), dialect)
@@ -80,7 +83,7 @@ class Gateway:
         hint = "choose another with --host and --port"
         self._main.bind(settings.host, settings.port, hint, shared=shared)
         for name, port in self._own.items():
-            host, number = settings.dialects.all()[name].address or ("", 0)
+            host, number = settings.dialects[name].address or ("", 0)
             hint = f"choose another with [dialects.{name}] listen"
             port.bind(host, number, hint, shared=shared)
 
@@ -113,8 +116,9 @@ class Gateway:
         app.add_routes(dialect.routes())
         return app
 
-    def _port(self, app: web.Application, dialect: Dialect) -> Port:
-        return Port(app, dialect, self._settings.limits, self._is_full)
+    def _port(self, app: web.Application, dialect: Dialect, *below: Dialect) -> Port:
+        header_bytes = max(each.header_bytes for each in (dialect, *below))
+        return Port(app, dialect, self._settings.limits, header_bytes, self._is_full)
 
     def _is_full(self) -> bool:
         """Return whether all ports together have as many connections as they may have."""

@@ -7,8 +7,8 @@ import socket
 
 from aiohttp import web
 
+from jobwire.actors.dialects.answers import answer
 from jobwire.actors.dialects.base import Missing
-from jobwire.actors.dialects.native.answers import answer
 from jobwire.actors.gateway.listening import listen_on, url_of
 from jobwire.actors.runtime.settings import Health
 from jobwire.actors.runtime.telemetry import Telemetry

@@ -22,9 +22,24 @@ class Port:
     """Takes an address, serves an application there, and lets running requests end at the stop."""
 
     def __init__(
-        self, app: web.Application, dialect: Dialect, limits: Limits, is_full: Callable[[], bool]
+        self,
+        app: web.Application,
+        dialect: Dialect,
+        limits: Limits,
+        header_bytes: int,
+        is_full: Callable[[], bool],
     ) -> None:
-        """Serve an application in its dialect; turn connections away while `is_full` says so."""
+        """
+        Serve an application.
+
+        Args:
+            app: what is served.
+            dialect: how connections are told that they are turned away.
+            limits: how long they may be idle.
+            header_bytes: of the largest header that is read.
+            is_full: whether new connections are turned away.
+
+        """
         self._dialect = dialect
         self._is_full = is_full
         self._runner = web.AppRunner(
@@ -33,7 +48,7 @@ class Port:
             keepalive_timeout=limits.keepalive_s,
             shutdown_timeout=_DRAIN_S,
             max_line_size=8190,
-            max_field_size=8190,
+            max_field_size=header_bytes,
             auto_decompress=False,  # the door unpacks: all of a body within its limit, or nothing
         )
         self._server: asyncio.Server | None = None

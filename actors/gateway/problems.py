@@ -6,7 +6,8 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from jobwire.actors.dialects.base import COMPAT, MOUNT, Dialect
+from jobwire.actors.dialects.base import Dialect
+from jobwire.actors.dialects.mounts import COMPAT, MOUNT
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.schemas.errors import JobwireError, Malformed, NotAllowed, NotFound, TooLarge
 

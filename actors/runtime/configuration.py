@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, defstruct, field
 
+from jobwire.actors.runtime import plugins
+from jobwire.actors.runtime.mounting import NATIVE, Mounting
 from jobwire.actors.runtime.settings import Settings
 from jobwire.schemas.codec import in_words
 from jobwire.schemas.errors import Misconfigured
@@ -48,14 +50,56 @@ def load_settings(file: Path | None, environment: Mapping[str, str]) -> Settings
     for variable, text in environment.items():
         if variable.startswith(_PREFIX) and variable not in _NOT_SETTINGS:
             _place(values, variable.removeprefix(_PREFIX).lower().split("__"), text)
-    _drop_empty(values, Settings)
-    _read_files(values, Settings, "")
-    _check_keys(values, Settings, "")
-    _split_lists(values, Settings)
+    shape = _shape(values)
+    _drop_empty(values, shape)
+    _read_files(values, shape, "")
+    _check_keys(values, shape, "")
+    _split_lists(values, shape)
     try:
-        return msgspec.convert(values, Settings, strict=False)
+        found = msgspec.convert(values, shape, strict=False)
     except msgspec.ValidationError as error:
         raise Misconfigured(f"setting: {in_words(error)}") from error
+    fields = {name: getattr(found, name) for name in Settings.__struct_fields__}
+    fields["dialects"] = {
+        name: getattr(found.dialects, name) for name in values.get("dialects", {})
+    }
+    return Settings(**fields)
+
+
+def _shape(values: Mapping[str, Any]) -> type[Any]:  # made here, so nobody else knows its type
+    """
+    Return the settings with a record for each installed dialect in the place of the mapping.
+
+    Only dialects that `values` name are loaded: no other one can keep the service from starting.
+    """
+    given = values.get("dialects")
+    named = given if isinstance(given, dict) else {}
+    records = {
+        name: _record_of(name) if name in named else Mounting
+        for name in plugins.names("dialects")
+        if name != NATIVE and name.isidentifier()
+    }
+    dialects = defstruct(
+        "Dialects",
+        [(name, record, field(default_factory=record)) for name, record in records.items()],
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
+    return defstruct(
+        "NamedSettings",
+        [("dialects", dialects, field(default_factory=dialects))],
+        bases=(Settings,),
+        kw_only=True,
+        frozen=True,
+        forbid_unknown_fields=True,
+    )
+
+
+def _record_of(name: str) -> type[Mounting]:
+    record = getattr(plugins.load("dialects", name), "settings", None)
+    if not (isinstance(record, type) and issubclass(record, Mounting)):
+        raise Misconfigured(f"what {name!r} of the family dialects leads to is not a dialect")
+    return record
 
 
 def _drop_empty(values: dict[str, Any], record: type[Struct]) -> None:

@@ -36,9 +36,9 @@ def load(family: str, name: str) -> Any:  # each family knows the type of its ow
         raise Misconfigured(f"there is no part {name!r} in the family {family}; known: {known}")
     try:
         return found.load()
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # what another distribution does wrong, it may do in any way
         detail = f"the part {name!r} of the family {family} ({found.value}) cannot be loaded"
-        raise Misconfigured(f"{detail}: {error}") from error
+        raise Misconfigured(f"{detail}: {type(error).__name__}: {error}") from error
 
 
 @cache

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from jobwire.actors.runtime.dialects import Dialects
+from jobwire.actors.runtime.mounting import Mounting
 
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(ge=0)]
@@ -239,19 +240,20 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Sites beside `local`."""
     staging: StagingSettings = field(default_factory=StagingSettings)
     callbacks: CallbackSettings = field(default_factory=CallbackSettings)
-    dialects: Dialects = field(default_factory=Dialects)
+    dialects: Mapping[str, Mounting] = field(default_factory=dict)
+    """What is set of dialects, by their names, each in the record of its dialect."""
 
     @property
     def is_private(self) -> bool:
         """Whether only this machine reaches the service, also not through a proxy."""
-        mounted = [each for each in self.dialects.all().values() if each.enabled]
+        mounted = [each for each in self.dialects.values() if each.enabled]
         has_public_url = self.public_url or any(each.public_url for each in mounted)
         return self.is_on_loopback and not has_public_url
 
     @property
     def is_on_loopback(self) -> bool:
         """Whether the service listens on this machine only, with every port that it has."""
-        enabled = [each.address for each in self.dialects.all().values() if each.enabled]
+        enabled = [each.address for each in self.dialects.values() if each.enabled]
         return all(_is_loopback(host) for host in (self.host, *(at[0] for at in enabled if at)))
 
     @property

@@ -10,10 +10,7 @@ from functools import partial
 from typing import Final, Literal, get_args
 
 from jobwire.actors.dialects.base import Missing
-from jobwire.actors.dialects.pipelinejobs.deferred_event_retrier import DeferredEventRetrier
-from jobwire.actors.dialects.pipelinejobs.deferred_event_sender import DeferredEventSender
 from jobwire.actors.gateway.actor import Gateway
-from jobwire.actors.gateway.event_consumer import EventConsumer
 from jobwire.actors.gateway.health import HealthRoutes, HealthServer
 from jobwire.actors.notifier.actor import Notifier
 from jobwire.actors.notifier.transition_publisher import TransitionPublisher
@@ -30,7 +27,6 @@ from jobwire.actors.submitter.sandbox_root import SandboxRoot
 from jobwire.actors.system.container import Container, now
 from jobwire.schemas.events import Event
 from jobwire.schemas.identifiers import shard_of
-from jobwire.schemas.lifecycles.pipeline import PIPELINE
 
 ActorName = Literal["gateway", "state-manager", "submitter", "stager", "notifier"]
 
@@ -43,9 +39,6 @@ ACTORS: Final[tuple[ActorName, ...]] = (
     "gateway",
 )
 assert set(ACTORS) == set(get_args(ActorName))
-
-#: How often all parked events are looked at: so late may the end of their time be noticed.
-_LOOK_S: Final = 15.0
 
 
 class ActorFactory:
@@ -69,6 +62,9 @@ class ActorFactory:
         return Gateway(
             native=container.native,
             foreign=container.spoken,
+            native_routes=[
+                route for each in container.dialects.values() for route in each.native_routes()
+            ],
             health=health,
             streams=container.operations.streams,
             settings=container.settings,
@@ -172,25 +168,13 @@ class ActorFactory:
         return [notifier, self._alone("herald", lambda: TransitionPublisher(container.transport))]
 
     def _behind_gateway(self) -> Sequence[Actor]:
-        """Wake parked events; take events from the bus too, where there is one others reach."""
-        container, dialect = self._container, self._container.settings.dialects.pipelinejobs
-        actors: list[Actor] = []
-        if self._is_shared:
-            events, limits = container.events, container.settings.limits
-            actors.append(EventConsumer(container.transport, events, limits, container.telemetry))
-        if dialect.enabled and dialect.early == "park":
-            actors.append(self._alone("waker", self._waker))
-        return actors
-
-    def _waker(self) -> Actor:
-        container, park_s = self._container, self._container.settings.dialects.pipelinejobs.park_s
-        return DeferredEventRetrier(
-            container.transport,
-            container.operations.deferred_events,
-            PIPELINE.name,
-            DeferredEventSender(container.operations, park_s).resend_all,
-            look_s=min(_LOOK_S, park_s),
-        )
+        """Return what works for the dialects that are spoken."""
+        container = self._container
+        return [
+            self._alone(each.role, each.make) if each.role else each.make()
+            for dialect in (container.native, *container.spoken)
+            for each in dialect.actors()
+        ]
 
     def _alone(self, role: str, make: Callable[[], Actor]) -> Actor:
         if not self._is_shared:

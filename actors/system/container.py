@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,12 +10,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import cast
 
+import structlog
+
 from jobwire.actors.batch_systems.base import BatchSystem
-from jobwire.actors.dialects.base import ForeignDialect, Missing, RequestGuard, Signer
-from jobwire.actors.dialects.joblauncher import JoblauncherDialect
-from jobwire.actors.dialects.joblauncher.credentials import ReceiverKeys
-from jobwire.actors.dialects.native import NativeDialect
-from jobwire.actors.dialects.pipelinejobs import PipelineJobsDialect
+from jobwire.actors.dialects import registry
+from jobwire.actors.dialects.base import (
+    Dialect,
+    DialectContext,
+    DialectPlugin,
+    ForeignDialect,
+    Missing,
+    Signer,
+)
+from jobwire.actors.dialects.request_guard import RequestGuard
 from jobwire.actors.filesystems.file import FileTree
 from jobwire.actors.hosts.base import Host
 from jobwire.actors.messaging.packer import Packer
@@ -24,27 +30,25 @@ from jobwire.actors.messaging.packets import Packets
 from jobwire.actors.messaging.replies import ReplyInbox
 from jobwire.actors.operations import Operations
 from jobwire.actors.operations.controls import Controls
-from jobwire.actors.operations.deferred_events import DeferredEvents
 from jobwire.actors.operations.deliveries import Deliveries
 from jobwire.actors.operations.event_status import EventStatuses
 from jobwire.actors.operations.events import Events
 from jobwire.actors.operations.files import Files
-from jobwire.actors.operations.foreign_actors import ForeignActors
 from jobwire.actors.operations.job_creation import JobCreator
 from jobwire.actors.operations.job_waiter import JobWaiter
 from jobwire.actors.operations.jobs import Jobs
 from jobwire.actors.operations.keys import Keys
 from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.operations.lifecycles import Lifecycles
-from jobwire.actors.operations.nonces import Nonces
+from jobwire.actors.operations.records import DialectRecords
 from jobwire.actors.operations.refusals import Refusals
 from jobwire.actors.operations.staging_roots import StagingRoots
 from jobwire.actors.operations.streams import Streams
-from jobwire.actors.operations.visibility import Visibility
 from jobwire.actors.operations.withdrawals import Withdrawals
 from jobwire.actors.runtime import plugins
 from jobwire.actors.runtime.egress import Egress
 from jobwire.actors.runtime.folder import DataFolder, ServiceSecrets
+from jobwire.actors.runtime.mounting import NATIVE, Mounting
 from jobwire.actors.runtime.quota import Quota
 from jobwire.actors.runtime.secrets import JobSecrets
 from jobwire.actors.runtime.settings import Settings, SiteSettings
@@ -58,7 +62,9 @@ from jobwire.actors.transports.embedded import EmbeddedTransport
 from jobwire.actors.workers.gateway import WorkerGateway
 from jobwire.actors.workers.store_gateway import StoreWorkerGateway
 from jobwire.schemas.cursors import Cursors
-from jobwire.schemas.errors import Misconfigured
+from jobwire.schemas.errors import JobwireError, Misconfigured
+
+_log = structlog.get_logger()
 
 #: How long a packet stays open under load before it goes to a broker; longer made larger packets,
 #: and left processors idle while clients waited.
@@ -226,7 +232,6 @@ class Container:
             quota=Quota(limits.jobs_per_minute, time.monotonic),
         )
         streams = Streams(self.store, limits.streams_per_owner)
-        nonces = Nonces(self.store, now)
         return Operations(
             events=self.events,
             jobs=jobs,
@@ -247,18 +252,7 @@ class Container:
             lifecycles=lifecycles,
             refusals=Refusals(store=self.store, events=self.events, identity=self.secrets.identity),
             keys=self.keys,
-            nonces=nonces,
-            foreign_actors=ForeignActors(
-                store=self.store,
-                nonces=nonces,
-                identity=self.secrets.identity,
-                clock=now,
-                named=self.settings.dialects.pipelinejobs.actors,
-                token_s=self.settings.dialects.pipelinejobs.admin_token_s,
-            ),
             event_statuses=EventStatuses(self.store),
-            deferred_events=DeferredEvents(self.store, now),
-            visibility=Visibility(self.store),
         )
 
     @cached_property
@@ -269,41 +263,61 @@ class Container:
         return RequestGuard(self.operations, failures, limits.request_s)
 
     @cached_property
-    def native(self) -> NativeDialect:
+    def native(self) -> Dialect:
         """The native API."""
-        cursors = Cursors(self.secrets.identity)
-        return NativeDialect(self.operations, self.guard, self.settings, cursors, self.telemetry)
+        plugin = registry.plugin(NATIVE)
+        return plugin.build(self._context(plugin))
 
     @cached_property
     def dialects(self) -> Mapping[str, ForeignDialect]:
-        """Every foreign dialect by its name, also those that are not enabled."""
-        settings, cursors = self.settings.dialects, Cursors(self.secrets.identity)
-        limits = self.settings.limits
-        make: Mapping[str, Callable[[], ForeignDialect]] = {
-            "joblauncher": lambda: JoblauncherDialect(
-                self.operations, self.guard, self.settings, self.not_ready, self.telemetry
-            ),
-            "pipelinejobs": lambda: PipelineJobsDialect(
-                self.operations, self.guard, settings.pipelinejobs, cursors, limits.body_bytes
-            ),
-        }
-        return {name: made() for name, made in make.items()}
+        """
+        Every foreign dialect by its name, also those that are not enabled.
+
+        Raises:
+            Misconfigured: one that the settings name cannot be used; any other is left out.
+
+        """
+        made: dict[str, ForeignDialect] = {}
+        for name in registry.foreign_names():
+            try:
+                plugin = registry.plugin(name)
+                made[name] = cast("ForeignDialect", plugin.build(self._context(plugin)))
+            except Exception as error:
+                if name not in self.settings.dialects:
+                    _log.error("dialect_left_out", dialect=name, error=str(error))
+                elif isinstance(error, JobwireError):
+                    raise
+                else:
+                    detail = f"the dialect {name!r} cannot be made: {type(error).__name__}: {error}"
+                    raise Misconfigured(detail) from error
+        return made
+
+    def _context(self, plugin: DialectPlugin) -> DialectContext[Mounting]:
+        return DialectContext(
+            own=self.settings.dialects.get(plugin.name) or plugin.settings(),
+            settings=self.settings,
+            operations=self.operations,
+            records=DialectRecords(self.store, plugin.name, plugin.unprefixed_kinds),
+            guard=self.guard,
+            transport=self.transport,
+            identity=self.secrets.identity,
+            cursors=Cursors(self.secrets.identity),
+            clock=now,
+            not_ready=self.not_ready,
+            telemetry=self.telemetry,
+        )
 
     @cached_property
     def signers(self) -> Mapping[str, Signer]:
-        """Who authorizes callbacks, by the name of the dialect that they are told in."""
-        set_ = self.settings.dialects.joblauncher
-        signer = ReceiverKeys(
-            set_.macs,
-            set_.basic,
-            challenge_only=set_.challenge_only,
-            clock=now,
-            entropy=secrets.token_bytes,
-        )
-        return {"joblauncher": signer}
+        """Who authorizes callbacks, by the names that notices give."""
+        return {
+            name: signer
+            for dialect in self.dialects.values()
+            for name, signer in dialect.signers().items()
+        }
 
     @property
     def spoken(self) -> Sequence[ForeignDialect]:
         """The foreign dialects that are enabled."""
-        mountings = self.settings.dialects.all()
-        return [each for name, each in self.dialects.items() if mountings[name].enabled]
+        enabled = {name for name, each in self.settings.dialects.items() if each.enabled}
+        return [each for name, each in self.dialects.items() if name in enabled]

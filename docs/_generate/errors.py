@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from _generate.dialects import documentations
 from _generate.markdown import note, table
 from _generate.reasons import under_wait
 from jobwire.schemas import errors
@@ -38,7 +39,7 @@ _KINDS: dict[str, type[JobwireError]] = {
 }
 
 #: What a client can do. A code that is missing here stops `make generate`.
-_ADVICE = {
+_ADVICE: dict[tuple[int, str], str] = {
     (503, "file_system"): "The disk did not do what it was asked. Try again later.",
     (
         422,
@@ -82,38 +83,6 @@ _ADVICE = {
     (404, "no_file"): "There is no such file: it has not been written yet, or was cleaned up.",
     (404, "no_attempt"): "The job has had no attempt of that number.",
     (401, "unauthorized"): "No usable key, nonce or token was sent.",
-    (401, "wrong_nonce"): "PipelineJobs: the nonce is unknown, deleted, or for another actor.",
-    (403, "administrators_only"): "PipelineJobs: send the administrator's token, or use an API "
-    "key with the scope `admin`.",
-    (403, "nonce_expired"): "PipelineJobs: the nonce's time is over. Have another one made.",
-    (403, "nonce_level"): "PipelineJobs: the nonce does not open this. Have one of a higher level "
-    "made.",
-    (403, "nonce_spent"): "PipelineJobs: no use of the nonce is left. Have another one made.",
-    (403, "reserved_event"): "PipelineJobs: `create` is never sent; a create message makes a job.",
-    (403, "token_missing"): "PipelineJobs: put the job's `token` into the message or its URL.",
-    (403, "wrong_job_token"): "PipelineJobs: the token is not this job's, or was revoked.",
-    (403, "wrong_sender"): "PipelineJobs: the job's lifecycle lets others only send this event.",
-    (404, "unknown_actor"): "You have no actor with this id or alias; `jobwire actors ls` lists "
-    "them.",
-    (404, "unknown_execution"): "PipelineJobs: no such execution, or another actor's.",
-    (404, "unknown_nonce"): "PipelineJobs: no such nonce of this actor or alias.",
-    (409, "event_id_reused"): "PipelineJobs: the `Idempotency-Key` was used for this job with "
-    "another event. Use a new one.",
-    (409, "illegal_transition"): "PipelineJobs: the job does not take this event in its state; "
-    "`allowedEvents` says which it takes.",
-    (409, "name_taken"): "Another actor of yours has this id or alias. Choose another.",
-    (409, "not_an_id"): "Remove an actor by its id; one that the settings name stays.",
-    (409, "refused"): "PipelineJobs: the event is not applied; the detail says why.",
-    (422, "bad_level"): "PipelineJobs: send `NONE`, `READ`, `EXECUTE` or `UPDATE`, which no nonce "
-    "of an alias has.",
-    (422, "bad_max_uses"): "PipelineJobs: send 1 or more, or -1 for no limit.",
-    (422, "event_missing"): "PipelineJobs: name the event, in the body or as `name` in the URL.",
-    (422, "unknown_action"): "PipelineJobs: the only action is `delete`.",
-    (422, "unknown_event_name"): "PipelineJobs: there is no such event; the detail lists them.",
-    (422, "unknown_key"): "PipelineJobs: an event has `uuid`, `name`, `data`, `token` only.",
-    (422, "uuid_missing"): "PipelineJobs: name the job, in the body or as `uuid` in the URL.",
-    (429, "event_limit"): "The job's history is full.",
-    (429, "too_many_parked"): "PipelineJobs: too many events wait for their turn already.",
     (400, "bad_request"): "The request line or a header cannot be read. Mend the client.",
     (400, "invalid_json"): "The body is not JSON in plain UTF-8. The detail names the place.",
     (400, "json_limits"): "Too deep, too many elements, too long a string, or a number beyond "
@@ -183,6 +152,9 @@ _ADVICE = {
     ): "Keep connections open instead of opening new ones; come back later.",
     (503, "unavailable"): "Send the same request again, with the same id, after `Retry-After`.",
 }
+
+for _documentation in documentations():
+    _ADVICE |= _documentation.advice
 
 _INTRODUCTION = """\
 # Errors
@@ -256,7 +228,7 @@ def _codes() -> set[tuple[int, str]]:
                 found |= set(_raised(ast.parse(file.read_text())))
     missing = sorted(found - _ADVICE.keys())
     if missing:
-        message = f"docs/_generate/errors.py says nothing about {missing}"
+        message = f"neither docs/_generate/errors.py nor a dialect has advice for {missing}"
         raise LookupError(message)
     return found
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from _generate.routes import HEADERS, LINE, NDJSON, ROUTES, Content, Page, Route
+from _generate.routes import HEADERS, LINE, NDJSON, ROUTES
 from _generate.schemas import REFERENCE, described
+from jobwire.actors.dialects.documentation import Content, Page, Route
 from jobwire.schemas.views import Problem
 
 #: A piece of the document: JSON, and nothing more is said about it.

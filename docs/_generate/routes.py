@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
+from _generate.dialects import documentations
+from jobwire.actors.dialects.documentation import Content, Page, Route, json_content
 from jobwire.actors.dialects.native.deliveries import (
     DeliveriesQuery,
     JobDeliveriesQuery,
@@ -18,12 +19,9 @@ from jobwire.actors.dialects.native.jobs import DeleteQuery, HistoryQuery, JobsQ
 from jobwire.actors.dialects.native.records import PageQuery, VersionQuery
 from jobwire.actors.dialects.native.streams import StreamQuery
 from jobwire.actors.operations.controls import Selection
-from jobwire.actors.operations.foreign_actors import ActorRequest
 from jobwire.actors.operations.job_creation import JobRequest
 from jobwire.actors.operations.keys import KeyRequest
-from jobwire.schemas.foreign_actors import ActorView, AdminTokenView
 from jobwire.schemas.lifecycle import Lifecycle
-from jobwire.schemas.principals import Scope
 from jobwire.schemas.views import (
     Accepted,
     ControlledView,
@@ -44,37 +42,7 @@ from jobwire.schemas.views import (
     StatsView,
 )
 
-JSON = "application/json"
 NDJSON = "application/x-ndjson"
-
-
-class Page(NamedTuple):
-    """A page of a list of such records."""
-
-    of: type[Struct]
-
-
-class Content(NamedTuple):
-    """What a request or an answer holds: a record, a page, or just text of a kind."""
-
-    kind: str
-    shape: type[Struct] | Page | None = None
-
-
-class Route(NamedTuple):
-    """One route."""
-
-    method: str
-    path: str
-    summary: str
-    scope: Scope | None
-    answers: Mapping[int, Content | None]
-    query: type[Struct] | None = None
-    headers: tuple[str, ...] = ()
-    bodies: tuple[Content, ...] = ()
-    errors: tuple[int, ...] = ()
-    token: bool = False
-    """Whether the job's own token will do instead of an API key."""
 
 
 class Live(Struct):
@@ -101,10 +69,6 @@ HEADERS: Mapping[str, str] = {
 }
 
 
-def _json(shape: type[Struct] | Page) -> Content:
-    return Content(JSON, shape)
-
-
 _STREAM = Content("text/event-stream")
 _BYTES = Content("application/octet-stream")
 
@@ -118,7 +82,8 @@ def _controls() -> tuple[Route, ...]:
             f"/v1/jobs/{{id}}/{name}",
             f"{word} a job that runs here",
             "jobs",
-            {200: _json(ControlledView)} | ({202: _json(ControlledView)} if is_long else {}),
+            {200: json_content(ControlledView)}
+            | ({202: json_content(ControlledView)} if is_long else {}),
             errors=(401, 403, 404, 409, 422, 429, 503),
         )
         for name, word in said.items()
@@ -130,13 +95,19 @@ def _controls() -> tuple[Route, ...]:
             f"/v1/jobs/{name}",
             f"{word} many jobs that run here",
             "jobs",
-            {200: _json(SelectedView)},
-            bodies=(_json(Selection),),
+            {200: json_content(SelectedView)},
+            bodies=(json_content(Selection),),
             errors=(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
         )
         for name, word in said.items()
     ]
     return (*one, *many)
+
+
+def _of_dialects() -> Iterator[Route]:
+    """Yield what dialects add to the native API."""
+    for each in documentations():
+        yield from each.routes
 
 
 ROUTES: tuple[Route, ...] = (
@@ -145,10 +116,10 @@ ROUTES: tuple[Route, ...] = (
         "/v1/events",
         "Report one event, or many as NDJSON",
         "events",
-        {200: _json(OutcomeView), 202: _json(Accepted)},
+        {200: json_content(OutcomeView), 202: json_content(Accepted)},
         query=EventParameters,
         headers=("Prefer", "Idempotency-Key"),
-        bodies=(_json(EventBody), Content(NDJSON, EventBody)),
+        bodies=(json_content(EventBody), Content(NDJSON, EventBody)),
         errors=(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503),
         token=True,
     ),
@@ -157,9 +128,9 @@ ROUTES: tuple[Route, ...] = (
         "/v1/jobs",
         "Make a job",
         "jobs",
-        {201: _json(CreatedView), 202: _json(CreatedView)},
+        {201: json_content(CreatedView), 202: json_content(CreatedView)},
         headers=("Idempotency-Key",),
-        bodies=(_json(JobRequest),),
+        bodies=(json_content(JobRequest),),
         errors=(400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
     ),
     Route(
@@ -167,7 +138,7 @@ ROUTES: tuple[Route, ...] = (
         "/v1/jobs",
         "List jobs, newest first",
         "read",
-        {200: _json(Page(JobView))},
+        {200: json_content(Page(JobView))},
         query=JobsQuery,
         errors=(400, 401, 403, 422, 429, 503),
     ),
@@ -176,7 +147,7 @@ ROUTES: tuple[Route, ...] = (
         "/v1/jobs/{id}",
         "Read one job",
         "read",
-        {200: _json(FullJobView)},
+        {200: json_content(FullJobView)},
         errors=(401, 403, 404, 422, 429, 503),
     ),
     Route(
@@ -193,7 +164,7 @@ ROUTES: tuple[Route, ...] = (
         "/v1/jobs/{id}/history",
         "Read a job's history, oldest first",
         "read",
-        {200: _json(Page(EntryView))},
+        {200: json_content(Page(EntryView))},
         query=HistoryQuery,
         errors=(400, 401, 403, 404, 422, 429, 503),
     ),
@@ -203,7 +174,7 @@ ROUTES: tuple[Route, ...] = (
         "/v1/jobs/{id}/retry",
         "Make a new job that is asked the same as an ended one",
         "jobs",
-        {201: _json(CreatedView)},
+        {201: json_content(CreatedView)},
         headers=("Idempotency-Key",),
         errors=(401, 403, 404, 409, 422, 429, 503),
     ),
@@ -212,7 +183,7 @@ ROUTES: tuple[Route, ...] = (
         "/v1/jobs/{id}/files",
         "List the files of a job",
         "read",
-        {200: _json(Page(FileView))},
+        {200: json_content(Page(FileView))},
         query=FilesQuery,
         errors=(400, 401, 403, 404, 422, 429, 503),
     ),
@@ -231,7 +202,7 @@ ROUTES: tuple[Route, ...] = (
         "/v1/jobs/{id}/deliveries",
         "List the deliveries of one job, newest first",
         "read",
-        {200: _json(Page(DeliveryView))},
+        {200: json_content(Page(DeliveryView))},
         query=JobDeliveriesQuery,
         errors=(400, 401, 403, 404, 422, 429, 503),
     ),
@@ -240,7 +211,7 @@ ROUTES: tuple[Route, ...] = (
         "/v1/deliveries",
         "List deliveries, newest first",
         "read",
-        {200: _json(Page(DeliveryView))},
+        {200: json_content(Page(DeliveryView))},
         query=DeliveriesQuery,
         errors=(400, 401, 403, 422, 429, 503),
     ),
@@ -249,7 +220,7 @@ ROUTES: tuple[Route, ...] = (
         "/v1/deliveries/{id}",
         "Read one delivery with its tries",
         "read",
-        {200: _json(DeliveryView)},
+        {200: json_content(DeliveryView)},
         errors=(401, 403, 404, 422, 429, 503),
     ),
     Route(
@@ -257,7 +228,7 @@ ROUTES: tuple[Route, ...] = (
         "/v1/deliveries/{id}/redeliver",
         "Send a delivery again under its id",
         "jobs",
-        {202: _json(DeliveryView)},
+        {202: json_content(DeliveryView)},
         errors=(401, 403, 404, 422, 429, 503),
     ),
     Route(
@@ -265,8 +236,8 @@ ROUTES: tuple[Route, ...] = (
         "/v1/deliveries/recover",
         "Send all deliveries again that gave up since a moment",
         "jobs",
-        {202: _json(RecoveredView)},
-        bodies=(_json(RecoverBody),),
+        {202: json_content(RecoveredView)},
+        bodies=(json_content(RecoverBody),),
         errors=(400, 401, 403, 408, 413, 415, 422, 429, 503),
     ),
     Route(
@@ -294,8 +265,8 @@ ROUTES: tuple[Route, ...] = (
         "/v1/jobs/{id}/token",
         "Give a job a new token",
         "jobs",
-        {200: _json(RotatedView)},
-        bodies=(_json(RotateBody),),
+        {200: json_content(RotatedView)},
+        bodies=(json_content(RotateBody),),
         errors=(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
     ),
     Route(
@@ -311,7 +282,7 @@ ROUTES: tuple[Route, ...] = (
         "/v1/stats",
         "Count jobs by lifecycle and state",
         "read",
-        {200: _json(StatsView)},
+        {200: json_content(StatsView)},
         errors=(401, 403, 422, 429, 503),
     ),
     Route(
@@ -319,7 +290,7 @@ ROUTES: tuple[Route, ...] = (
         "/v1/lifecycles",
         "List lifecycles",
         "read",
-        {200: _json(Page(Lifecycle))},
+        {200: json_content(Page(Lifecycle))},
         errors=(401, 403, 422, 429, 503),
     ),
     Route(
@@ -327,8 +298,8 @@ ROUTES: tuple[Route, ...] = (
         "/v1/lifecycles",
         "Register a lifecycle",
         "jobs",
-        {200: _json(Lifecycle), 201: _json(Lifecycle)},
-        bodies=(_json(Lifecycle),),
+        {200: json_content(Lifecycle), 201: json_content(Lifecycle)},
+        bodies=(json_content(Lifecycle),),
         errors=(400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
     ),
     Route(
@@ -336,7 +307,7 @@ ROUTES: tuple[Route, ...] = (
         "/v1/lifecycles/{name}",
         "Read one lifecycle",
         "read",
-        {200: _json(Lifecycle)},
+        {200: json_content(Lifecycle)},
         query=VersionQuery,
         errors=(400, 401, 403, 404, 422, 429, 503),
     ),
@@ -345,7 +316,7 @@ ROUTES: tuple[Route, ...] = (
         "/v1/keys",
         "List API keys, never their text",
         "admin",
-        {200: _json(Page(KeyView))},
+        {200: json_content(Page(KeyView))},
         query=PageQuery,
         errors=(400, 401, 403, 422, 429, 503),
     ),
@@ -354,8 +325,8 @@ ROUTES: tuple[Route, ...] = (
         "/v1/keys",
         "Make an API key; its text is shown once",
         "admin",
-        {201: _json(NewKeyView)},
-        bodies=(_json(KeyRequest),),
+        {201: json_content(NewKeyView)},
+        bodies=(json_content(KeyRequest),),
         errors=(400, 401, 403, 408, 413, 415, 422, 429, 503),
     ),
     Route(
@@ -363,48 +334,16 @@ ROUTES: tuple[Route, ...] = (
         "/v1/keys/{id}",
         "Revoke an API key",
         "admin",
-        {200: _json(KeyView)},
+        {200: json_content(KeyView)},
         errors=(401, 403, 404, 429, 503),
     ),
-    Route(
-        "GET",
-        "/v1/actors",
-        "List actors of the PipelineJobs dialect",
-        "read",
-        {200: _json(Page(ActorView))},
-        errors=(400, 401, 403, 422, 429, 503),
-    ),
-    Route(
-        "POST",
-        "/v1/actors",
-        "Make an actor with its aliases",
-        "jobs",
-        {201: _json(ActorView)},
-        bodies=(_json(ActorRequest),),
-        errors=(400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
-    ),
-    Route(
-        "DELETE",
-        "/v1/actors/{id}",
-        "Remove an actor; its jobs stay",
-        "jobs",
-        {200: _json(ActorView)},
-        errors=(401, 403, 404, 409, 429, 503),
-    ),
-    Route(
-        "POST",
-        "/v1/actors/admin-token",
-        "Get the administrator's token of the PipelineJobs dialect",
-        "admin",
-        {200: _json(AdminTokenView)},
-        errors=(400, 401, 403, 422, 429, 503),
-    ),
+    *_of_dialects(),
     Route(
         "GET",
         "/v1/refused",
         "List refused events, oldest first",
         "read",
-        {200: _json(Page(RefusalView))},
+        {200: json_content(Page(RefusalView))},
         query=PageQuery,
         errors=(400, 401, 403, 422, 429, 503),
     ),
@@ -413,16 +352,16 @@ ROUTES: tuple[Route, ...] = (
         "/v1/refused/{id}/{event}/replay",
         "Send a refused event again, under a new id",
         "jobs",
-        {200: _json(OutcomeView)},
+        {200: json_content(OutcomeView)},
         errors=(401, 403, 404, 409, 422, 429, 503),
     ),
-    Route("GET", "/health/live", "Say that the process answers", None, {200: _json(Live)}),
+    Route("GET", "/health/live", "Say that the process answers", None, {200: json_content(Live)}),
     Route(
         "GET",
         "/health/ready",
         "Say whether events can be stored now",
         None,
-        {200: _json(Ready), 503: _json(Ready)},
+        {200: json_content(Ready), 503: json_content(Ready)},
     ),
     Route("GET", "/metrics", "Read all metrics", None, {200: Content("text/plain")}),
 )

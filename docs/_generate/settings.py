@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from msgspec import Struct
-from msgspec.inspect import Field, StructType
+from msgspec.inspect import StructType
 
+from _generate.dialects import plugins
 from _generate.fields import default, fields, kind, meanings
 from _generate.markdown import note, table
 from jobwire.actors.runtime.settings import Settings, SiteSettings
@@ -122,34 +123,37 @@ clients that cannot take a path before their own, at the root of a port of its o
     ),
 }
 
-_NAMES = {"pipelinejobs": "PipelineJobs", "joblauncher": "joblauncher"}
-
 
 def settings_page() -> str:
     """Write the page."""
-    groups = [_group(field) for field in fields(Settings) if isinstance(field.type, StructType)]
+    groups = [
+        _group(field.name, field.type.cls)
+        for field in fields(Settings)
+        if isinstance(field.type, StructType)
+    ]
     return "\n".join(
         [
             note("actors/runtime/settings.py"),
             _INTRODUCTION + "## The service\n\n" + _table(Settings, ""),
             *groups,
             _SITES + _table_of_sites(),
+            _dialects(),
             _COMMAND_LINE,
         ]
     )
 
 
-def _group(field: Field) -> str:
-    assert isinstance(field.type, StructType)
-    title, text = _GROUPS[field.name]
+def _group(name: str, record: type[Struct]) -> str:
+    return _head(name) + _table(record, f"{name}.")
+
+
+def _dialects() -> str:
     tables = [
-        f"### {_named(inner.name)} (table `[{field.name}.{inner.name}]`)\n\n"
-        + _table(inner.type.cls, f"{field.name}.{inner.name}.")
-        for inner in fields(field.type.cls)
-        if isinstance(inner.type, StructType)
-    ] or [_table(field.type.cls, f"{field.name}.")]
-    head = f"## {title} (table `[{field.name}]`)\n\n{text}\n\n"
-    return head + "\n".join(tables)
+        f"### {each.title} (table `[dialects.{each.name}]`)\n\n"
+        + _table(each.settings, f"dialects.{each.name}.")
+        for each in plugins()
+    ]
+    return _head("dialects") + "\n".join(tables)
 
 
 def _table_of_sites() -> str:
@@ -157,9 +161,9 @@ def _table_of_sites() -> str:
     return table(["setting", "type", "default", "meaning"], rows)
 
 
-def _named(dialect: str) -> str:
-    """Return the name of a group inside of another as people write it."""
-    return _NAMES[dialect]
+def _head(name: str) -> str:
+    title, text = _GROUPS[name]
+    return f"## {title} (table `[{name}]`)\n\n{text}\n\n"
 
 
 def _table(record: type[Struct], prefix: str) -> str:
@@ -170,7 +174,7 @@ def _table(record: type[Struct], prefix: str) -> str:
 def _rows(record: type[Struct], prefix: str) -> Iterator[list[str]]:
     texts = dict(meanings(record))
     for field in fields(record):
-        if isinstance(field.type, StructType):
+        if isinstance(field.type, StructType) or (prefix, field.name) == ("", "dialects"):
             continue
         variable = "JOBWIRE_" + (prefix + field.name).upper().replace(".", "__")
         yield [

@@ -1,7 +1,7 @@
 """
 `pipeline`: jobs that run elsewhere and are reported on.
 
-The states of the SD2E PipelineJobs manager.
+After its computing a job may be indexed, validated and finalized, each step once or again.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from jobwire.actors.gateway.event_consumer import EVENTS_IN, EventConsumer
+from jobwire.actors.dialects.native.event_consumer import EVENTS_IN, EventConsumer
 from jobwire.actors.messaging.packer import Packer
 from jobwire.actors.messaging.replies import ReplyInbox
 from jobwire.actors.operations.events import Events
@@ -323,7 +323,7 @@ async def test_a_batch_is_posted_in_order_without_what_is_no_event(bench: _Bench
 async def test_a_batch_waits_until_all_of_it_is_safe_and_keeps_each_jobs_order(
     bench: _Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobwire.actors.gateway.event_consumer._PAUSE_S", 0.01)
+    monkeypatch.setattr("jobwire.actors.dialects.native.event_consumer._PAUSE_S", 0.01)
     away = shard_of(job_id(1), _SHARDS)
     other = next(n for n in range(2, 20) if shard_of(job_id(n), _SHARDS) != away)
     bench.broken.add(away)
@@ -360,7 +360,7 @@ async def test_a_batch_that_waits_stays_on_the_bus_when_the_inlet_stops(bench: _
 async def test_a_batch_waits_until_its_letters_can_be_put_aside(
     bench: _Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobwire.actors.gateway.event_consumer._PAUSE_S", 0.01)
+    monkeypatch.setattr("jobwire.actors.dialects.native.event_consumer._PAUSE_S", 0.01)
     bench.bus.is_full = True
 
     taking = asyncio.ensure_future(

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from standardwebhooks import WebhookVerificationError
 from yarl import URL
 
-from jobwire.actors.dialects.base import Notice
+from jobwire.actors.dialects.base import ForeignDialect, Notice
 from jobwire.actors.notifier.breaker import FAILING
 from jobwire.actors.notifier.endpoints import ENDPOINTS
 from jobwire.actors.notifier.message import write_body
@@ -787,7 +787,7 @@ async def test_what_is_due_later_is_told_then(tmp_path: Path) -> None:
     assert replace(delivery, attempts=()).status == "delivered"
 
 
-class _Bare:
+class _Bare(ForeignDialect):
     """A language whose receivers expect a PUT of the state alone, and nothing of `resource`."""
 
     name = "bare"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from jobwire.actors.dialects.joblauncher.settings import Joblauncher
 from jobwire.actors.runtime.configuration import load_settings
 from jobwire.actors.runtime.settings import Limits, Settings
 from jobwire.schemas.errors import Misconfigured
@@ -261,7 +262,7 @@ def test_an_address_of_a_dialect_that_is_none_is_refused(listen: str) -> None:
     mounting = load_settings(None, {"JOBWIRE_DIALECTS__PIPELINEJOBS__LISTEN": listen})
 
     with pytest.raises(Misconfigured, match="host:port"):
-        _ = mounting.dialects.pipelinejobs.address
+        _ = mounting.dialects["pipelinejobs"].address
 
 
 def test_secrets_of_credentials_stand_in_files_and_mistakes_in_them_are_named(
@@ -272,7 +273,10 @@ def test_secrets_of_credentials_stand_in_files_and_mistakes_in_them_are_named(
     table = '[[dialects.joblauncher.macs]]\nid = "a"\nscope = "http://h:1/"\n'
     file.write_text(f'{table}key_file = "{tmp_path}/key"\n')
 
-    (mac,) = load_settings(file, {}).dialects.joblauncher.macs
+    joblauncher = load_settings(file, {}).dialects["joblauncher"]
+
+    assert isinstance(joblauncher, Joblauncher)
+    (mac,) = joblauncher.macs
 
     assert (mac.id, mac.key, mac.algorithm) == ("a", "489dks293j39", "hmac-sha-1")
     file.write_text(f'{table}kye = "489dks293j39"\n')

@@ -548,7 +548,8 @@ from jobwire.actors.filesystems.file import FileTree
 from jobwire.actors.runtime.failpoints import arm_from_environment
 from jobwire.actors.stager.transfer import copy
 arm_from_environment(os.environ)
-source, target = FileLocation(FileTree(Path(sys.argv[1])), "x"), FileLocation(FileTree(Path(sys.argv[2])), "x")
+source = FileLocation(FileTree(Path(sys.argv[1])), "x")
+target = FileLocation(FileTree(Path(sys.argv[2])), "x")
 done = asyncio.run(copy(source, target, limit=10**9, sha256=None, tag="t", moved=lambda _: None))
 print(done.sha256)
 """

@@ -11,11 +11,12 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from jobwire.actors.dialects.base import ForeignDialect, Notice, base_url
+from jobwire.actors.dialects.base import ForeignDialect, Notice
+from jobwire.actors.dialects.mounts import base_url
+from jobwire.actors.dialects.pipelinejobs.settings import PipelineJobs
 from jobwire.actors.gateway.actor import Gateway
 from jobwire.actors.gateway.health import HealthRoutes
 from jobwire.actors.operations.streams import Streams
-from jobwire.actors.runtime.dialects import Dialects, PipelineJobs
 from jobwire.actors.runtime.settings import Limits, Settings
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.stores.sqlite import SqliteStore
@@ -25,7 +26,7 @@ from jobwire.schemas.jobs import Entry, Job
 from tests.support.service import Answer, Caller
 
 
-class Greetings:
+class Greetings(ForeignDialect):
     """A language of one route, as another system may speak it."""
 
     name = "pipelinejobs"
@@ -92,7 +93,7 @@ def _settings(public_url: str | None = None, own_url: str | None = None, **limit
         port=0,
         public_url=public_url,
         limits=Limits(**limits),
-        dialects=Dialects(pipelinejobs=mounting),
+        dialects={"pipelinejobs": mounting},
     )
 
 

@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 from msgspec import Struct, structs
 
+from jobwire.actors.dialects import registry
 from jobwire.actors.operations.job_creation import JobRequest
 from jobwire.actors.runtime.settings import Settings
 from jobwire.actors.runtime.telemetry import Telemetry
@@ -37,7 +38,15 @@ def _settings(record: type[Struct], prefix: str = "") -> list[str]:
     ]
 
 
-_SETTINGS = _settings(Settings)
+_SETTINGS = [
+    *_settings(Settings),
+    *(
+        name
+        for dialect in registry.foreign_names()
+        for name in _settings(registry.plugin(dialect).settings, f"dialects.{dialect}.")
+    ),
+]
+_SETTINGS.remove("dialects")
 #: Records that say what a job is asked to be.
 _ASKED: list[type[Struct]] = [
     JobRequest,

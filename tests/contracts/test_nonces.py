@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobwire.actors.operations.nonces import NewNonce, Nonces, NonceScope
+from jobwire.actors.dialects.pipelinejobs import PLUGIN
+from jobwire.actors.dialects.pipelinejobs.nonce_record import Level
+from jobwire.actors.dialects.pipelinejobs.nonces import NewNonce, Nonces, NonceScope
+from jobwire.actors.operations.records import DialectRecords
 from jobwire.actors.stores.base import Store
 from jobwire.schemas.errors import Forbidden, JobwireError, NotFound, Unauthorized
-from jobwire.schemas.nonces import Level
 from jobwire.schemas.principals import Principal
 from tests.support.factories import OWNER, STRANGER
 
@@ -27,6 +29,10 @@ class _Clock:
 
     def __call__(self) -> datetime:
         return self.at
+
+
+def _nonces(store: Store, clock: Callable[[], datetime]) -> Nonces:
+    return Nonces(DialectRecords(store, PLUGIN.name, PLUGIN.unprefixed_kinds), clock)
 
 
 async def _make(
@@ -56,7 +62,7 @@ async def test_fifty_who_redeem_five_uses_at_once_get_exactly_five(
 ) -> None:
     other = make_store()
     await other.open()
-    gateways = [Nonces(store, _Clock()), Nonces(other, _Clock())]
+    gateways = [_nonces(store, _Clock()), _nonces(other, _Clock())]
     made = await _make(gateways[0], max_uses=5)
 
     admitted = await asyncio.gather(
@@ -75,7 +81,7 @@ async def test_fifty_who_redeem_five_uses_at_once_get_exactly_five(
 
 
 async def test_uses_without_a_limit_are_counted_too(store: Store) -> None:
-    nonces = Nonces(store, _Clock())
+    nonces = _nonces(store, _Clock())
     made = await _make(nonces)
 
     assert all(await asyncio.gather(*(_try(nonces, made.text, str(each)) for each in range(30))))
@@ -85,7 +91,7 @@ async def test_uses_without_a_limit_are_counted_too(store: Store) -> None:
 
 
 async def test_the_store_holds_nothing_that_opens(store: Store) -> None:
-    nonces = Nonces(store, _Clock())
+    nonces = _nonces(store, _Clock())
     made = await _make(nonces)
 
     (record,) = await store.select("nonce", None, "", 9)
@@ -96,7 +102,7 @@ async def test_the_store_holds_nothing_that_opens(store: Store) -> None:
 
 async def test_a_refusal_spends_no_use(store: Store) -> None:
     clock = _Clock()
-    nonces = Nonces(store, clock)
+    nonces = _nonces(store, clock)
     reader = await _make(nonces, level="READ", max_uses=1)
     brief = await _make(nonces, max_uses=1, ttl_s=60)
 
@@ -112,7 +118,7 @@ async def test_a_refusal_spends_no_use(store: Store) -> None:
 
 @pytest.mark.parametrize("wrong", ["", "LAB_", "LAB", "{}x", "x{}", "{name}"])
 async def test_what_is_no_nonce_opens_nothing(store: Store, wrong: str) -> None:
-    nonces = Nonces(store, _Clock())
+    nonces = _nonces(store, _Clock())
     made = await _make(nonces)
 
     with pytest.raises(Unauthorized):
@@ -120,7 +126,7 @@ async def test_what_is_no_nonce_opens_nothing(store: Store, wrong: str) -> None:
 
 
 async def test_one_that_was_deleted_opens_nothing_any_more(store: Store) -> None:
-    nonces = Nonces(store, _Clock())
+    nonces = _nonces(store, _Clock())
     made = await _make(nonces)
     found = await nonces.find(made.text)
 
@@ -133,7 +139,7 @@ async def test_one_that_was_deleted_opens_nothing_any_more(store: Store) -> None
 
 
 async def test_nonces_are_their_owners_and_of_one_place(store: Store) -> None:
-    nonces = Nonces(store, _Clock())
+    nonces = _nonces(store, _Clock())
     made = await _make(nonces)
 
     for owner, place in ((STRANGER, _HERE), (OWNER, NonceScope("actor", "alias"))):
@@ -146,7 +152,7 @@ async def test_nonces_are_their_owners_and_of_one_place(store: Store) -> None:
 
 async def test_those_whose_time_is_over_make_room(store: Store) -> None:
     clock = _Clock()
-    nonces = Nonces(store, clock)
+    nonces = _nonces(store, clock)
     await _make(nonces, ttl_s=60)
     clock.at += timedelta(seconds=61)
 
@@ -156,7 +162,7 @@ async def test_those_whose_time_is_over_make_room(store: Store) -> None:
 
 
 async def test_a_nonce_opens_no_more_than_its_maker_could(store: Store) -> None:
-    nonces = Nonces(store, _Clock())
+    nonces = _nonces(store, _Clock())
     reader = Principal(OWNER, frozenset({"jobs"}))
 
     made = await nonces.create(
@@ -171,7 +177,7 @@ async def test_a_store_that_is_away_is_told_to_everybody_who_waits(
 ) -> None:
     store = make_store()
     await store.open()
-    nonces = Nonces(store, _Clock())
+    nonces = _nonces(store, _Clock())
     made = await _make(nonces, max_uses=5)
     await store.close()
 

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from jobwire.actors.dialects.joblauncher.asking import Launchers, job_request
 from jobwire.actors.dialects.joblauncher.requests import LaunchRequest
-from jobwire.actors.runtime.dialects import Joblauncher
+from jobwire.actors.dialects.joblauncher.settings import Joblauncher
 from jobwire.schemas.errors import Invalid
 from jobwire.schemas.identifiers import parse_job_id
 from jobwire.schemas.principals import Principal

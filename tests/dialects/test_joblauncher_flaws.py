@@ -15,7 +15,7 @@ import pytest
 from yarl import URL
 
 from jobwire.actors.dialects.joblauncher.credentials import ReceiverKeys
-from jobwire.actors.runtime.dialects import MacCredential
+from jobwire.actors.dialects.joblauncher.settings import MacCredential
 from jobwire.actors.runtime.settings import CallbackSettings, Limits, LocalSite
 from jobwire.actors.state_manager.job_retention import JobRetention
 from jobwire.schemas.errors import Misconfigured

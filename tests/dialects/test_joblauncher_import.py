@@ -14,6 +14,7 @@ import pytest
 from jobwire.actors.dialects.joblauncher.asking import Launchers
 from jobwire.actors.dialects.joblauncher.credentials import ReceiverKeys
 from jobwire.actors.dialects.joblauncher.importing import settings_of
+from jobwire.actors.dialects.joblauncher.settings import Joblauncher
 from jobwire.actors.runtime.configuration import load_settings
 from jobwire.actors.runtime.settings import Settings
 
@@ -56,6 +57,12 @@ surprise: 1
 """
 
 
+def _joblauncher(settings: Settings) -> Joblauncher:
+    found = settings.dialects["joblauncher"]
+    assert isinstance(found, Joblauncher)
+    return found
+
+
 _LOCALLY = {"scheduler": {"scheme": "local"}}
 _CONCURRENT = "xenon.adaptors.local.queue.multi.maxConcurrentJobs"
 _SANDBOX = {"scheme": "file", "path": "/x"}
@@ -93,7 +100,7 @@ def test_a_configuration_of_2013_becomes_settings_and_each_key_is_spoken_of(
     done = _run(tmp_path, _2013)
 
     settings = _loaded(tmp_path, done.stdout)
-    mine = settings.dialects.joblauncher
+    mine = _joblauncher(settings)
     assert done.returncode == 0
     assert (mine.enabled, mine.listen, mine.owner) == (True, "127.0.0.1:9998", "joblauncher")
     assert [(mac.id, mac.key, mac.scope, mac.algorithm) for mac in mine.macs] == [
@@ -118,7 +125,7 @@ def test_a_configuration_of_2013_becomes_settings_and_each_key_is_spoken_of(
 def test_a_configuration_of_2015_becomes_launchers_and_passwords(tmp_path: Path) -> None:
     done = _run(tmp_path, _2015)
 
-    mine = _loaded(tmp_path, done.stdout).dialects.joblauncher
+    mine = _joblauncher(_loaded(tmp_path, done.stdout))
     (pair,) = mine.basic
     assert mine.launchers == {"local": "local", "quick": "local"}
     assert mine.default_launcher == "quick"
@@ -180,7 +187,7 @@ def test_odd_values_are_refused_and_what_is_left_is_settings(
 ) -> None:
     imported = settings_of(document)
 
-    mine = _loaded(tmp_path, imported.toml).dialects.joblauncher
+    mine = _joblauncher(_loaded(tmp_path, imported.toml))
     assert mine.enabled
     assert all(each.why for each in imported.remarks)
     # The service would start with it.

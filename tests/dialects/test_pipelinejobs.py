@@ -17,8 +17,8 @@ from hypothesis import strategies as some
 from jobwire.actors.dialects.pipelinejobs.content import NOTHING, read_json
 from jobwire.actors.dialects.pipelinejobs.early import allowed, is_early, is_repetition
 from jobwire.actors.dialects.pipelinejobs.messages import read_message
+from jobwire.actors.dialects.pipelinejobs.settings import PipelineJobs
 from jobwire.actors.dialects.pipelinejobs.statuses import event_of
-from jobwire.actors.runtime.dialects import Dialects, PipelineJobs
 from jobwire.actors.runtime.settings import Limits, Settings
 from jobwire.schemas.errors import Invalid
 from jobwire.schemas.lifecycles.pipeline import PIPELINE
@@ -33,7 +33,7 @@ _PIPELINE = "106c46ff-9186-5756-a934-8f9a8f1a7a6e"
 
 def _settings(**fields: Any) -> Settings:
     mounting = PipelineJobs(enabled=True, **fields)
-    return Settings(port=0, dialects=Dialects(pipelinejobs=mounting))
+    return Settings(port=0, dialects={"pipelinejobs": mounting})
 
 
 async def _make(caller: Caller, **data: Any) -> dict[str, Any]:
@@ -217,7 +217,7 @@ async def test_who_guesses_tokens_is_slowed_down(tmp_path: Path) -> None:
     settings = Settings(
         port=0,
         limits=Limits(failed_logins_per_minute=3),
-        dialects=Dialects(pipelinejobs=mounting),
+        dialects={"pipelinejobs": mounting},
     )
     async with running(tmp_path, settings) as service:
         job = await _make(service.admin)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from jobwire.actors.runtime.dialects import Dialects, PipelineJobs
+from jobwire.actors.dialects.pipelinejobs.settings import PipelineJobs
 from jobwire.actors.runtime.settings import Settings
 from tests.dialects.replay import RECORDINGS
 from tests.support.service import Caller, running
@@ -54,7 +54,7 @@ class Site(NamedTuple):
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     mounting = PipelineJobs(enabled=True, listen="127.0.0.1:0")
-    settings = Settings(port=0, dialects=Dialects(pipelinejobs=mounting))
+    settings = Settings(port=0, dialects={"pipelinejobs": mounting})
     async with running(tmp_path, settings) as service:
         base = service.system.dialect_urls["pipelinejobs"][1]
         actor = f"{base}/actors/v2/jobs-manager"

@@ -13,7 +13,7 @@ import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobwire.actors.runtime.dialects import Dialects, PipelineJobs
+from jobwire.actors.dialects.pipelinejobs.settings import PipelineJobs
 from jobwire.actors.runtime.settings import Limits, Settings
 from tests.support.service import Answer, Service, running
 
@@ -28,7 +28,7 @@ _ENVELOPE = {"status", "message", "version", "result"}
 async def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
     """Yield one service for all examples."""
     limits = Limits(failed_logins_per_minute=1_000_000, jobs_per_minute=1_000_000)
-    dialects = Dialects(pipelinejobs=PipelineJobs(enabled=True))
+    dialects = {"pipelinejobs": PipelineJobs(enabled=True)}
     path = tmp_path_factory.mktemp("fuzz") / "data"
     async with running(path, Settings(port=0, limits=limits, dialects=dialects)) as service:
         yield service

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from jobwire.actors.runtime.dialects import Dialects, PipelineJobs
+from jobwire.actors.dialects.pipelinejobs.settings import PipelineJobs
 from jobwire.actors.runtime.settings import Settings
 from tests.dialects.replay import read, recordings, replay
 from tests.support.service import running
@@ -17,7 +17,7 @@ from tests.support.service import running
 async def test_a_recording_is_answered_as_it_says(name: str, tmp_path: Path) -> None:
     recording = read("pipelinejobs", name)
     mounting = msgspec.convert({**recording.settings, "enabled": True}, PipelineJobs)
-    settings = Settings(port=0, dialects=Dialects(pipelinejobs=mounting))
+    settings = Settings(port=0, dialects={"pipelinejobs": mounting})
 
     async with running(tmp_path, settings) as service:
         base = service.system.dialect_urls["pipelinejobs"][0]

@@ -19,8 +19,8 @@ from jobwire.actors.dialects.pipelinejobs.messages import (
     EventMessage,
     read_message,
 )
+from jobwire.actors.dialects.pipelinejobs.settings import PipelineJobs
 from jobwire.actors.runtime.configuration import load_settings
-from jobwire.actors.runtime.dialects import Dialects, PipelineJobs
 from jobwire.actors.runtime.settings import Settings
 from jobwire.schemas.errors import Invalid, Misconfigured
 from tests.support.deadlines import until
@@ -36,7 +36,7 @@ _ENABLED = PipelineJobs(enabled=True, early="park", actors=("jobs-manager", "oth
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    settings = Settings(port=0, dialects=Dialects(pipelinejobs=_ENABLED))
+    settings = Settings(port=0, dialects={"pipelinejobs": _ENABLED})
     async with running(tmp_path, settings) as each:
         yield each
 
@@ -458,5 +458,6 @@ def test_a_setting_that_no_client_could_be_served_with_is_refused(
     with pytest.raises(Misconfigured, match=said) as refused:
         load_settings(None, {f"JOBWIRE_DIALECTS__PIPELINEJOBS__{name}": value})
 
-    assert load_settings(None, {"JOBWIRE_DIALECTS__PIPELINEJOBS__EVENTS_HUB": ""}) == Settings()
+    unset = load_settings(None, {"JOBWIRE_DIALECTS__PIPELINEJOBS__EVENTS_HUB": ""})
+    assert unset == Settings(dialects={"pipelinejobs": PipelineJobs()})
     assert f"dialects.pipelinejobs.{name.lower()}" in str(refused.value)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from msgspec import structs
 
-from jobwire.schemas.nonces import (
+from jobwire.actors.dialects.pipelinejobs.nonce_record import (
     CHARACTERS,
     LEVELS,
     MOST_SPENT,

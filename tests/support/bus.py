@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import aiohttp
 from aiohttp import web
 
-from jobwire.actors.dialects.base import MOUNT, Mount
-from jobwire.actors.gateway.event_consumer import EventConsumer
+from jobwire.actors.dialects.mounts import MOUNT, Mount
+from jobwire.actors.dialects.native.event_consumer import EventConsumer
 from jobwire.actors.gateway.problems import problems
 from jobwire.actors.notifier.transition_publisher import TransitionPublisher
 from jobwire.actors.operations.keys import KeyRequest

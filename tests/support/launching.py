@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from jobwire.actors.runtime.dialects import Dialects, Joblauncher
+from jobwire.actors.dialects.joblauncher.settings import Joblauncher
 from jobwire.actors.runtime.settings import Settings, StagingSettings
 from tests.support.deadlines import until
 from tests.support.service import Answer, Caller, Service, running
@@ -80,7 +80,7 @@ async def launching(
     jobdir.mkdir(exist_ok=True, parents=True)
     spoken = {"enabled": True, "listen": "127.0.0.1:0", "owner": "launcher", **(dialect or {})}
     given = {"port": 0, "staging": StagingSettings(roots=(str(jobdir),)), **rest}
-    settings = Settings(dialects=Dialects(joblauncher=Joblauncher(**spoken)), **given)
+    settings = Settings(dialects={"joblauncher": Joblauncher(**spoken)}, **given)
     async with running(folder / "data", settings, leaves_jobs=leaves_jobs) as service:
         _, base = service.system.dialect_urls["joblauncher"]
         yield SandboxView(service, jobdir, base, service.nobody)

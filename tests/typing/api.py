@@ -14,7 +14,7 @@ from typing import assert_type
 from aiohttp import web
 
 from jobwire.actors.dialects.base import Dialect
-from jobwire.actors.dialects.native import NativeDialect
+from jobwire.actors.dialects.native.dialect import NativeDialect
 from jobwire.actors.gateway.actor import Gateway
 from jobwire.actors.operations.events import Events
 from jobwire.actors.runtime.actor import Actor

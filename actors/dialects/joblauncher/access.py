@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import web
 from yarl import URL
 
-from jobwire.actors.dialects.base import RequestGuard
+from jobwire.actors.dialects.request_guard import RequestGuard
 from jobwire.actors.operations.keys import require
 from jobwire.schemas.errors import Forbidden, NotAcceptable, Unauthorized
 from jobwire.schemas.principals import Principal, Scope

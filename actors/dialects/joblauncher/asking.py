@@ -10,9 +10,9 @@ import msgspec
 from msgspec import Raw
 
 from jobwire.actors.dialects.joblauncher.requests import NO_MAX_TIME, LaunchRequest
+from jobwire.actors.dialects.joblauncher.settings import Joblauncher
 from jobwire.actors.dialects.joblauncher.staging import staged
 from jobwire.actors.operations.job_creation import JobRequest
-from jobwire.actors.runtime.dialects import Joblauncher
 from jobwire.schemas.codec import invalid
 from jobwire.schemas.deliveries import Callback
 from jobwire.schemas.errors import Invalid, JobwireError, Misconfigured

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TypeVar
 from yarl import URL
 
 from jobwire.actors.dialects.joblauncher.mac import NONCE_BYTES, authorization, nonce_of, target_of
-from jobwire.actors.runtime.dialects import BasicCredential, MacCredential
+from jobwire.actors.dialects.joblauncher.settings import BasicCredential, MacCredential
 from jobwire.schemas.errors import Misconfigured
 
 _MAC: Final = re.compile(r"(?:^|,)\s*MAC(?:\s|,|$)", re.IGNORECASE)

@@ -12,8 +12,9 @@ from typing import Any, Final, NamedTuple
 
 from jobwire.actors.dialects.joblauncher.reading import Reading, Remark, Tree, table_of
 from jobwire.actors.dialects.joblauncher.receivers import read_basic, read_macs
+from jobwire.actors.dialects.joblauncher.settings import Joblauncher
 from jobwire.actors.dialects.joblauncher.toml import Block, written
-from jobwire.actors.runtime.dialects import Dialects, Joblauncher, Mounting
+from jobwire.actors.runtime.mounting import Mounting
 from jobwire.actors.runtime.settings import Settings
 from jobwire.schemas.errors import Misconfigured
 
@@ -232,7 +233,7 @@ def _insecure(reading: Reading, key: str, value: Any) -> None:
 def _say_what_is_new(reading: Reading) -> None:
     """Say what the old configuration could not, or what its values mean beside each other."""
     mine = Joblauncher(enabled=True, listen=reading.dialect["listen"])
-    if Settings(dialects=Dialects(joblauncher=mine)).is_on_loopback:
+    if Settings(dialects={"joblauncher": mine}).is_on_loopback:
         why = f"requests without a key are {OWNER!r}'s, on loopback only"
     else:
         why = 'others reach it: every request needs a key, and jobs run with local.enabled = "yes"'

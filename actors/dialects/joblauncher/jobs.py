@@ -11,16 +11,17 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from jobwire.actors.dialects.base import RequestGuard, base_url, is_json
 from jobwire.actors.dialects.joblauncher.access import LauncherAuthenticator, check_accept
 from jobwire.actors.dialects.joblauncher.asking import TAG, Launchers, in_own_words, job_request
 from jobwire.actors.dialects.joblauncher.comments import without_comments
 from jobwire.actors.dialects.joblauncher.logins import without_login
 from jobwire.actors.dialects.joblauncher.requests import LaunchRequest, echo, read_request, reread
+from jobwire.actors.dialects.joblauncher.settings import Joblauncher
 from jobwire.actors.dialects.joblauncher.statuses import is_unstarted, status_of
+from jobwire.actors.dialects.mounts import base_url
 from jobwire.actors.dialects.problems import encode
+from jobwire.actors.dialects.request_guard import RequestGuard, is_json
 from jobwire.actors.operations import Operations
-from jobwire.actors.runtime.dialects import Joblauncher
 from jobwire.actors.runtime.settings import Settings
 from jobwire.actors.stores.base import JobFilter
 from jobwire.schemas.codec import check_json
@@ -63,6 +64,7 @@ class LaunchRoutes:
         operations: Operations,
         guard: RequestGuard,
         access: LauncherAuthenticator,
+        own: Joblauncher,
         settings: Settings,
     ) -> None:
         """Call the operations."""
@@ -71,8 +73,8 @@ class LaunchRoutes:
         self._access = access
         self._body_bytes = settings.limits.body_bytes
         self._cancel_s = settings.local.grace_s + _MARGIN_S
-        self._settings: Joblauncher = settings.dialects.joblauncher
-        self._launchers = Launchers(self._settings)
+        self._settings = own
+        self._launchers = Launchers(own)
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""

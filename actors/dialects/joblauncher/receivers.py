@@ -8,7 +8,7 @@ import msgspec
 
 from jobwire.actors.dialects.joblauncher.credentials import check_scope
 from jobwire.actors.dialects.joblauncher.reading import Reading, Tree, table_of
-from jobwire.actors.runtime.dialects import BasicCredential, MacCredential
+from jobwire.actors.dialects.joblauncher.settings import BasicCredential, MacCredential
 from jobwire.schemas.errors import Misconfigured
 
 

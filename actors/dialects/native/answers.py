@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from aiohttp import web
 from msgspec import UNSET, Raw
 
+from jobwire.actors.dialects.answers import answer, page
 from jobwire.actors.dialects.problems import encode, problem, problem_document
 from jobwire.actors.operations.jobs import Origin
 from jobwire.schemas.deliveries import Subscription, shown_url
@@ -35,7 +35,6 @@ __all__ = [
     "refusal_view",
 ]
 
-_JSON = {"Content-Type": "application/json"}
 _NULL = Raw(b"null")
 _NO_ENDING = Ending()
 _OF_ENDING = Ending.__struct_fields__
@@ -119,17 +118,3 @@ def refusal_view(refusal: Refusal) -> RefusalView:
 def raw(data: bytes | None) -> Raw:
     """Put stored JSON text into an answer as it is."""
     return _NULL if data is None else Raw(data)
-
-
-def answer(
-    content: object, status: int = 200, headers: dict[str, str] | None = None
-) -> web.Response:
-    """Answer JSON."""
-    return web.Response(
-        body=encode(content), status=status, headers={**_JSON, **headers} if headers else _JSON
-    )
-
-
-def page(items: Sequence[object], cursor: str | None) -> web.Response:
-    """Answer a page of a list."""
-    return answer({"items": items, "next": cursor})

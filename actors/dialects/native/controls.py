@@ -8,10 +8,11 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from jobwire.actors.dialects.base import RequestGuard, base_url, idempotency_key_of
+from jobwire.actors.dialects.mounts import base_url
 from jobwire.actors.dialects.native.answers import answer
-from jobwire.actors.dialects.native.jobs import NoQuery, created, job_id_of
-from jobwire.actors.dialects.native.queries import read_query
+from jobwire.actors.dialects.native.jobs import created, job_id_of
+from jobwire.actors.dialects.queries import NoQuery, read_query
+from jobwire.actors.dialects.request_guard import RequestGuard, idempotency_key_of
 from jobwire.actors.operations import Operations
 from jobwire.actors.operations.controls import Control, Selection
 from jobwire.actors.runtime.settings import Limits

@@ -10,10 +10,10 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Raw, Struct
 
-from jobwire.actors.dialects.base import RequestGuard, credentials, idempotency_key_of
 from jobwire.actors.dialects.native.answers import answer, encode, problem, problem_document
 from jobwire.actors.dialects.native.outcomes import refusal_of
-from jobwire.actors.dialects.native.queries import read_query
+from jobwire.actors.dialects.queries import read_query
+from jobwire.actors.dialects.request_guard import RequestGuard, credentials, idempotency_key_of
 from jobwire.actors.operations import Operations
 from jobwire.actors.operations.events import Events, Posted
 from jobwire.actors.runtime.settings import Limits

@@ -13,10 +13,8 @@ from urllib.parse import quote
 from aiohttp import ClientConnectionResetError, web
 from msgspec import Meta, Struct
 
-from jobwire.actors.dialects.base import RequestGuard
 from jobwire.actors.dialects.native.answers import page, problem
 from jobwire.actors.dialects.native.jobs import job_id_of
-from jobwire.actors.dialects.native.queries import read_query
 from jobwire.actors.dialects.native.ranges import (
     MOST_BYTES,
     Span,
@@ -27,6 +25,8 @@ from jobwire.actors.dialects.native.ranges import (
     start_of,
     version_of,
 )
+from jobwire.actors.dialects.queries import read_query
+from jobwire.actors.dialects.request_guard import RequestGuard
 from jobwire.actors.filesystems.base import FileInfo, Reader
 from jobwire.actors.operations import Operations
 from jobwire.actors.operations.files import BLOCK, SandboxView

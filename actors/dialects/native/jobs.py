@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from jobwire.actors.dialects.base import RequestGuard, base_url, idempotency_key_of
+from jobwire.actors.dialects.mounts import base_url
 from jobwire.actors.dialects.native.answers import (
     answer,
     entry_view,
@@ -19,7 +19,8 @@ from jobwire.actors.dialects.native.answers import (
     page,
 )
 from jobwire.actors.dialects.native.events import Moment
-from jobwire.actors.dialects.native.queries import read_query
+from jobwire.actors.dialects.queries import NoQuery, read_query
+from jobwire.actors.dialects.request_guard import RequestGuard, idempotency_key_of
 from jobwire.actors.operations import Operations
 from jobwire.actors.operations.job_creation import JobRequest
 from jobwire.actors.operations.jobs import NewJob
@@ -67,10 +68,6 @@ class RotateBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long the previous token stays good."""
 
     overlap_s: Annotated[float, Meta(ge=0, le=30 * 86_400)] | None = None
-
-
-class NoQuery(Struct, frozen=True):
-    """A route that takes no parameters."""
 
 
 _request_decoder = msgspec.json.Decoder(JobRequest)

@@ -8,11 +8,11 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from jobwire.actors.dialects.base import RequestGuard
 from jobwire.actors.dialects.native.answers import answer, page, problem, refusal_view
-from jobwire.actors.dialects.native.jobs import Limit, NoQuery, job_id_of
+from jobwire.actors.dialects.native.jobs import Limit, job_id_of
 from jobwire.actors.dialects.native.outcomes import refusal_of
-from jobwire.actors.dialects.native.queries import read_query
+from jobwire.actors.dialects.queries import NoQuery, read_query
+from jobwire.actors.dialects.request_guard import RequestGuard
 from jobwire.actors.operations import Operations
 from jobwire.actors.operations.keys import KeyRequest
 from jobwire.actors.runtime.settings import Limits

@@ -8,10 +8,10 @@ from typing import Any
 from aiohttp import ClientConnectionResetError, web
 from msgspec import Struct
 
-from jobwire.actors.dialects.base import RequestGuard
 from jobwire.actors.dialects.native.answers import encode, entry_view
 from jobwire.actors.dialects.native.jobs import job_id_of
-from jobwire.actors.dialects.native.queries import read_query
+from jobwire.actors.dialects.queries import read_query
+from jobwire.actors.dialects.request_guard import RequestGuard
 from jobwire.actors.operations import Operations
 from jobwire.actors.operations.streams import Item
 from jobwire.actors.runtime.telemetry import Telemetry

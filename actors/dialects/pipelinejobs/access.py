@@ -7,13 +7,13 @@ from typing import Final, NamedTuple
 
 from aiohttp import web
 
-from jobwire.actors.dialects.base import RequestGuard, credentials
-from jobwire.actors.operations import Operations
+from jobwire.actors.dialects.pipelinejobs.actor_record import ForeignActor
+from jobwire.actors.dialects.pipelinejobs.nonce_record import Level
+from jobwire.actors.dialects.pipelinejobs.nonces import NonceScope
+from jobwire.actors.dialects.pipelinejobs.state import DialectState
+from jobwire.actors.dialects.request_guard import RequestGuard, credentials
 from jobwire.actors.operations.keys import require
-from jobwire.actors.operations.nonces import NonceScope
 from jobwire.schemas.errors import Unauthorized
-from jobwire.schemas.foreign_actors import ForeignActor
-from jobwire.schemas.nonces import Level
 from jobwire.schemas.principals import Principal, Scope
 
 #: The scope that whoever asks for something of a level must have.
@@ -39,10 +39,10 @@ class VerifiedRequest(NamedTuple):
 class ActorAuthenticator:
     """Lets requests in."""
 
-    def __init__(self, operations: Operations, guard: RequestGuard) -> None:
+    def __init__(self, state: DialectState, guard: RequestGuard) -> None:
         """Authenticate at the common door, or by a nonce."""
-        self._actors = operations.foreign_actors
-        self._nonces = operations.nonces
+        self._actors = state.actors
+        self._nonces = state.nonces
         self._guard = guard
 
     async def admit(

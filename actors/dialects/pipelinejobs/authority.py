@@ -6,10 +6,11 @@ from typing import Final
 
 from aiohttp import web
 
-from jobwire.actors.dialects.base import RequestGuard
 from jobwire.actors.dialects.pipelinejobs.access import VerifiedRequest
+from jobwire.actors.dialects.pipelinejobs.actor_registry import ForeignActors
 from jobwire.actors.dialects.pipelinejobs.messages import EventMessage
-from jobwire.actors.operations import Operations
+from jobwire.actors.dialects.request_guard import RequestGuard
+from jobwire.actors.operations.jobs import Jobs
 from jobwire.schemas.errors import Forbidden, JobwireError, TooManyRequests, Unauthorized
 from jobwire.schemas.identifiers import JobId
 from jobwire.schemas.lifecycle import CREATE
@@ -27,10 +28,10 @@ _MOST_OWNED: Final = 20_000
 class Authority:
     """Checks tokens, always, whatever else a request carries."""
 
-    def __init__(self, operations: Operations, guard: RequestGuard) -> None:
+    def __init__(self, jobs: Jobs, actors: ForeignActors, guard: RequestGuard) -> None:
         """Count, at the common door, who guesses; who guessed too often is not let in at all."""
-        self._jobs = operations.jobs
-        self._actors = operations.foreign_actors
+        self._jobs = jobs
+        self._actors = actors
         self._guard = guard
         self._owned: dict[tuple[str, JobId], None] = {}
 

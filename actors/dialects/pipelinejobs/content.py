@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 import msgspec
 from aiohttp import web
 
-from jobwire.actors.dialects.base import RequestGuard
+from jobwire.actors.dialects.request_guard import RequestGuard
 from jobwire.schemas.codec import check_json, parse_json
 from jobwire.schemas.errors import Malformed
 

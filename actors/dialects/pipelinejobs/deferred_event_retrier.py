@@ -14,7 +14,7 @@ from contextlib import suppress
 import msgspec
 import structlog
 
-from jobwire.actors.operations.deferred_events import DeferredEvents
+from jobwire.actors.dialects.pipelinejobs.deferred_events import DeferredEvents
 from jobwire.actors.operations.streams import ENTRIES_TOPIC
 from jobwire.actors.runtime.tasks import Loop
 from jobwire.actors.stores.base import Positioned

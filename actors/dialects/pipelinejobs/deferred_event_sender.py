@@ -6,9 +6,13 @@ from datetime import timedelta
 from typing import Final
 
 from jobwire.actors.dialects.pipelinejobs.authority import sender
+from jobwire.actors.dialects.pipelinejobs.deferred_events import (
+    DeferredEvent,
+    DeferredEvents,
+    again,
+)
 from jobwire.actors.dialects.pipelinejobs.early import allowed, is_early
 from jobwire.actors.operations import Operations
-from jobwire.actors.operations.deferred_events import DeferredEvent, again
 from jobwire.schemas.errors import NotFound
 from jobwire.schemas.identifiers import EventId, JobId
 from jobwire.schemas.outcomes import Outcome
@@ -21,11 +25,13 @@ WAIT_S: Final = 5.0
 class DeferredEventSender:
     """Sends parked events again; each is applied once, however many do that at a time."""
 
-    def __init__(self, operations: Operations, park_s: float) -> None:
+    def __init__(
+        self, operations: Operations, deferred_events: DeferredEvents, park_s: float
+    ) -> None:
         """Let an event wait for `park_s` seconds at the most."""
         self._events = operations.events
         self._jobs = operations.jobs
-        self._deferred_events = operations.deferred_events
+        self._deferred_events = deferred_events
         self._longest = timedelta(seconds=park_s)
 
     async def resend_all(self, principal: Principal, job: JobId) -> None:

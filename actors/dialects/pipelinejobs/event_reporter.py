@@ -11,10 +11,10 @@ from aiohttp import web
 from jobwire.actors.dialects.pipelinejobs.access import VerifiedRequest
 from jobwire.actors.dialects.pipelinejobs.authority import Authority
 from jobwire.actors.dialects.pipelinejobs.deferred_event_sender import WAIT_S, DeferredEventSender
+from jobwire.actors.dialects.pipelinejobs.deferred_events import DeferredEvents, again
 from jobwire.actors.dialects.pipelinejobs.early import allowed, implied, is_early, is_repetition
 from jobwire.actors.dialects.pipelinejobs.messages import EventMessage
 from jobwire.actors.operations import Operations
-from jobwire.actors.operations.deferred_events import again
 from jobwire.schemas.errors import (
     Conflict,
     Forbidden,
@@ -48,13 +48,14 @@ class EventReporter:
     def __init__(
         self,
         operations: Operations,
+        deferred_events: DeferredEvents,
         authority: Authority,
         resender: DeferredEventSender,
         early: Early,
     ) -> None:
         """Do with events that come too early as the settings say."""
         self._events = operations.events
-        self._deferred_events = operations.deferred_events
+        self._deferred_events = deferred_events
         self._event_statuses = operations.event_statuses
         self._authority = authority
         self._resender = resender

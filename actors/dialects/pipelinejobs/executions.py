@@ -14,13 +14,13 @@ from uuid import UUID
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from jobwire.actors.dialects.base import base_url
+from jobwire.actors.dialects.mounts import base_url
 from jobwire.actors.dialects.pipelinejobs.access import ActorAuthenticator, VerifiedRequest
 from jobwire.actors.dialects.pipelinejobs.answers import answer
+from jobwire.actors.dialects.pipelinejobs.deferred_events import DeferredEvents, again
 from jobwire.actors.dialects.pipelinejobs.early import is_repetition
 from jobwire.actors.dialects.pipelinejobs.queries import read_query
 from jobwire.actors.operations import Operations
-from jobwire.actors.operations.deferred_events import again
 from jobwire.schemas.cursors import Cursors
 from jobwire.schemas.errors import Invalid, NotFound
 from jobwire.schemas.identifiers import EventId, JobId
@@ -75,11 +75,15 @@ class ExecutionRoutes:
     """Shows executions."""
 
     def __init__(
-        self, operations: Operations, entrance: ActorAuthenticator, cursors: Cursors
+        self,
+        operations: Operations,
+        deferred_events: DeferredEvents,
+        entrance: ActorAuthenticator,
+        cursors: Cursors,
     ) -> None:
         """Look events up; seal ids."""
         self._event_statuses = operations.event_statuses
-        self._deferred_events = operations.deferred_events
+        self._deferred_events = deferred_events
         self._entrance = entrance
         self._cursors = cursors
 

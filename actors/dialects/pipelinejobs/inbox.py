@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from jobwire.actors.dialects.base import RequestGuard, idempotency_key_of
 from jobwire.actors.dialects.pipelinejobs.access import ActorAuthenticator, VerifiedRequest
 from jobwire.actors.dialects.pipelinejobs.answers import answer, problem
 from jobwire.actors.dialects.pipelinejobs.content import read_content
+from jobwire.actors.dialects.pipelinejobs.deferred_events import DeferredEvents
 from jobwire.actors.dialects.pipelinejobs.event_reporter import EventReporter
 from jobwire.actors.dialects.pipelinejobs.executions import (
     ExecutionRoutes,
@@ -24,7 +24,8 @@ from jobwire.actors.dialects.pipelinejobs.messages import (
     EventMessage,
     read_message,
 )
-from jobwire.actors.operations import Operations
+from jobwire.actors.dialects.request_guard import RequestGuard, idempotency_key_of
+from jobwire.actors.operations.events import Events
 from jobwire.schemas.errors import Conflict, Forbidden, Invalid, JobwireError, NotFound
 
 #: What the original answers 200 to, and lets its execution fail.
@@ -36,19 +37,20 @@ class MessageRoutes:
 
     def __init__(
         self,
-        operations: Operations,
+        *,
+        events: Events,
+        deferred_events: DeferredEvents,
         guard: RequestGuard,
         entrance: ActorAuthenticator,
         executions: ExecutionRoutes,
         reporter: EventReporter,
         maker: JobMessages,
-        *,
         limit: int,
         strict_upstream: bool,
     ) -> None:
         """Report events, make and delete jobs; bodies have at most `limit` bytes."""
-        self._deferred_events = operations.deferred_events
-        self._events = operations.events
+        self._deferred_events = deferred_events
+        self._events = events
         self._guard = guard
         self._entrance = entrance
         self._executions = executions

@@ -9,15 +9,16 @@ import msgspec
 from aiohttp import web
 from msgspec import Raw
 
-from jobwire.actors.dialects.base import base_url
+from jobwire.actors.dialects.mounts import base_url
 from jobwire.actors.dialects.pipelinejobs.access import VerifiedRequest
 from jobwire.actors.dialects.pipelinejobs.authority import Authority
 from jobwire.actors.dialects.pipelinejobs.messages import CreateMessage, DeleteMessage
 from jobwire.actors.dialects.pipelinejobs.record import job_uuid, record_of
-from jobwire.actors.operations import Operations
+from jobwire.actors.dialects.pipelinejobs.settings import PipelineJobs
+from jobwire.actors.dialects.pipelinejobs.state import DialectState
 from jobwire.actors.operations.job_creation import JobRequest
+from jobwire.actors.operations.jobs import Jobs
 from jobwire.actors.operations.keys import require
-from jobwire.actors.runtime.dialects import PipelineJobs
 from jobwire.schemas.codec import canonical
 from jobwire.schemas.deliveries import Callback
 from jobwire.schemas.lifecycles.pipeline import PIPELINE
@@ -30,11 +31,11 @@ class JobMessages:
     """Makes and deletes jobs."""
 
     def __init__(
-        self, operations: Operations, authority: Authority, settings: PipelineJobs
+        self, jobs: Jobs, state: DialectState, authority: Authority, settings: PipelineJobs
     ) -> None:
         """Make jobs of the lifecycle `pipeline`."""
-        self._operations = operations
-        self._jobs = operations.jobs
+        self._jobs = jobs
+        self._state = state
         self._authority = authority
         self._settings = settings
 
@@ -67,8 +68,8 @@ class JobMessages:
         made = await self._jobs.create(
             access.principal, wanted, None, dialect="pipelinejobs", job=job
         )
-        if await self._operations.visibility.is_hidden(access.principal, job):
-            await self._operations.visibility.show(access.principal, job)
+        if await self._state.visibility.is_hidden(access.principal, job):
+            await self._state.visibility.show(access.principal, job)
         parameters = {"token": made.token, "uuid": job, "session": message.session or ""}
         url = f"{base_url(request)}/actors/v2/{access.name}/messages?{urlencode(parameters)}"
         said = f"the job {job} was {'there already' if made.is_repeat else 'created'}"
@@ -99,12 +100,12 @@ class JobMessages:
             by_token=self._settings.delete_by == "token",
         )
         if not message.force:
-            await self._operations.visibility.hide(owner, message.job)
+            await self._state.visibility.hide(owner, message.job)
             return f"the job {message.job} is hidden"
         await self._jobs.delete(owner, message.job, force=True)
-        await self._operations.visibility.show(owner, message.job)
-        for parked in await self._operations.deferred_events.of_job(owner, message.job):
-            await self._operations.deferred_events.drop(owner, parked)
+        await self._state.visibility.show(owner, message.job)
+        for parked in await self._state.deferred_events.of_job(owner, message.job):
+            await self._state.deferred_events.drop(owner, parked)
         return f"the job {message.job} is deleted"
 
     def _callbacks(self) -> tuple[Callback, ...]:

@@ -7,7 +7,7 @@ from typing import Annotated
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from jobwire.actors.dialects.base import base_url
+from jobwire.actors.dialects.mounts import base_url
 from jobwire.actors.dialects.pipelinejobs.access import ActorAuthenticator, VerifiedRequest
 from jobwire.actors.dialects.pipelinejobs.answers import answer
 from jobwire.actors.dialects.pipelinejobs.event_reporter import EventReporter
@@ -20,7 +20,8 @@ from jobwire.actors.dialects.pipelinejobs.record import (
     short_document,
     stored_record,
 )
-from jobwire.actors.operations import Operations
+from jobwire.actors.dialects.pipelinejobs.visibility import Visibility
+from jobwire.actors.operations.jobs import Jobs
 from jobwire.actors.stores.base import JobFilter
 from jobwire.schemas.errors import Invalid, NotFound
 from jobwire.schemas.identifiers import JobId, Name
@@ -48,14 +49,15 @@ class JobListRoutes:
 
     def __init__(
         self,
-        operations: Operations,
+        jobs: Jobs,
+        visibility: Visibility,
         entrance: ActorAuthenticator,
         reporter: EventReporter,
         tenant: str,
     ) -> None:
         """Read through the operations."""
-        self._jobs = operations.jobs
-        self._visibility = operations.visibility
+        self._jobs = jobs
+        self._visibility = visibility
         self._entrance = entrance
         self._reporter = reporter
         self._tenant = tenant

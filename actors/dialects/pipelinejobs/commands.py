@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+from urllib.parse import quote
+
 import click
 from rich.text import Text
 
 from jobwire.actors.cli.connection import talks
 from jobwire.actors.cli.output import Output, ago, clean, clock, fields, table
 from jobwire.actors.client import Client
-from jobwire.schemas.foreign_actors import ActorView
+from jobwire.actors.dialects.pipelinejobs.actor_record import ActorView, AdminTokenView
+
+_ACTORS: Final = "/v1/actors"
 
 
 @click.group()
@@ -39,7 +44,9 @@ async def create(
     Without --id one is made. Clients send messages to /actors/v2/ID/messages or, by an alias, to
     /actors/v2/ALIAS/messages, below the base URL of the dialect.
     """
-    made = await jobwire.create_actor(actor_id, aliases=aliases, description=description)
+    asked = {"id": actor_id, "aliases": aliases, "description": description}
+    body = {name: value for name, value in asked.items() if value is not None}
+    made = await jobwire.request("POST", _ACTORS, ActorView, body)
     if output.is_json:
         output.record(made)
         return
@@ -51,7 +58,7 @@ async def create(
 @talks()
 async def ls(jobwire: Client, output: Output) -> None:
     """List your actors; those of the settings have no date."""
-    found = [actor async for actor in jobwire.actors()]
+    found = [actor async for actor in jobwire.pages(_ACTORS, ActorView)]
     if output.is_json:
         for actor in found:
             output.record(actor)
@@ -75,7 +82,7 @@ def _row(actor: ActorView) -> list[Text]:
 @talks()
 async def rm(jobwire: Client, output: Output, *, actor_id: str) -> None:
     """Remove an actor with its aliases and nonces; the jobs stay."""
-    removed = await jobwire.remove_actor(actor_id)
+    removed = await jobwire.request("DELETE", f"{_ACTORS}/{quote(actor_id, safe='')}", ActorView)
     if output.is_json:
         output.record(removed)
     else:
@@ -91,7 +98,7 @@ async def admin_token(jobwire: Client, output: Output) -> None:
     It speaks for every job of yours, for `reset`, `ready` and `delete` messages, and is good for
     an hour or two. It needs an API key with the scope admin.
     """
-    token = await jobwire.admin_token()
+    token = await jobwire.request("POST", f"{_ACTORS}/admin-token", AdminTokenView)
     if output.is_json:
         output.record(token)
         return

@@ -1,19 +1,21 @@
-"""`/v1/actors`: what clients of the PipelineJobs dialect send their messages to."""
+"""`/v1/actors` of the native API: what clients of this dialect send their messages to."""
 
 from __future__ import annotations
 
 import msgspec
 from aiohttp import web
 
-from jobwire.actors.dialects.base import RequestGuard
-from jobwire.actors.dialects.native.answers import answer, page
-from jobwire.actors.dialects.native.jobs import NoQuery
-from jobwire.actors.dialects.native.queries import read_query
-from jobwire.actors.operations import Operations
-from jobwire.actors.operations.foreign_actors import ActorRequest
+from jobwire.actors.dialects.answers import answer, page
+from jobwire.actors.dialects.pipelinejobs.actor_record import (
+    ActorView,
+    AdminTokenView,
+    ForeignActor,
+)
+from jobwire.actors.dialects.pipelinejobs.actor_registry import ActorRequest, ForeignActors
+from jobwire.actors.dialects.queries import NoQuery, read_query
+from jobwire.actors.dialects.request_guard import RequestGuard
 from jobwire.actors.runtime.settings import Limits
 from jobwire.schemas.codec import decode
-from jobwire.schemas.foreign_actors import ActorView, AdminTokenView, ForeignActor
 
 _decoder = msgspec.json.Decoder(ActorRequest)
 
@@ -21,9 +23,9 @@ _decoder = msgspec.json.Decoder(ActorRequest)
 class ActorRoutes:
     """Makes, lists and removes actors; gives administrators their token."""
 
-    def __init__(self, operations: Operations, guard: RequestGuard, limits: Limits) -> None:
-        """Call the operations."""
-        self._actors = operations.foreign_actors
+    def __init__(self, actors: ForeignActors, guard: RequestGuard, limits: Limits) -> None:
+        """Keep actors in their registry."""
+        self._actors = actors
         self._guard = guard
         self._limits = limits
 

@@ -16,6 +16,10 @@ from jobwire.schemas.errors import Invalid, Malformed
 Query = TypeVar("Query", bound=Struct)
 
 
+class NoQuery(Struct, frozen=True):
+    """A route that takes no parameters."""
+
+
 def read_query(request: web.Request, shape: type[Query]) -> Query:
     """
     Read the query string into a record.

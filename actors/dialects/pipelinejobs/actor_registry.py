@@ -1,4 +1,4 @@
-"""What a client may ask about the actors that clients of an actor platform send messages to."""
+"""The actors of each owner: made, found, removed; and the tokens of administrators."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
-from jobwire.actors.operations.nonces import Nonces
-from jobwire.actors.stores.base import Record, Store
+from jobwire.actors.dialects.pipelinejobs.actor_record import RESERVED_NAME, ActorName, ForeignActor
+from jobwire.actors.dialects.pipelinejobs.nonces import Nonces
+from jobwire.actors.operations.records import DialectRecords, Record
 from jobwire.schemas.errors import Conflict, Invalid, NotFound, TooManyRequests
-from jobwire.schemas.foreign_actors import RESERVED_NAME, ActorName, ForeignActor
 from jobwire.schemas.identifiers import Name
 from jobwire.schemas.principals import Principal
 
-#: Records of actors by their ids, and of the ids by their aliases.
-_ACTORS, _ALIASES = "foreign_actor", "foreign_alias"
 _MOST_ACTORS = 200
 _ALPHABET = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 _ID_CHARACTERS = 13
@@ -54,7 +52,7 @@ class ForeignActors:
     def __init__(
         self,
         *,
-        store: Store,
+        records: DialectRecords,
         nonces: Nonces,
         identity: bytes,
         clock: Callable[[], datetime],
@@ -62,10 +60,10 @@ class ForeignActors:
         token_s: float,
     ) -> None:
         """
-        Keep actors in a store.
+        Keep actors.
 
         Args:
-            store: where they are.
+            records: where they are.
             nonces: those of an actor go with it.
             identity: the installation's: ids and tokens are made of it.
             clock: tells the time.
@@ -73,7 +71,9 @@ class ForeignActors:
             token_s: how long an administrator's token is good at least.
 
         """
-        self._store = store
+        #: Actors by their ids, and ids by their aliases.
+        self._actors = records.of("foreign_actor")
+        self._aliases = records.of("foreign_alias")
         self._nonces = nonces
         self._identity = identity
         self._clock = clock
@@ -92,7 +92,7 @@ class ForeignActors:
 
         """
         owner = principal.name
-        if len(await self._store.select(_ACTORS, owner, "", _MOST_ACTORS)) >= _MOST_ACTORS:
+        if len(await self._actors.select(owner, "", _MOST_ACTORS)) >= _MOST_ACTORS:
             detail = f"this owner has {_MOST_ACTORS} actors already; remove some"
             raise TooManyRequests(detail, limit=_MOST_ACTORS)
         made = "".join(secrets.choice(_ALPHABET) for _ in range(_ID_CHARACTERS))
@@ -112,16 +112,16 @@ class ForeignActors:
                 raise Conflict(detail, code="name_taken", pointer=pointer)
         for alias in actor.aliases:
             record = Record(owner, alias, actor.id.encode())
-            if not await self._store.put(_ALIASES, record, fresh=True):
+            if not await self._aliases.put(record, fresh=True):
                 raise Conflict(f"the alias {alias!r} was just taken", code="name_taken")
         record = Record(owner, actor.id, msgspec.json.encode(actor))
-        if not await self._store.put(_ACTORS, record, fresh=True):
+        if not await self._actors.put(record, fresh=True):
             raise Conflict(f"the id {actor.id!r} was just taken", code="name_taken")
         return actor
 
     async def all(self, principal: Principal) -> list[ForeignActor]:
         """Return an owner's actors, those of the settings first."""
-        found = await self._store.select(_ACTORS, principal.name, "", _MOST_ACTORS)
+        found = await self._actors.select(principal.name, "", _MOST_ACTORS)
         made = [_decoder.decode(record.body) for record in found]
         return [self._of_settings(principal.name, name) for name in self._named] + made
 
@@ -154,7 +154,7 @@ class ForeignActors:
             Conflict: it is one of the settings.
 
         """
-        record = await self._store.fetch(_ACTORS, principal.name, name)
+        record = await self._actors.fetch(principal.name, name)
         if record is None:
             known = await self._look_up(principal.name, name)
             if known is None:
@@ -166,9 +166,9 @@ class ForeignActors:
             raise Conflict(detail, code="not_an_id")
         actor = _decoder.decode(record.body)
         for alias in actor.aliases:
-            await self._store.drop(_ALIASES, actor.owner, alias)
+            await self._aliases.drop(actor.owner, alias)
         await self._nonces.drop_all(actor.owner, actor.id)
-        await self._store.drop(_ACTORS, actor.owner, actor.id)
+        await self._actors.drop(actor.owner, actor.id)
         self._cache.clear()
         return actor
 
@@ -202,8 +202,8 @@ class ForeignActors:
             actor = self._of_settings(owner, named)
             if name in (named, actor.id):
                 return actor
-        alias = await self._store.fetch(_ALIASES, owner, name)
-        record = await self._store.fetch(_ACTORS, owner, alias.body.decode() if alias else name)
+        alias = await self._aliases.fetch(owner, name)
+        record = await self._actors.fetch(owner, alias.body.decode() if alias else name)
         return _decoder.decode(record.body) if record else None
 
     def _of_settings(self, owner: str, name: str) -> ForeignActor:

@@ -8,13 +8,12 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from jobwire.actors.stores.base import Record, Store
+from jobwire.actors.operations.records import DialectRecords, Record
 from jobwire.schemas.errors import TooManyRequests
 from jobwire.schemas.events import Event
 from jobwire.schemas.identifiers import EventId, JobId
 from jobwire.schemas.principals import Principal
 
-_KIND = "parked_event"
 #: Most that wait of one job, and of one owner.
 _MOST_OF_JOB, _MOST = 16, 1_000
 _PAGE = 500
@@ -43,9 +42,9 @@ _decoder = msgspec.msgpack.Decoder(DeferredEvent)
 class DeferredEvents:
     """Keeps events that wait; every call is one owner's."""
 
-    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
-        """Keep them in a store."""
-        self._store = store
+    def __init__(self, records: DialectRecords, clock: Callable[[], datetime]) -> None:
+        """Keep them among the records of the dialect."""
+        self._records = records.of("parked_event")
         self._clock = clock
 
     async def park(self, principal: Principal, event: Event) -> DeferredEvent:
@@ -72,13 +71,13 @@ class DeferredEvents:
         )
         record = Record(principal.name, _key(parked), msgspec.msgpack.encode(parked))
         # One that waits already goes on waiting since its first time.
-        await self._store.put(_KIND, record, fresh=True)
+        await self._records.put(record, fresh=True)
         return parked
 
     async def everywhere(self) -> list[tuple[str, JobId]]:
         """Return the jobs of which something waits, each with its owner: for the service itself."""
         after, found = "", dict[tuple[str, JobId], None]()
-        while records := await self._store.select(_KIND, None, after, _PAGE):
+        while records := await self._records.select(None, after, _PAGE):
             for record in records:
                 found[record.owner, _decoder.decode(record.body).job] = None
             after = records[-1].key
@@ -87,7 +86,7 @@ class DeferredEvents:
     async def of_job(self, principal: Principal, job: JobId) -> list[DeferredEvent]:
         """Return what waits of a job, in the order in which it came."""
         after, found = f"{job}/", list[DeferredEvent]()
-        for record in await self._store.select(_KIND, principal.name, after, _MOST_OF_JOB):
+        for record in await self._records.select(principal.name, after, _MOST_OF_JOB):
             parked = _decoder.decode(record.body)
             if parked.job == job:
                 found.append(parked)
@@ -98,12 +97,12 @@ class DeferredEvents:
         return [each for each in await self._all(principal) if each.source == source]
 
     async def _all(self, principal: Principal) -> list[DeferredEvent]:
-        found = await self._store.select(_KIND, principal.name, "", _MOST)
+        found = await self._records.select(principal.name, "", _MOST)
         return [_decoder.decode(record.body) for record in found]
 
     async def drop(self, principal: Principal, parked: DeferredEvent) -> None:
         """Let an event wait no more."""
-        await self._store.drop(_KIND, principal.name, _key(parked))
+        await self._records.drop(principal.name, _key(parked))
 
 
 def _key(parked: DeferredEvent) -> str:
