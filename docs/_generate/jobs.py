@@ -86,7 +86,7 @@ _TOLD = {
     "signal": "the signal that ended it, such as `SIGSEGV`",
     "detail": "what else is known of its end, such as the file that was missing",
     "retry_of": "the job that this one is a repetition of",
-    "native": "the id that the batch system of its site gave the newest attempt, where there is one",
+    "native": "the id that its batch system gave the newest attempt, where it has one",
 }
 
 _INTRODUCTION = """\
