@@ -92,7 +92,7 @@ def _only(done: Completed) -> RunStatus:
     lines = done.stdout.splitlines()
     if len(lines) != 1:
         words = f"exit code {done.exit_code}, {done.stderr.strip()[:200]!r}"
-        raise Unavailable(f"the shim printed {len(lines)} lines in the place of one ({words})")
+        raise Unavailable(f"the shim printed {len(lines)} lines instead of one ({words})")
     return _parse(lines[0])[1]
 
 
@@ -118,13 +118,13 @@ def _parse(line: str) -> tuple[str, RunStatus]:
         case ["refused"], [why]:
             return run, RunStatus(state="absent", cause="could_not_start", detail=why)
         case _:
-            raise Unavailable(f"the shim said something unknown: {line[:200]!r}")
+            raise Unavailable(f"the shim printed something unexpected: {line[:200]!r}")
 
 
 def _number(text: str) -> int:
     # As many digits as any number of the kernel has.
     if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
-        raise Unavailable(f"the shim said {text[:40]!r} in the place of a number")
+        raise Unavailable(f"the shim printed {text[:40]!r} instead of a number")
     return int(text)
 
 

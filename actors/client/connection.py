@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 import aiohttp
 import msgspec
 
+from jobwire.schemas.backoff import backoff_s
 from jobwire.schemas.errors import JobwireError, TooManyRequests, Unavailable
 from jobwire.schemas.problems import error_of
 
@@ -59,7 +60,7 @@ class HttpAnswer(NamedTuple):
         try:
             return msgspec.json.decode(self.body, type=shape)
         except msgspec.DecodeError as error:
-            detail = f"the answer is not one that this release knows ({error}); check the URL"
+            detail = f"this release cannot read the answer ({error}); check the URL"
             raise JobwireError(detail, code="not_jobwire") from error
 
 
@@ -73,9 +74,9 @@ class Backoff:
 
     def pause_s(self, error: JobwireError) -> float:
         """Return the next pause: what the service asked for, else a growing one with jitter."""
-        longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * float(2**self._tries))
-        self._tries = min(self._tries + 1, 16)
-        return (error.retry_after_s or 0.0) + longest * (0.5 + self._jitter() / 2)
+        pause_s = backoff_s(self._tries, _FIRST_PAUSE_S, _LONGEST_PAUSE_S, self._jitter())
+        self._tries += 1
+        return (error.retry_after_s or 0.0) + pause_s
 
     def reset(self) -> None:
         """Begin anew after a success."""
@@ -203,13 +204,15 @@ class Connection:
         except aiohttp.ClientConnectorError as error:
             detail = (
                 f"nothing answers at {self.url}; start the service with `jobwire up`, "
-                "or set JOBWIRE_URL to where it runs"
+                "or set JOBWIRE_URL to its URL"
             )
             raise Unavailable(detail, code="no_service") from error
         except aiohttp.InvalidURL as error:
-            raise JobwireError(f"{self.url!r} is no URL of a service", code="wrong_url") from error
+            raise JobwireError(
+                f"{self.url!r} is not the URL of a service", code="wrong_url"
+            ) from error
         except aiohttp.SocketTimeoutError as error:
-            raise Unavailable(f"{self.url} has been silent for long", code="silent") from error
+            raise Unavailable(f"{self.url} has sent nothing for too long", code="silent") from error
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             detail = f"the connection to {self.url} was lost before the answer; try again"
             raise Unavailable(detail, code="connection_lost") from error

@@ -31,6 +31,7 @@ from jobwire.actors.workers.command_consumer import CommandConsumer
 from jobwire.actors.workers.fair_queue import FairQueue
 from jobwire.actors.workers.gateway import Assignment, WorkerGateway
 from jobwire.actors.workers.in_hand import InHand
+from jobwire.schemas.addresses import STAGER
 from jobwire.schemas.commands import Command
 from jobwire.schemas.errors import Invalid, JobwireError, NotFound
 from jobwire.schemas.reports import Failed, Staging
@@ -38,7 +39,6 @@ from jobwire.schemas.specs import Cause
 
 _log = structlog.get_logger()
 
-QUEUE = "commands.stager"
 #: Pauses before further tries of a copy that failed for want of space or the like.
 _PAUSES_S = (0.5, 2.0, 8.0)
 #: How often a running transfer is looked at: whether it is still wanted, and how far it has come.
@@ -62,7 +62,7 @@ class Stager:
         look_s: float = _LOOK_S,
     ) -> None:
         """Copy between the roots of a job's owner and its sandbox."""
-        self._commands = CommandConsumer(transport, gateway, QUEUE)
+        self._commands = CommandConsumer(transport, gateway, STAGER)
         self._gateway = gateway
         self._sites = sites
         self._roots = roots

@@ -29,6 +29,7 @@ from jobwire.actors.transports.base import Transport
 from jobwire.actors.workers.command_consumer import CommandConsumer
 from jobwire.actors.workers.gateway import Assignment, WorkerGateway
 from jobwire.actors.workers.in_hand import InHand
+from jobwire.schemas.addresses import site_queue
 from jobwire.schemas.commands import Command
 from jobwire.schemas.errors import JobwireError
 from jobwire.schemas.reports import Submitting
@@ -61,7 +62,7 @@ class Submitter:
         self.name = f"submitter.{site.name}"
         self._site = site
         self._root = root
-        self._commands = CommandConsumer(transport, gateway, f"commands.site.{site.name}")
+        self._commands = CommandConsumer(transport, gateway, site_queue(site.name))
         self._gateway = gateway
         self._in_hand = InHand()
         self._runs = Runs(site=site, gateway=gateway, secrets=secrets, began=clock())

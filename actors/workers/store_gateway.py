@@ -10,19 +10,19 @@ from hashlib import blake2b
 import msgspec
 import structlog
 
-from jobwire.actors.operations.events import Events
+from jobwire.actors.messaging.poster import EventPoster
+from jobwire.actors.messaging.signed_event import signed_event
 from jobwire.actors.stores.base import Awaited, Store
 from jobwire.actors.workers.gateway import Assignment
-from jobwire.schemas.codec import canonical
 from jobwire.schemas.commands import Command, CommandKind
 from jobwire.schemas.errors import Unavailable
-from jobwire.schemas.events import Event, payload_digest
+from jobwire.schemas.events import Event
 from jobwire.schemas.identifiers import RESERVED_ID, EventId, JobId
 from jobwire.schemas.jobs import LONGEST_REPUBLISH_S, Job, JobCreation
 from jobwire.schemas.lifecycle import Role
 from jobwire.schemas.reports import Lost, Report, Suspected
 from jobwire.schemas.specs import Spec
-from jobwire.schemas.tokens import Keyring, mint_token, sign
+from jobwire.schemas.tokens import Keyring, mint_token
 
 _log = structlog.get_logger()
 
@@ -42,7 +42,7 @@ class StoreWorkerGateway:
     """Reads jobs from the store, and posts reports as events."""
 
     def __init__(
-        self, *, store: Store, events: Events, keyring: Keyring, clock: Callable[[], datetime]
+        self, *, store: Store, events: EventPoster, keyring: Keyring, clock: Callable[[], datetime]
     ) -> None:
         """Read jobs from `store`; post through `events`, as everybody does."""
         self._store = store
@@ -173,16 +173,15 @@ class StoreWorkerGateway:
         attempt: int | None = None,
         expects: int | None = None,
     ) -> Event:
-        name, encoded = report.event, msgspec.json.encode(report)
-        data = encoded if encoded != _NOTHING else None
-        return Event(
-            id=event_id,
+        encoded = msgspec.json.encode(report)
+        return signed_event(
+            self._keyring,
+            role,
             job=job,
-            name=name,
-            authority=sign(self._keyring, job, event_id, role, attempt=attempt),
+            event_id=event_id,
+            name=report.event,
             received=self._clock(),
-            digest=payload_digest(name, canonical(data) if data else b""),
-            data=data,
-            source=role,
+            data=encoded if encoded != _NOTHING else None,
+            attempt=attempt,
             expects=expects,
         )

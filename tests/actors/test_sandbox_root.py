@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from jobwire.actors.messaging.packer import Packer
 from jobwire.actors.messaging.replies import ReplyInbox
 from jobwire.actors.operations.events import Events
 from jobwire.actors.roles.leader import LeaderRole
@@ -21,6 +20,7 @@ from jobwire.schemas.errors import Misconfigured
 from jobwire.schemas.events import Event
 from tests.support.deadlines import until
 from tests.support.factories import KEYRING, NOW
+from tests.support.packing import packing
 from tests.support.sites import make_site
 
 
@@ -63,11 +63,10 @@ def _submitter(store: SqliteStore, root: Path) -> Callable[[], Submitter]:
         pytest.fail(f"nothing is to be sent: {shard} {events}")
 
     events = Events(
-        packer=Packer(1, send, 5),
+        packer=packing(send),
         replies=ReplyInbox(),
         keyring=KEYRING,
         clock=lambda: NOW,
-        shards=1,
         data_bytes=1_000,
     )
     site = make_site(root)
