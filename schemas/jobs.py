@@ -94,6 +94,7 @@ class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     deleted: bool | UnsetType = UNSET
     held: bool | UnsetType = UNSET
     ending: Ending | UnsetType | None = UNSET
+    native: str | UnsetType | None = UNSET
 
 
 #: The change of an entry that changed nothing: most entries share it.
@@ -160,6 +161,8 @@ class Job(Struct, frozen=True, kw_only=True, array_like=True):
     interests: tuple[Interest, ...] = ()
     retry_of: JobId | None = None
     dialect: str = ""
+    native: str | None = None
+    """The id that the batch system of its site gave the newest attempt."""
 
     def command(self) -> Command | None:
         """Return the awaited command as its worker gets it; None: there is none, or a hold."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from jobwire.schemas.deliveries import DeliveryStatus, GaveUp
 from jobwire.schemas.identifiers import EventId, JobId
@@ -74,6 +74,8 @@ class JobView(Struct, frozen=True, kw_only=True):
     stage_out_problem: str | None
     """What could not be brought out, and why."""
     retry_of: JobId | None
+    native: str | UnsetType = UNSET
+    """The id that the batch system of its site gave the newest attempt, where there is one."""
 
 
 class CallbackView(Struct, frozen=True, kw_only=True):

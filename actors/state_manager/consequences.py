@@ -34,7 +34,7 @@ def at_creation(event: Event, plan: Plan | None, attempt: int) -> Change:
     return Change(attempt=attempt, first_attempt=attempt, outstanding=first)
 
 
-def consequences(  # noqa: C901, PLR0911 - a table
+def consequences(  # noqa: C901, PLR0911, PLR0912 - a table
     job: Job, event: Event, target: State, target_name: str, *, by_worker: bool, is_whole: bool
 ) -> Change:
     """
@@ -63,6 +63,9 @@ def consequences(  # noqa: C901, PLR0911 - a table
             return Change(cancel_applied=True, outstanding=_command(event, "Cancel", job.attempt))
         case "suspect", "UNKNOWN":
             return Change(suspected=job.seq + 1)
+        case "found", _:
+            watch = _command(event, "Watch", job.attempt)
+            return Change(suspected=job.seq + 1, outstanding=watch)
         case "hold", _:
             return Change(held=True)
         case "release", _ if job.held:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Annotated, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct, structs
+from msgspec import UNSET, Meta, Struct, structs
 
 from jobwire.actors.state_manager.consequences import (
     REAPER_MAY_FAIL,
@@ -34,6 +34,16 @@ from jobwire.schemas.lifecycle import (
     next_state,
 )
 from jobwire.schemas.outcomes import Reason
+from jobwire.schemas.reports import (
+    AttemptEnd,
+    Cancelled,
+    Exited,
+    Failed,
+    Finished,
+    Placement,
+    Queued,
+    Running,
+)
 from jobwire.schemas.specs import Cause
 from jobwire.schemas.tokens import VerifiedSender
 
@@ -66,19 +76,11 @@ class RotateRequest(Struct, frozen=True):
     overlap_s: Annotated[float, Meta(ge=0, le=30 * 86_400)] = 0.0
 
 
-class _EndReport(Struct, frozen=True):
-    """What the data of a report about an end may say."""
-
-    cause: Annotated[str, Meta(max_length=255)] | None = None
-    exit_code: int | None = None
-    signal: str | None = None
-    detail: Annotated[str, Meta(max_length=4096)] | None = None
-    stage_out_problem: Annotated[str, Meta(max_length=4096)] | None = None
-
-
-_NO_REPORT = _EndReport()
+_NO_REPORT = AttemptEnd()
 #: Events of a worker that say how an attempt ended.
-_ENDING = frozenset({"exit", "finish", "fail", "cancelled"})
+_ENDING = frozenset(each.event for each in (Exited, Finished, Failed, Cancelled))
+#: Those that say where the site has it.
+_PLACING = frozenset(each.event for each in (Queued, Running))
 
 
 def decide(
@@ -240,7 +242,7 @@ def _decide_transition(
     job: Job, event: Event, sender: VerifiedSender, lifecycle: Lifecycle
 ) -> Keep:
     ends = job.plan is not None and event.name in _ENDING
-    report = (_read(event, _EndReport) if ends else None) or _NO_REPORT
+    report = (_read(event, AttemptEnd) if ends else None) or _NO_REPORT
     facts = Facts(may_retry=may_retry(job, report.cause), cancel_applied=job.cancel_applied)
     target = next_state(lifecycle, job.state, event.name, facts)
     reaper_may_not = (
@@ -262,18 +264,30 @@ def _decide_transition(
     if ends and by_worker:
         ending = Ending(report.exit_code, report.signal, report.detail, report.stage_out_problem)
         change = structs.replace(change, ending=ending)
+    native = _native(job, event, change, by_worker=by_worker)
+    if native != job.native:
+        change = structs.replace(change, native=native)
     return Keep(target, change=change)
 
 
-def _cause(job: Job, event: Event, report: _EndReport, reached: State) -> str | None:
+def _cause(job: Job, event: Event, report: AttemptEnd, reached: State) -> str | None:
     """Return why a job is where it is now, where that is a failure or on the way to one."""
     if report is not _NO_REPORT:
         return report.cause
     if reached.outcome in ("failure", "lost"):
-        return (_read(event, _EndReport) or _NO_REPORT).cause
+        return (_read(event, AttemptEnd) or _NO_REPORT).cause
     if reached.outcome == "cancelled" and job.plan is not None:
         return Cause.CANCELLED
     return None
+
+
+def _native(job: Job, event: Event, change: Change, *, by_worker: bool) -> str | None:
+    """Return the batch system's id of the newest attempt as it is after an event."""
+    if change.attempt is not UNSET:
+        return None
+    if by_worker and event.name in _PLACING and (placed := _read(event, Placement)) is not None:
+        return placed.native or job.native
+    return job.native
 
 
 def _read(event: Event, shape: type[Shape]) -> Shape | None:

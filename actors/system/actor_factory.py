@@ -70,11 +70,11 @@ class ActorFactory:
             telemetry=container.telemetry,
         )
 
-    def actors(self, url: Callable[[], str]) -> Sequence[Actor]:
-        """Make all that work behind the front; jobs report to the service at `url`."""
+    def actors(self) -> Sequence[Actor]:
+        """Make all that work behind the front."""
         make: Mapping[ActorName, Callable[[], Sequence[Actor]]] = {
             "state-manager": self._state_manager,
-            "submitter": lambda: self._submitters(url),
+            "submitter": self._submitters,
             "stager": self._stager,
             "notifier": self._notifier,
             "gateway": self._behind_gateway,
@@ -117,19 +117,17 @@ class ActorFactory:
             interval_s=container.settings.reaper_interval_s,
         )
 
-    def _submitters(self, url: Callable[[], str]) -> Sequence[Actor]:
+    def _submitters(self) -> Sequence[Actor]:
         container = self._container
 
         def make(site: Site) -> Actor:
             return Submitter(
                 site=site,
                 transport=container.transport,
-                work=container.work,
+                gateway=container.worker_gateway,
                 secrets=container.job_secrets,
-                settings=container.settings.local,
-                url=url,
                 clock=now,
-                home=SandboxRoot(site, container.store) if self._is_shared else None,
+                root=SandboxRoot(site, container.store) if self._is_shared else None,
             )
 
         return [
@@ -143,7 +141,7 @@ class ActorFactory:
         def make() -> Actor:
             return Stager(
                 transport=container.transport,
-                work=container.work,
+                gateway=container.worker_gateway,
                 sites=container.sites,
                 roots=container.roots,
                 settings=container.settings.staging,

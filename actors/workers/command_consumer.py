@@ -26,10 +26,10 @@ class CommandConsumer:
     still, and the next one begins with it.
     """
 
-    def __init__(self, transport: Transport, work: WorkerGateway, queue: str) -> None:
+    def __init__(self, transport: Transport, gateway: WorkerGateway, queue: str) -> None:
         """Take the commands of a queue."""
         self._transport = transport
-        self._work = work
+        self._gateway = gateway
         self._queue = queue
         self._consumer: ConsumerHandle | None = None
 
@@ -46,7 +46,7 @@ class CommandConsumer:
             Unavailable: the store cannot be read.
 
         """
-        async for command in self._work.recall(self._queue):
+        async for command in self._gateway.recall(self._queue):
             accept(command)
 
         async def put(deliveries: Sequence[BusMessage]) -> None:

@@ -72,7 +72,8 @@ def test_a_store_of_another_distribution_is_chosen_by_the_scheme_of_its_url(
     folder.claim()
 
     try:
-        store = Container(settings, folder, folder.secrets(), "test", _none_missing).store
+        secrets = folder.secrets()
+        store = Container(settings, folder, secrets, "test", _none_missing, lambda: "").store
     finally:
         folder.release()
         _forget_what_was_found()

@@ -75,18 +75,18 @@ class Yard:
         environment = {**_BASIC, "JOBWIRE_RUN": launch.run, **(env or {})}
         stdin = self.batch.submit_stdin(launch, environment)
         done = await self.host.run(self._argv(self.batch.submit_argv(launch)), stdin=stdin)
-        return self.batch.parse_submitted(done.stdout)
+        return self.batch.parse_submitted(done)
 
     async def status(self, launch: Launch) -> RunStatus:
         """Look an attempt up."""
         (argv,) = self.batch.status_argvs([launch])
         done = await self.host.run(self._argv(argv))
-        return self.batch.parse_statuses([done.stdout])[launch.run]
+        return self.batch.parse_statuses([done], [launch])[launch.run]
 
     async def cancel(self, launch: Launch, cause: str = "cancelled") -> RunStatus:
         """End an attempt."""
-        done = await self.host.run(self._argv(self.batch.cancel_argv(launch, cause)))
-        return self.batch.parse_cancelled(done.stdout)
+        (argv,) = self.batch.cancel_argvs(launch, cause)
+        return self.batch.parse_cancelled([await self.host.run(self._argv(argv))])
 
     async def ended(
         self, launch: Launch, found: RunStatus, within_s: float = PATIENCE_S

@@ -336,6 +336,31 @@ async def test_a_cancel_that_comes_twice_is_one(yard: Yard) -> None:
     assert (await yard.names(job)).count("cancelled") == 1
 
 
+async def test_the_end_of_a_cancelled_job_is_reported_once(tmp_path: Path) -> None:
+    async with _yard(tmp_path, slots=50) as yard:
+        jobs = [await yard.submit("sleep", "1000") for _ in range(50)]
+        for job in jobs:
+            await yard.wait(job, "RUNNING")
+
+        await asyncio.gather(*(yard.cancel(job) for job in jobs))
+        for job in jobs:
+            await yard.wait(job, within_s=30)
+        submitter = _submitter(yard)
+        await until(lambda: not submitter._tasks)  # nobody watches any more
+
+        text = (await yard.service.nobody.get("/metrics")).body.decode()
+        pages = [
+            (await yard.service.admin.get(f"/v1/jobs/{job}/history")).json["items"] for job in jobs
+        ]
+
+    counts = dict(line.split() for line in text.splitlines() if line.startswith("jobwire_events"))
+    assert (counts["jobwire_events_conflict_total"], counts["jobwire_events_duplicate_total"]) == (
+        "0.0",
+        "0.0",
+    )
+    assert all([each["name"] for each in page].count("cancelled") == 1 for page in pages)
+
+
 # --- slots
 
 
@@ -663,11 +688,11 @@ async def test_a_late_copy_of_a_start_leaves_the_watch_of_the_run_alone(yard: Ya
     watch = (await yard.stored(job)).command()
     assert watch is not None
     late = replace(watch, kind="Submit", entry=EventId("create"))
-    await until(lambda: (watch.job, 1) in submitter._watched)
+    await until(lambda: (watch.job, 1) in submitter._watcher.watched)
 
     submitter._accept(late)
     await until(lambda: late not in submitter._in_hand)
-    watched = (watch.job, 1) in submitter._watched
+    watched = (watch.job, 1) in submitter._watcher.watched
     yard.go()
 
     assert watched

@@ -16,9 +16,10 @@ from jobwire.actors.client import Client
 from jobwire.actors.runtime.settings import Limits, LocalSite, Settings
 from jobwire.actors.sites import Sandbox
 from jobwire.actors.system import System, now
-from jobwire.actors.workers.gateway import WorkerGateway
+from jobwire.actors.workers.store_gateway import StoreWorkerGateway
 from jobwire.schemas.errors import NotFound
 from jobwire.schemas.identifiers import JobId
+from jobwire.schemas.reports import Failed, Staging
 from tests.support.deadlines import PATIENCE_S, until
 from tests.support.service import Answer, Caller, Service, running
 
@@ -58,14 +59,14 @@ class Desk:
 
     async def retry(self, job: str) -> None:
         """Let the first attempt of a job fail, so that another one follows."""
-        work = WorkerGateway(
+        gateway = StoreWorkerGateway(
             store=self.system._container.store,
             events=self.system._container.operations.events,
             keyring=self.system._container.keyring,
             clock=now,
         )
-        await work.report(JobId(job), 1, "stage", {})
-        await work.report(JobId(job), 1, "fail", {"cause": "staging"})
+        await gateway.report(JobId(job), 1, Staging())
+        await gateway.report(JobId(job), 1, Failed(cause="staging"))
 
         async def is_retrying() -> bool:
             seen = (await self.service.admin.get(f"/v1/jobs/{job}")).json

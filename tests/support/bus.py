@@ -59,7 +59,7 @@ async def serving_bus(url: str, folder: Path) -> AsyncIterator[BusService]:
     settings = Settings(broker=Broker(url=url), shards=2)
     data = DataFolder(folder)
     data.claim()
-    parts = Container(settings, data, data.secrets(), "tests", _nothing)
+    parts = Container(settings, data, data.secrets(), "tests", _nothing, lambda: "")
     settler = Settler(parts.store, parts.keyring, parts.registry, settings.limits.events_per_job)
     manager = StateManager(
         transport=parts.transport,
