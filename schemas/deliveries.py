@@ -46,17 +46,17 @@ _LEAST_SECRET, _MOST_SECRET = 24, 64
 
 
 class Callback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Whom to tell, and of what; with no filter at all: of every change of state."""
+    """A receiver, and what it is notified of; without a filter: of every change of state."""
 
     url: Annotated[str, Meta(min_length=1, max_length=2048)]
     states: Annotated[tuple[Word, ...], Meta(max_length=100)] = ()
-    """Tell when one of these states is entered."""
+    """Notify when the job enters one of these states."""
     outcomes: Annotated[tuple[JobOutcome, ...], Meta(max_length=4)] = ()
-    """Tell when one of these outcomes is reached."""
+    """Notify when the job reaches one of these outcomes."""
     events: Annotated[tuple[Name, ...], Meta(max_length=100)] = ()
-    """Tell when one of these events is applied, whether it changes the state or not."""
+    """Notify when one of these events is applied, whether it changes the state or not."""
     secret: Annotated[str, Meta(max_length=200)] | None = None
-    """`whsec_` and 24 to 64 bytes in base-64, to sign with; default: one is made."""
+    """The signing key: `whsec_` and 24 to 64 bytes in base-64; default: the service makes one."""
 
 
 class Interest(Struct, frozen=True, array_like=True):
@@ -243,7 +243,7 @@ def check_secret(secret: str, pointer: str) -> str:
     if not secret.startswith(SECRET_HEAD) or not _LEAST_SECRET <= len(key) <= _MOST_SECRET:
         detail = (
             f"a secret is {SECRET_HEAD} and {_LEAST_SECRET} to {_MOST_SECRET} bytes in base-64; "
-            "leave it out to have one made"
+            "omit it, and the service makes one"
         )
         raise Invalid(detail, pointer=pointer, code="bad_secret")
     return secret

@@ -1,22 +1,22 @@
 """
-What can go wrong, as one tree.
+All errors, as one tree.
 
 JobwireError
 ├── Malformed          400  not JSON, or JSON over the structural limits
 ├── Unauthorized       401  no usable key or token
 ├── Forbidden          403  known, but without the right
-├── NotFound           404  unknown, or someone else's: the two look the same
+├── NotFound           404  unknown, or another owner's: the two look the same
 ├── NotAllowed         405  the route exists, the method does not
-├── NotAcceptable      406  the client reads nothing that this route writes
+├── NotAcceptable      406  the client accepts no format that this route writes
 ├── Timeout            408  the client took too long to send its request
-├── Conflict           409  the state of the thing forbids it
-├── TooLarge           413  a body over its limit
-├── UnsupportedMedia   415  a content type or encoding that cannot be read here
-├── RangeNotSatisfiable 416 a part of a file that begins behind its end
+├── Conflict           409  the current state does not allow it
+├── TooLarge           413  a body that exceeds its limit
+├── UnsupportedMedia   415  a content type or encoding that the route does not read
+├── RangeNotSatisfiable 416 a range that starts after the end of the file
 ├── Invalid            422  well-formed, but wrong; `pointer` names the field
-├── TooManyRequests    429  a quota or rate was passed
-├── Unavailable        503  try again: a part is away, full or stopping
-│   └── InDoubt        503  the same, and what was asked may be done all the same
+├── TooManyRequests    429  a quota or rate was exceeded
+├── Unavailable        503  retry: a part is away, full or stopping
+│   └── InDoubt        503  the same, but the request may have been carried out
 └── Misconfigured      500  a setting or the data folder is wrong; stops the process at start
 """
 
@@ -36,13 +36,13 @@ class JobwireError(Exception):
     code: str
     """One word for programs."""
     pointer: str | None
-    """The field at fault, as a JSON pointer, or the header's name."""
+    """The invalid field, as a JSON pointer, or the header's name."""
     limit: int | None
-    """The limit that was passed."""
+    """The limit that was exceeded."""
     retry_after_s: int | None
-    """After how many seconds another try makes sense."""
+    """After how many seconds to retry."""
     allowed: str | None
-    """The methods that a route takes."""
+    """The methods of the route."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class JobwireError(Exception):
         retry_after_s: int | None = None,
         allowed: str | None = None,
     ) -> None:
-        """Describe one failure; the class docstring is the detail where none is given."""
+        """Describe one failure; the default detail is the class docstring."""
         self.detail = detail or (self.__doc__ or "").strip().splitlines()[0]
         self.code = code or self.default_code
         self.pointer = pointer
@@ -72,35 +72,35 @@ class Malformed(JobwireError):
 
 
 class Unauthorized(JobwireError):
-    """No usable API key or job token was presented."""
+    """The request has no valid API key or job token."""
 
     status = 401
     default_code = "unauthorized"
 
 
 class Forbidden(JobwireError):
-    """The key may not do that."""
+    """The API key or token does not allow this."""
 
     status = 403
     default_code = "forbidden"
 
 
 class NotFound(JobwireError):
-    """There is no such thing here."""
+    """The requested object does not exist."""
 
     status = 404
     default_code = "not_found"
 
 
 class NotAllowed(JobwireError):
-    """The route does not take that method."""
+    """The route does not have this method."""
 
     status = 405
     default_code = "method_not_allowed"
 
 
 class NotAcceptable(JobwireError):
-    """The client does not take what this route answers."""
+    """The client does not accept the format of the answer."""
 
     status = 406
     default_code = "not_acceptable"
@@ -114,35 +114,35 @@ class Timeout(JobwireError):
 
 
 class Conflict(JobwireError):
-    """The present state does not allow it."""
+    """The current state does not allow this."""
 
     status = 409
     default_code = "conflict"
 
 
 class TooLarge(JobwireError):
-    """The body is over its limit."""
+    """The body exceeds its limit."""
 
     status = 413
     default_code = "too_large"
 
 
 class UnsupportedMedia(JobwireError):
-    """The content type or encoding is not one that this route reads."""
+    """The route does not read this content type or encoding."""
 
     status = 415
     default_code = "unsupported_media_type"
 
 
 class RangeNotSatisfiable(JobwireError):
-    """The file ends before the bytes that were asked for."""
+    """The requested range starts after the end of the file."""
 
     status = 416
     default_code = "range_not_satisfiable"
 
 
 class Invalid(JobwireError):
-    """The request is well-formed, but a field is wrong."""
+    """A field of the request is not valid."""
 
     status = 422
     default_code = "invalid"
@@ -156,14 +156,14 @@ class TooManyRequests(JobwireError):
 
 
 class Unavailable(JobwireError):
-    """The service cannot do this now; try again."""
+    """The service cannot do this now; retry later."""
 
     status = 503
     default_code = "unavailable"
 
 
 class InDoubt(Unavailable):
-    """What was asked may be done all the same: repeat it under its id, or take it back."""
+    """The request may have been carried out: repeat it with the same id, or withdraw it."""
 
     default_code = "not_confirmed"
 

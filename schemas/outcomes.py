@@ -1,4 +1,4 @@
-"""Outcomes: what became of an event, told to whoever waits for it."""
+"""Outcomes: the result of one event, published to those who wait for it."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from jobwire.schemas.identifiers import EventId, JobId
 class Reason(StrEnum):
     """Why an event was kept without being applied, or refused."""
 
-    WRONG_STATE = "wrong_state"  # kept: the job's state has no such exit
+    WRONG_STATE = "wrong_state"  # kept: the lifecycle does not allow it in the job's state
     UNKNOWN_EVENT = "unknown_event"  # kept: the job's lifecycle has no such event
-    WRONG_SENDER = "wrong_sender"  # kept: the event exists, but this sender may not send it
-    STALE_ATTEMPT = "stale_attempt"  # kept: it speaks for another attempt than the present one
-    OVERTAKEN = "overtaken"  # kept: the job has moved on since its sender looked
-    INVALID_DATA = "invalid_data"  # kept: its data is not what this event must carry
-    HELD = "held"  # kept: nothing of a held job starts
-    EXISTS = "exists"  # kept: a `create` for a job that is there
+    WRONG_SENDER = "wrong_sender"  # kept: this sender may not send this event
+    STALE_ATTEMPT = "stale_attempt"  # kept: it reports on an attempt that is not the current one
+    OVERTAKEN = "overtaken"  # kept: the job has moved on since its sender read it
+    INVALID_DATA = "invalid_data"  # kept: its `data` is not valid for this event
+    HELD = "held"  # kept: a held job may not start
+    EXISTS = "exists"  # kept: a `create` for a job that exists already
     STILL_RUNNING = "still_running"  # kept: a delete without force of a job that has not ended
-    UNKNOWN_JOB = "unknown_job"  # refused: no such job, or someone else's
+    UNKNOWN_JOB = "unknown_job"  # refused: the job does not exist, or belongs to another owner
     DELETED = "deleted"  # refused: the job was deleted
-    TOKEN_REVOKED = "token_revoked"  # noqa: S105 - refused: the token's generation is no longer good
-    FORGED = "forged"  # refused: the authority on the bus does not verify
-    EVENT_LIMIT = "event_limit"  # refused: the job has as many entries as it may have
-    POISON = "poison"  # refused: handling it failed by a fault of the service; see the log
-    UNKNOWN_LIFECYCLE = "unknown_lifecycle"  # refused: the job names a lifecycle that is not there
+    TOKEN_REVOKED = "token_revoked"  # noqa: S105 - refused: the token was revoked
+    FORGED = "forged"  # refused: its signature on the bus is not valid
+    EVENT_LIMIT = "event_limit"  # refused: the job's history has reached its limit
+    POISON = "poison"  # refused: an error in the service prevents its handling; see the log
+    UNKNOWN_LIFECYCLE = "unknown_lifecycle"  # refused: the job's lifecycle does not exist
 
 
 Verdict = Literal["applied", "kept", "refused", "conflict"]
@@ -37,7 +37,7 @@ Verdict = Literal["applied", "kept", "refused", "conflict"]
 
 
 class Outcome(Struct, frozen=True, kw_only=True, array_like=True):
-    """What became of one event; a repeated event gets the outcome of its first copy."""
+    """The result of one event; a repeated event gets the outcome of its first copy."""
 
     job: JobId
     event: EventId

@@ -43,9 +43,11 @@ def check_path(text: str, pointer: str) -> str:
     """
     names = text.split("/")
     if not text:
-        raise Invalid("a path is not empty", pointer=pointer, code="bad_path")
+        raise Invalid("a path must not be empty", pointer=pointer, code="bad_path")
     if _CONTROL.search(text):
-        raise Invalid("a path holds no control characters", pointer=pointer, code="bad_path")
+        raise Invalid(
+            "a path must not contain control characters", pointer=pointer, code="bad_path"
+        )
     if text.startswith("/"):
         raise _bad(text, "must be relative", pointer)
     if "\\" in text:
@@ -73,13 +75,15 @@ def check_address(text: str, pointer: str) -> FileAddress:
     if not _SCHEME.match(text):
         return FileAddress(check_path(text, pointer), is_absolute=False)
     if _CONTROL.search(text):  # which splitting would drop without a word
-        raise Invalid("a URI holds no control characters", pointer=pointer, code="bad_path")
+        raise Invalid("a URI must not contain control characters", pointer=pointer, code="bad_path")
     try:
         parts = urlsplit(text)
     except ValueError as error:
-        raise Invalid(f"not a file: URI: {error}", pointer=pointer, code="bad_path") from error
+        raise Invalid(
+            f"this is not a file: URI: {error}", pointer=pointer, code="bad_path"
+        ) from error
     if parts.scheme != "file":
-        detail = f"files are named by file:///path or by a relative path, not by {parts.scheme}:"
+        detail = f"a file is named by file:///path or a relative path, not by {parts.scheme}:"
         raise Invalid(detail, pointer=pointer, code="unknown_scheme")
     if parts.netloc not in ("", "localhost") or parts.query or parts.fragment:
         detail = (

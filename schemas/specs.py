@@ -42,19 +42,19 @@ _DAY_S = 86_400
 class Cause(StrEnum):
     """Why an attempt of a job did not succeed."""
 
-    EXIT_CODE = "exit_code"  # it ended with another exit code than 0
-    SIGNAL = "signal"  # a signal that nobody here sent ended it
-    WALLTIME = "walltime"  # it ran longer than it may
-    MEMORY = "memory"  # it used more memory than it may
-    COULD_NOT_START = "could_not_start"  # no such program, no room, a missing secret
-    STAGING = "staging"  # a file could not be brought in or out; the detail names it
-    INTERRUPTED = "interrupted"  # it is gone and left no exit code: a restart of its machine
+    EXIT_CODE = "exit_code"  # it ended with an exit code other than 0
+    SIGNAL = "signal"  # a signal that the service did not send ended it
+    WALLTIME = "walltime"  # it ran longer than `walltime_s`
+    MEMORY = "memory"  # it used more than `memory_mb`
+    COULD_NOT_START = "could_not_start"  # no such program, no space, a missing secret
+    STAGING = "staging"  # a file could not be copied in or out; the detail names it
+    INTERRUPTED = "interrupted"  # it is gone and left no exit code: its machine restarted
     CANCELLED = "cancelled"  # it was ended on request
-    WAITED = "waited"  # it had not started in the time in which it was to start
+    WAITED = "waited"  # it had not started within `start_within_s`
 
 
 class Secret(Struct, frozen=True, forbid_unknown_fields=True):
-    """A value that is looked up under its name when the job starts."""
+    """A value that is read by its name when the job starts."""
 
     secret: str
 
@@ -71,7 +71,7 @@ class StageIn(
     source: Annotated[str, Meta(min_length=1, max_length=4096)]
     """A `file:` URI, or a path relative to the job's `directory`; may be a pattern."""
     target: RelativePath | None = None
-    """Where it goes in the job's directory; default: its own name."""
+    """Its path in the job's directory; default: its own name."""
     sha256: (
         Annotated[str, Meta(pattern=r"(?#64 lower-case hex digits)^[0-9a-f]{64}(?!\n)$")] | None
     ) = None
@@ -93,54 +93,54 @@ class StageOut(
     target: Annotated[str, Meta(min_length=1, max_length=4096)]
     """A `file:` URI, or a path relative to `directory`; a trailing `/` makes it a directory."""
     when: Literal["success", "always"] = "success"
-    """Whether a job that failed brings it out too."""
+    """`always`: also when the job failed."""
     optional: bool = False
-    """Whether the job succeeds when it is not there."""
+    """Whether the job may succeed without it."""
 
 
 class Resources(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What one attempt may use."""
 
     cores: Annotated[int, Meta(ge=1, le=10_000)] = 1
-    """Slots of the site that it takes."""
+    """Cores of the site that it occupies."""
     memory_mb: Annotated[int, Meta(ge=1, le=2**30)] | None = None
-    """Most memory (MiB) of all its processes together; over it, it is ended: `memory`."""
+    """Most memory (MiB) of all its processes together; a job that uses more is ended: `memory`."""
     walltime_s: Annotated[float, Meta(gt=0, le=365 * _DAY_S)] | None = None
-    """Longest time it may run; over it, it is ended: `walltime`."""
+    """Longest time it may run; a job that runs longer is ended: `walltime`."""
 
 
 class Retries(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Whether, when and why a failed attempt is followed by another one."""
 
     max: Annotated[int, Meta(ge=0, le=100)] = 0
-    """Most further attempts."""
+    """Number of further attempts."""
     backoff_s: Annotated[float, Meta(ge=0, le=_DAY_S)] = 10.0
     """Pause before the first further attempt."""
     factor: Annotated[float, Meta(ge=1, le=10)] = 2.0
-    """By what each pause is longer than the one before; none is longer than a day."""
+    """Factor by which each pause is longer than the one before, up to a day."""
     on: tuple[Cause, ...] = (
         Cause.EXIT_CODE,
         Cause.SIGNAL,
         Cause.COULD_NOT_START,
         Cause.STAGING,
     )
-    """The causes that are worth another attempt."""
+    """The causes that are retried."""
 
 
 class CleanUp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What becomes of the job's directory after its end."""
+    """When the job's directory is removed after its end, and what is kept."""
 
     when: Literal["always", "on_success", "never"] = "always"
     after_s: Annotated[float, Meta(ge=0, le=10 * 365 * _DAY_S)] = 7.0 * _DAY_S
-    """How long after the end it is removed."""
+    """How long after the end the directory is removed."""
     after_problem_s: Annotated[float, Meta(ge=0, le=10 * 365 * _DAY_S)] | None = None
-    """The same where something could not be brought out; default: `after_s`."""
+    """The same if an output could not be copied out; default: `after_s`."""
     keep: Annotated[tuple[RelativePath, ...], Meta(max_length=100)] | None = None
-    """Paths or patterns that stay and can still be read; default: stdout and stderr."""
+    """Paths or patterns that are kept and stay readable; default: stdout and stderr."""
 
 
 class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One command, and all that it needs to run."""
+    """One command, and everything that it needs to run."""
 
     argv: Annotated[tuple[Argument, ...], Meta(min_length=1, max_length=4096)]
     """The program and its arguments."""
@@ -149,9 +149,9 @@ class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     )
     """Variables beside the few that every job has; nothing of the service's own is inherited."""
     directory: Annotated[str, Meta(min_length=1, max_length=4096)] | None = None
-    """A `file:` URI that relative paths of staging start from; default: the owner's own folder."""
+    """A `file:` URI to which staging paths are relative; default: the owner's own folder."""
     needs_directory: bool = False
-    """Whether `directory` must be there before the job starts, also when nothing comes from it."""
+    """Whether `directory` must exist before the job starts, even if nothing is copied from it."""
     stage_in: Annotated[tuple[StageIn, ...], Meta(max_length=1000)] = ()
     stage_out: Annotated[tuple[StageOut, ...], Meta(max_length=1000)] = ()
     stdout: RelativePath = "stdout"
@@ -161,7 +161,7 @@ class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     retries: Retries = Retries()
     clean_up: CleanUp = CleanUp()
     site: SiteName = "local"
-    """Where it runs."""
+    """The site on which it runs."""
 
     def kept(self) -> tuple[str, ...]:
         """Return the paths and patterns that outlive the clean-up."""
@@ -191,7 +191,7 @@ def check(spec: Spec, pointer: str = "/spec") -> Spec:
     if spec.directory is not None:
         _check_directory(spec.directory, f"{pointer}/directory")
     elif spec.needs_directory:
-        detail = "needs_directory is about directory, which is not given"
+        detail = "needs_directory needs directory, which is missing"
         raise Invalid(detail, pointer=f"{pointer}/needs_directory")
     for index, each in enumerate(spec.stage_in):
         _check_stage_in(each, f"{pointer}/stage_in/{index}")
@@ -204,10 +204,10 @@ def check(spec: Spec, pointer: str = "/spec") -> Spec:
 
 def _check_command(spec: Spec, pointer: str) -> None:
     if not spec.argv[0]:
-        raise Invalid("the first argument names the program", pointer=f"{pointer}/argv/0")
+        raise Invalid("the first argument must be the program", pointer=f"{pointer}/argv/0")
     for index, argument in enumerate(spec.argv):
         if "\0" in argument:
-            raise Invalid("an argument holds no NUL", pointer=f"{pointer}/argv/{index}")
+            raise Invalid("an argument must not contain NUL", pointer=f"{pointer}/argv/{index}")
     for name, value in spec.env.items():
         _check_variable(name, value, f"{pointer}/env/{name}")
     plain = [value for value in spec.env.values() if isinstance(value, str)]
@@ -219,31 +219,35 @@ def _check_command(spec: Spec, pointer: str) -> None:
 
 def _check_variable(name: str, value: str | Secret, pointer: str) -> None:
     if _VARIABLE.fullmatch(name) is None:
-        detail = "the name of a variable is letters, digits and _, and begins with no digit"
+        detail = "the name of a variable must be letters, digits and _, not beginning with a digit"
         raise Invalid(detail, pointer=pointer)
     if name.startswith(RESERVED_ENV):
-        detail = f"variables that begin with {RESERVED_ENV} are set by the service"
+        detail = f"variables that begin with {RESERVED_ENV} are reserved for the service"
         raise Invalid(detail, pointer=pointer)
     if isinstance(value, Secret):
         if _SECRET.fullmatch(value.secret) is None:
-            detail = "the name of a secret is at most 64 letters, digits, `_`, `.` and `-`"
+            detail = "the name of a secret must be at most 64 letters, digits, `_`, `.` and `-`"
             raise Invalid(detail, pointer=f"{pointer}/secret")
     elif "\0" in value:
-        raise Invalid("the value of a variable holds no NUL", pointer=pointer)
+        raise Invalid("the value of a variable must not contain NUL", pointer=pointer)
 
 
 def _check_plain(path: str, pointer: str) -> None:
     if is_pattern(check_path(path, pointer)):
-        raise Invalid("a pattern names no single file", pointer=pointer, code="bad_path")
+        raise Invalid(
+            "a single file is needed here, not a pattern", pointer=pointer, code="bad_path"
+        )
 
 
 def _check_directory(text: str, pointer: str) -> None:
     address = check_address(text, pointer)
     if not address.is_absolute:
-        detail = "directory is a file: URI, such as file:///data/project"
+        detail = "directory must be a file: URI, such as file:///data/project"
         raise Invalid(detail, pointer=pointer, code="bad_path")
     if is_pattern(address.path):
-        raise Invalid("a pattern names no single directory", pointer=pointer, code="bad_path")
+        raise Invalid(
+            "a single directory is needed here, not a pattern", pointer=pointer, code="bad_path"
+        )
 
 
 def _check_stage_in(each: StageIn, pointer: str) -> None:
@@ -251,11 +255,15 @@ def _check_stage_in(each: StageIn, pointer: str) -> None:
     if each.target is not None:
         _check_plain(each.target.removesuffix("/"), f"{pointer}/to")
     if each.sha256 is not None and is_pattern(address.path):
-        raise Invalid("a digest belongs to one file, not to a pattern", pointer=f"{pointer}/sha256")
+        raise Invalid(
+            "a digest is possible for one file, not for a pattern", pointer=f"{pointer}/sha256"
+        )
 
 
 def _check_stage_out(each: StageOut, pointer: str) -> None:
     check_path(each.source, f"{pointer}/from")
     target = check_address(each.target.removesuffix("/") or "/", f"{pointer}/to")
     if is_pattern(target.path):
-        raise Invalid("a pattern names no single place", pointer=f"{pointer}/to", code="bad_path")
+        raise Invalid(
+            "a single path is needed here, not a pattern", pointer=f"{pointer}/to", code="bad_path"
+        )

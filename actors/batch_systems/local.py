@@ -81,7 +81,7 @@ def _hundredths(seconds: float) -> str:
 def _only(stdout: str) -> RunStatus:
     lines = stdout.splitlines()
     if len(lines) != 1:
-        raise Unavailable(f"the shim printed {len(lines)} lines in the place of one")
+        raise Unavailable(f"the shim printed {len(lines)} lines instead of one")
     return _parse(lines[0])[1]
 
 
@@ -107,13 +107,13 @@ def _parse(line: str) -> tuple[str, RunStatus]:
         case ["refused"], [why]:
             return run, RunStatus(state="absent", cause="could_not_start", detail=why)
         case _:
-            raise Unavailable(f"the shim said something unknown: {line[:200]!r}")
+            raise Unavailable(f"the shim printed something unexpected: {line[:200]!r}")
 
 
 def _number(text: str) -> int:
     # As many digits as any number of the kernel has.
     if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
-        raise Unavailable(f"the shim said {text[:40]!r} in the place of a number")
+        raise Unavailable(f"the shim printed {text[:40]!r} instead of a number")
     return int(text)
 
 

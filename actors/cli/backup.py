@@ -38,20 +38,21 @@ _file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @_file
 @data_option
 @json_option
-@click.option("--force", is_flag=True, help="Write over an existing file.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @click.pass_context
 def backup(
     ctx: click.Context, *, file: Path, folder: Path | None, as_json: bool, force: bool
 ) -> None:
     """
-    Save jobs, history, keys and all else in one file.
+    Save jobs, histories, keys and all other data in one file.
 
-    The service may run meanwhile. The file holds the secrets that sign job tokens: guard it.
+    The service may be running. The file contains the secrets from which job tokens are computed:
+    protect it.
     """
     output = Output(as_json=as_json)
     target = file.absolute()
     if target.exists() and not force:
-        raise Conflict(f"{file} is there already; choose another name, or add --force")
+        raise Conflict(f"{file} exists already; choose another name, or add --force")
     data = folder_of(ctx, folder)
     try:
         with _bar("saving") as progress:
@@ -70,10 +71,10 @@ def backup(
 @click.pass_context
 def restore(ctx: click.Context, *, file: Path, folder: Path | None, as_json: bool) -> None:
     """
-    Put a backup in the place of the present data.
+    Replace the current data by a backup.
 
-    The backup is checked first. A running service ends what it has in hand, takes it over and
-    starts again on its port. The old database is kept as jobwire.db.before-restore.
+    The backup is checked first. A running service finishes its work in progress, loads the backup
+    and starts again on its port. The old database is kept as jobwire.db.before-restore.
     """
     output = Output(as_json=as_json)
     data = folder_of(ctx, folder)
@@ -104,16 +105,16 @@ def _hand_over(output: Output, folder: DataFolder, file: Path) -> Manifest:
     """Let the running service take the files over, and wait until it answers again."""
     running = folder.service()
     if running is None:
-        raise Unavailable("a service is just starting on this data folder; try again")
+        raise Unavailable("a service is starting on this data folder; try again")
     made = _unpack(output, folder, file)
     try:
         os.kill(running.pid, signal.SIGHUP)
     except OSError as error:
         # Without this a later start would take over what nobody expects any more.
         shutil.rmtree(folder.pending_restore)
-        detail = f"the service (process {running.pid}) cannot be told: {error.strerror}"
+        detail = f"the service (process {running.pid}) cannot be notified: {error.strerror}"
         raise JobwireError(detail, code="no_signal") from error
-    output.note("checked; the service ends what it has in hand and takes it over")
+    output.note("the backup is valid; the service finishes its work in progress and restores it")
     asyncio.run(_wait_until_back(folder, running))
     output.note(f"the service is ready again at {running.url}")
     return made
@@ -130,7 +131,7 @@ async def _wait_until_back(folder: DataFolder, before: Service) -> None:
         while time.monotonic() < deadline:
             await asyncio.sleep(_LOOK_S)
             if not folder.is_running():
-                detail = "the service ended instead of taking the backup over; see what it logged"
+                detail = "the service ended instead of restoring the backup; see its log"
                 raise JobwireError(detail, code="service_ended")
             if folder.pending_restore.exists():
                 continue
@@ -139,7 +140,7 @@ async def _wait_until_back(folder: DataFolder, before: Service) -> None:
             except Unavailable:
                 continue
             return
-    raise Unavailable(f"the service is not ready again after {_RESTART_S:g} s; see what it logged")
+    raise Unavailable(f"the service is not ready again after {_RESTART_S:g} s; see its log")
 
 
 def _report(output: Output, made: Manifest, what: str) -> None:

@@ -39,7 +39,7 @@ callback_option = click.option(
     multiple=True,
     type=CallbackType(),
     metavar="URL[=OUTCOME,...]",
-    help="An address to tell of every change of state, or only of these outcomes.",
+    help="An address to notify of every change of state, or only of these outcomes.",
 )
 
 

@@ -78,7 +78,7 @@ def _libraries() -> Finding:
         except PackageNotFoundError:
             missing.append(name)
     if missing:
-        todo = "install Jobwire again: its libraries come with it"
+        todo = "install Jobwire again, with its libraries"
         return Finding("libraries", "fail", f"missing: {', '.join(missing)}", todo)
     return Finding("libraries", "ok", ", ".join(found))
 
@@ -88,7 +88,7 @@ def _settings(environment: Mapping[str, str]) -> tuple[Settings, Finding]:
     try:
         settings = load_settings(Path(file) if file else None, environment)
     except Misconfigured as error:
-        todo = "correct the variable or the file; `jobwire up` will not start with it"
+        todo = "correct the variable or the file; `jobwire up` does not start with it"
         return Settings(), Finding("settings", "fail", error.detail, todo)
     return settings, Finding("settings", "ok", f"read from {file or 'the environment'}")
 
@@ -96,14 +96,14 @@ def _settings(environment: Mapping[str, str]) -> tuple[Settings, Finding]:
 def _folder(folder: DataFolder) -> Finding:
     path = folder.path
     if not path.exists():
-        return Finding("data", "ok", f"{path} does not exist yet; `jobwire up` makes it")
+        return Finding("data", "ok", f"{path} does not exist yet; `jobwire up` creates it")
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        todo = "run as the user that it belongs to, or choose another with --data"
+        todo = "run as the user that owns it, or choose another with --data"
         return Finding("data", "fail", f"{path} cannot be read and written", todo)
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & _NOBODY_ELSE:
         todo = f"chmod 700 {path}"
-        return Finding("data", "warn", f"{path} is open to others (mode {mode:o})", todo)
+        return Finding("data", "warn", f"{path} is accessible to others (mode {mode:o})", todo)
     return Finding("data", "ok", str(path))
 
 
@@ -113,7 +113,7 @@ def _secrets(folder: DataFolder) -> Iterator[Finding]:
             yield _secret(file)
         elif folder.database.exists():
             todo = (
-                "restore it from a backup; without it no job token is good any more"
+                "restore it from a backup; without it no job token is valid"
                 if file.name == "service-keys"
                 else "start the service again: it makes a new one"
             )
@@ -128,14 +128,14 @@ def _secret(file: Path) -> Finding:
         text = f"{file} can be read by others (mode {mode:o})"
         return Finding(file.name, "fail", text, f"chmod 600 {file}")
     if not os.access(file, os.R_OK):
-        todo = "run as the user that the service runs as"
+        todo = "run as the user of the service"
         return Finding(file.name, "warn", f"{file} cannot be read", todo)
     return Finding(file.name, "ok", f"readable by its owner only (mode {mode:o})")
 
 
 def _schema(folder: DataFolder) -> Finding:
     if not folder.database.exists():
-        return Finding("database", "ok", "none yet; the first start makes it")
+        return Finding("database", "ok", "does not exist yet; the first start creates it")
     try:
         found = schema_version(folder.database)
     except JobwireError as error:
@@ -146,7 +146,7 @@ def _schema(folder: DataFolder) -> Finding:
         todo = "use the newer release that wrote it, or restore a backup made by this one"
         return Finding("database", "fail", text, todo)
     if found < VERSION:
-        return Finding("database", "ok", f"{text}; the next start brings it up to date")
+        return Finding("database", "ok", f"{text}; the next start upgrades it")
     return Finding("database", "ok", text)
 
 
@@ -154,7 +154,7 @@ def _space(folder: DataFolder) -> Finding:
     place = next(path for path in (folder.path, *folder.path.absolute().parents) if path.exists())
     free = shutil.disk_usage(place).free
     text = f"{free / _GIB:.1f} GiB free"
-    todo = "make room: without it events are answered 503"
+    todo = "free some space: without it events are answered 503"
     if free < _NO_SPACE_BYTES:
         return Finding("disk", "fail", text, todo)
     if free < _LITTLE_SPACE_BYTES:
@@ -166,7 +166,7 @@ def _clock() -> Finding:
     now = time.gmtime()
     text = time.strftime("%Y-%m-%d %H:%M:%S UTC", now)
     if now.tm_year < _EARLIEST_YEAR:
-        todo = "set the clock, by NTP: time stamps and deadlines hang on it"
+        todo = "set the clock, by NTP: time stamps and deadlines depend on it"
         return Finding("clock", "fail", text, todo)
     return Finding("clock", "ok", text)
 
@@ -174,15 +174,17 @@ def _clock() -> Finding:
 def _service(folder: DataFolder) -> Finding:
     if not folder.is_running():
         todo = "start it: jobwire up"
-        return Finding("service", "warn", "none is running on this data folder", todo)
+        return Finding("service", "warn", "no service is running on this data folder", todo)
     running = folder.service()
     if running is None:
-        return Finding("service", "warn", "one is just starting or stopping", "look again soon")
+        return Finding(
+            "service", "warn", "a service is starting or stopping", "check again in a few seconds"
+        )
     started = time.monotonic()
     try:
         asyncio.run(_ask(running.url))
     except JobwireError as error:
-        todo = f"see what process {running.pid} logged; if it hangs, stop it and start it again"
+        todo = f"see the log of process {running.pid}; if it hangs, restart it"
         return Finding("service", "fail", error.detail, todo)
     took = duration(time.monotonic() - started)
     text = f"ready at {running.url} (process {running.pid}, answered in {took})"
@@ -196,7 +198,7 @@ async def _ask(url: str) -> None:
 
 def _port(folder: DataFolder, settings: Settings) -> Finding:
     if folder.is_running():
-        return Finding("port", "ok", "held by the running service")
+        return Finding("port", "ok", "used by the running service")
     where = f"{settings.host} port {settings.port}"
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
@@ -206,6 +208,6 @@ def _port(folder: DataFolder, settings: Settings) -> Finding:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        todo = "stop what holds it, or start with another: jobwire up --port N"
+        todo = "stop the program that uses it, or choose another: jobwire up --port N"
         return Finding("port", "fail", f"{where}: {error.strerror}", todo)
     return Finding("port", "ok", f"{where} is free")

@@ -81,7 +81,7 @@ def find_target(
     if url is None:
         detail = (
             f"no service is running on {folder.path}; start one with `{_up(folder)}`, "
-            "or set JOBWIRE_URL to where one runs"
+            "or set JOBWIRE_URL to the URL of one"
         )
         raise Unavailable(detail, code="no_service")
     is_own = running is not None and url.rstrip("/") == running.url
@@ -93,11 +93,14 @@ def find_target(
             f"there is no API key for {url}: set JOBWIRE_API_KEY"
             if named
             else f"the API key cannot be read from {folder.api_key_file}: set JOBWIRE_API_KEY, "
-            "or run as the user that the service runs as"
+            "or run as the user of the service"
         )
         raise JobwireError(detail, code="no_key")
     if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
-        raise JobwireError("JOBWIRE_API_KEY holds more than one key: jwk_...", code="no_key")
+        raise JobwireError(
+            "JOBWIRE_API_KEY is not one key such as jwk_...: remove blanks and line ends",
+            code="no_key",
+        )
     return ServiceAddress(url, None if token else api_key)
 
 

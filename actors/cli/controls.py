@@ -34,15 +34,15 @@ def selects(command: Body) -> Body:
     for option in reversed(
         (
             click.argument("ids", nargs=-1, type=JOB_ID, metavar="[UUID]..."),
-            click.option("--state", help="Instead of ids: those in this state."),
-            click.option("--tag", help="Those with this tag."),
-            click.option("--lifecycle", help="Those of this lifecycle."),
-            click.option("--parent", type=JOB_ID, help="Those that belong to this job."),
-            click.option("--since", type=MomentType(), help="Those made at or after this time."),
-            click.option("--until", type=MomentType(), help="Those made before this time."),
-            click.option("--q", "-q", help="Those with this word in their name or in a tag."),
-            click.option("--all", "everything", is_flag=True, help="All of yours."),
-            click.option("--yes", "-y", is_flag=True, help="Do not ask, however many there are."),
+            click.option("--state", help="Instead of ids: jobs in this state."),
+            click.option("--tag", help="Jobs with this tag."),
+            click.option("--lifecycle", help="Jobs with this lifecycle."),
+            click.option("--parent", type=JOB_ID, help="Children of this job."),
+            click.option("--since", type=MomentType(), help="Jobs created at or after this time."),
+            click.option("--until", type=MomentType(), help="Jobs created before this time."),
+            click.option("--q", "-q", help="Jobs with this word in their name or in a tag."),
+            click.option("--all", "everything", is_flag=True, help="All your jobs."),
+            click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation."),
         )
     ):
         command = option(command)
@@ -51,7 +51,7 @@ def selects(command: Body) -> Body:
 
 @click.command()
 @selects
-@click.option("--wait", "-w", is_flag=True, help="Until nothing of them is alive.")
+@click.option("--wait", "-w", is_flag=True, help="Wait until no process of the jobs is alive.")
 @talks()
 async def cancel(
     jobwire: Client,
@@ -63,16 +63,16 @@ async def cancel(
     **which: Any,
 ) -> int:
     """
-    End jobs, running or not.
+    Cancel jobs.
 
-    A job that runs is CANCELLING until its whole process group is gone; --wait waits for that. At
-    a terminal, a filter that matches more than one job asks first. Examples:
+    A running job is CANCELLING until all its processes have ended; --wait waits for that. On a
+    terminal, a filter that matches more than one job asks for confirmation. Examples:
 
     \b
     jobwire cancel --wait 2f1c6c1e-53b5-4d0a-9c86-0a3f35f1f6a4
     jobwire cancel --tag nightly --yes
 
-    Exit code: 1 when a job was not cancelled, such as one that had ended.
+    Exit code: 1 if a job was not cancelled, such as one that had ended.
     """  # noqa: D301 - \b is click's: leave these lines as they are
     return await Controlling(jobwire, output, "cancel", wait=wait).act(ids, which, yes=yes)
 
@@ -84,14 +84,14 @@ async def hold(
     jobwire: Client, output: Output, *, ids: tuple[str, ...], yes: bool, **which: Any
 ) -> int:
     """
-    Let nothing of jobs start for now.
+    Hold jobs: do not start them until they are released.
 
     A job that has started cannot be held. Example:
 
     \b
     jobwire hold --tag nightly
 
-    Exit code: 1 when a job was not held.
+    Exit code: 1 if a job was not held.
     """  # noqa: D301 - \b is click's: leave these lines as they are
     return await Controlling(jobwire, output, "hold").act(ids, which, yes=yes)
 
@@ -103,14 +103,14 @@ async def release(
     jobwire: Client, output: Output, *, ids: tuple[str, ...], yes: bool, **which: Any
 ) -> int:
     """
-    Let held jobs go on.
+    Release held jobs.
 
-    One that is not held stays as it is. Example:
+    A job that is not held does not change. Example:
 
     \b
     jobwire release --tag nightly
 
-    Exit code: 1 when a job was not released.
+    Exit code: 1 if a job was not released.
     """  # noqa: D301 - \b is click's: leave these lines as they are
     return await Controlling(jobwire, output, "release").act(ids, which, yes=yes)
 
@@ -120,14 +120,14 @@ async def release(
 @talks()
 async def retry(jobwire: Client, output: Output, *, ids: tuple[str, ...]) -> int:
     """
-    Make ended jobs again.
+    Retry ended jobs as new jobs.
 
-    Each becomes a new job that is asked the same and has a new id; the old one stays. Example:
+    Each new job has the same request and a new id; the old job does not change. Example:
 
     \b
     jobwire retry 2f1c6c1e-53b5-4d0a-9c86-0a3f35f1f6a4
 
-    Exit code: 1 when a job was not made again.
+    Exit code: 1 if a job was not retried.
 
     """  # noqa: D301 - \b is click's: leave these lines as they are
     failed = 0
@@ -143,7 +143,7 @@ async def retry(jobwire: Client, output: Output, *, ids: tuple[str, ...]) -> int
         if output.is_json:
             output.record(made)
         else:
-            output.say(Text.assemble(("✔ ", "green"), made.id, (f"  again for {each}", "dim")))
+            output.say(Text.assemble(("✔ ", "green"), made.id, (f"  retry of {each}", "dim")))
     return 1 if failed else 0
 
 
@@ -171,7 +171,7 @@ class Controlling:
         """Do it to `ids`, or to what the filter matches; give the exit code."""
         everything = which.pop("everything")
         if bool(ids) == (everything or any(which.values())):
-            raise click.UsageError("name jobs by their UUID, or by a filter, or --all")
+            raise click.UsageError("select the jobs by UUID, by a filter, or by --all")
         if ids:
             return await self._act_on_each(tuple(dict.fromkeys(ids)))
         return await self._act_on_selection(which, everything=everything, yes=yes)
@@ -246,9 +246,7 @@ class Controlling:
         if len(done.examples) < done.refused:
             self._output.note(f"and {done.refused - len(done.examples):,} more")
         sign = ("✔ ", "green") if done.done or not done.refused else ("✘ ", "red")
-        asked = (
-            "" if self._wait or self._control != "cancel" else "; those that ran are being ended"
-        )
+        asked = "" if self._wait or self._control != "cancel" else "; running jobs are being ended"
         text = (
             f"{done.done:,} of {done.matched:,} {_DONE[self._control]}{asked if done.done else ''}"
         )

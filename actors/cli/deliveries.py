@@ -27,19 +27,19 @@ _STANDING: Final[dict[DeliveryStatus, tuple[str, str]]] = {
 _GAVE_UP: Final[dict[GaveUp, str]] = {
     "tries_ended": "after its last try",
     "disabled": "the receiver has failed for too long",
-    "gone": "the receiver said that the address is gone",
-    "unsubscribed": "nobody knows its secret any more",
-    "overtaken": "the receiver was told of something later",
+    "gone": "the receiver answered 410 Gone",
+    "unsubscribed": "the subscription no longer exists",
+    "overtaken": "a later message was sent first",
 }
 
 
 @click.command()
 @click.argument("chosen", metavar="[UUID|DELIVERY]", required=False)
 @click.option("--status", type=click.Choice(get_args(DeliveryStatus)))
-@click.option("--callback", "subscription", help="To the callback with this id.")
-@click.option("--since", type=MomentType(), help="Made at or after this time.")
+@click.option("--callback", "subscription", help="Only of the callback with this id.")
+@click.option("--since", type=MomentType(), help="Created at or after this time.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
-@click.option("--all", "everything", is_flag=True, help="All of them, however many.")
+@click.option("--all", "everything", is_flag=True, help="All, without a limit.")
 @talks()
 async def deliveries(
     jobwire: Client,
@@ -53,10 +53,10 @@ async def deliveries(
     everything: bool,
 ) -> None:
     """
-    Show what callbacks were told, and each try.
+    List callback deliveries, with every try.
 
-    Newest first, of all jobs or of the one with this UUID; with the id of a delivery, every try of
-    it. Example:
+    The newest come first, of all jobs or of the job with this UUID. With the id of a delivery, all
+    its tries are shown. Example:
 
     \b
     jobwire deliveries --status gave_up
@@ -92,26 +92,28 @@ async def deliveries(
 @click.command()
 @click.argument("ids", nargs=-1, metavar="[DELIVERY]...")
 @click.option(
-    "--since", type=MomentType(), help="Instead: all that gave up, of those made since then."
+    "--since",
+    type=MomentType(),
+    help="Instead of ids: all that were given up, created at or after this time.",
 )
 @talks()
 async def redeliver(
     jobwire: Client, output: Output, *, ids: tuple[str, ...], since: datetime | None
 ) -> int:
     """
-    Tell callbacks again.
+    Send callback deliveries again.
 
-    A delivery keeps its id, so a receiver that was told before can tell the repetition. --since
-    leaves out those that were overtaken: an old state would come after a newer one. Examples:
+    A delivery keeps its id, so a receiver can recognise the repetition. With --since, deliveries
+    that were overtaken are left out, because an old state would arrive after a newer one. Examples:
 
     \b
     jobwire redeliver msg_c4k2m7q3x5v8n1b6
     jobwire redeliver --since 2026-02-28T15:00
 
-    Exit code: 1 when a delivery was not found.
+    Exit code: 1 if a delivery was not found.
     """  # noqa: D301 - \b is click's: leave these lines as they are
     if bool(ids) == (since is not None):
-        raise click.UsageError("name deliveries by their ids, or --since")
+        raise click.UsageError("name the ids of deliveries, or use --since")
     if since is not None:
         await _recover(jobwire, output, since)
         return 0
@@ -146,9 +148,9 @@ async def _recover(jobwire: Client, output: Output, since: datetime) -> None:
     if output.is_json:
         output.record(done)
         return
-    output.say(Text.assemble(("✔ ", "green"), f"{done.deliveries:,} that gave up are sent again"))
+    output.say(Text.assemble(("✔ ", "green"), f"{done.deliveries:,} deliveries are sent again"))
     if done.cut:
-        output.note("there are more of them: call this again")
+        output.note("there are more: run the command again")
 
 
 def _job(chosen: str | None) -> str | None:
@@ -161,12 +163,12 @@ def _job(chosen: str | None) -> str | None:
 
 def _list(output: Output, shown: list[DeliveryView]) -> None:
     if not shown:
-        output.note("no deliveries; a job tells those that its callbacks name")
+        output.note("no deliveries; give a job a callback with --callback URL")
         return
     wide = output.width >= WIDE
-    heads = ("delivery", "status", "tries", "told of", *(("to",) if wide else ()), "next")
+    heads = ("delivery", "status", "tries", "event", *(("to",) if wide else ()), "next")
     rows = [_row(each, wide=wide) for each in shown]
-    output.show(table(heads, rows, output.width, flexible=("told of", "to")))
+    output.show(table(heads, rows, output.width, flexible=("event", "to")))
 
 
 def _row(each: DeliveryView, *, wide: bool) -> list[Text]:
@@ -201,10 +203,10 @@ def _show(output: Output, each: DeliveryView) -> None:
                 ("delivery", Text(clean(each.id), "bold")),
                 ("status", status),
                 ("job", each.job),
-                ("told of", f"{each.event}: {each.state}  (entry {each.seq})"),
+                ("event", f"{each.event}: {each.state}  (entry {each.seq})"),
                 ("to", each.url),
                 ("callback", each.subscription),
-                ("made", f"{clock(each.created)}  ({ago(each.created)})"),
+                ("created", f"{clock(each.created)}  ({ago(each.created)})"),
                 ("next try", _next(each) if each.next_at else None),
             )
         )

@@ -28,7 +28,7 @@ _LOOKS: Final[dict[Level, tuple[str, str]]] = {
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, *, folder: Path | None, as_json: bool) -> None:
-    """Check this installation; every line says how it is, and what to do where it is not well."""
+    """Check this installation; each line shows one check and, if it fails, what to do."""
     output = Output(as_json=as_json)
     found = []
     for finding in findings(folder_of(ctx, folder), os.environ):

@@ -20,7 +20,7 @@ _LONGEST_ARROW: Final = 34
 
 _WHEN: Final[dict[Condition, str]] = {
     "always": "",
-    "may_retry": "while attempts are left",
+    "may_retry": "if attempts are left",
     "cancel_applied": "if it was cancelled",
 }
 
@@ -144,6 +144,6 @@ def _legend(lifecycle: Lifecycle) -> Iterator[tuple[str, str]]:
     yield "↻ ", "cyan"
     yield "the state stays   ", "dim"
     yield "final", "bold"
-    yield "  only administrative events lead on", "dim"
+    yield "  only administrative events lead out", "dim"
     if lifecycle.stale_event:
         yield f"\nA missed deadline or heartbeat sends {lifecycle.stale_event}.", "dim"

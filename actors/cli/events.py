@@ -23,17 +23,17 @@ _WAIT_S = 10.0
 @click.command()
 @click.argument("uuid", type=JOB_ID)
 @click.argument("name")
-@click.option("--data", type=JsonType(), help="What the event carries: JSON, @file or @- .")
+@click.option("--data", type=JsonType(), help="Data of the event: JSON, @file or @- .")
 @click.option("--token", help="The job's token, instead of an API key.")
-@click.option("--id", "event_id", help="The event's id; one id counts once.")
-@click.option("--source", help="Who reports.")
+@click.option("--id", "event_id", help="The event's id; an event with the same id counts once.")
+@click.option("--source", help="The reporter of the event.")
 @click.option(
     "--wait",
     "wait_s",
     type=click.FloatRange(0, 60),
     default=_WAIT_S,
     show_default=True,
-    help="Seconds to wait for the outcome; 0: only until it is stored.",
+    help="Seconds to wait for the outcome; 0: do not wait for it.",
 )
 @talks(data=False)
 async def event(
@@ -48,7 +48,7 @@ async def event(
     source: str | None,
     wait_s: float,
 ) -> int:
-    """Report what happened to a job, and say what became of it."""
+    """Report what happened to a job, and show the outcome."""
     try:
         settled = await jobwire.post_event(
             uuid,
@@ -74,7 +74,7 @@ async def _say(
     jobwire: Client, output: Output, name: str, settled: OutcomeView | Accepted, *, has_key: bool
 ) -> None:
     if isinstance(settled, Accepted):
-        output.say(Text.assemble(("✔ ", "green"), f"{name} is stored; its id is {settled.id}"))
+        output.say(Text.assemble(("✔ ", "green"), f"{name} is accepted; its id is {settled.id}"))
         return
     again = ", as it was before" if settled.duplicate else ""
     state = await _state(jobwire, settled, has_key=has_key)
@@ -116,7 +116,7 @@ async def _explained(
     why = (
         f"lifecycle {table.name} has no event {shown!r}"
         if error.code == "unknown_event"
-        else f"{shown!r} leads nowhere from {job.state}"
+        else f"{job.state} does not allow {shown!r}"
     )
     detail = f"the event is kept, but not applied: {why}; {_ways(table, job.state)}"
     return type(error)(detail, code=error.code)
@@ -125,5 +125,5 @@ async def _explained(
 def _ways(table: Lifecycle, state: str) -> str:
     ways = dict.fromkeys(event for of, event, _ in arrows(table) if of == state)
     if not ways:
-        return f"{state} is the end, nothing leads out of it"
-    return f"from {state} these do: {', '.join(ways)}"
+        return f"{state} allows no event"
+    return f"it allows: {', '.join(ways)}"

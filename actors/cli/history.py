@@ -19,10 +19,14 @@ from jobwire.schemas.views import EntryView, FullJobView
 
 @click.command()
 @click.argument("uuid", type=JOB_ID)
-@click.option("--timeline", is_flag=True, help="Draw it: states, gaps, and where the time went.")
+@click.option(
+    "--timeline",
+    is_flag=True,
+    help="Draw a timeline: states, gaps, and the time spent in each state.",
+)
 @talks()
 async def history(jobwire: Client, output: Output, *, uuid: str, timeline: bool) -> None:
-    """Show all that was reported of a job, oldest first."""
+    """Show the history of a job, oldest entry first."""
     if output.is_json:
         async for entry in jobwire.history(uuid):
             output.record(entry)

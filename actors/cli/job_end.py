@@ -54,14 +54,14 @@ def _said(job: JobView, cause: Cause, spec: Spec | None) -> str:
     longest, most = resources.walltime_s, resources.memory_mb
     return {
         Cause.EXIT_CODE: f"it ended with exit code {job.exit_code}",
-        Cause.SIGNAL: f"{job.signal or 'a signal'} that nobody here sent ended it",
-        Cause.WALLTIME: "it ran longer than it may" + _limit(longest and duration(longest)),
-        Cause.MEMORY: "it used more memory than it may" + _limit(most and f"{most:,} MiB"),
+        Cause.SIGNAL: f"{job.signal or 'a signal'} from outside ended it",
+        Cause.WALLTIME: "it ran longer than its walltime" + _limit(longest and duration(longest)),
+        Cause.MEMORY: "it used more memory than its limit" + _limit(most and f"{most:,} MiB"),
         Cause.COULD_NOT_START: "it could not be started",
-        Cause.STAGING: "a file could not be brought in or out",
-        Cause.INTERRUPTED: "it is gone and left no exit code, as after a restart of its machine",
+        Cause.STAGING: "a file could not be copied in or out",
+        Cause.INTERRUPTED: "it is gone and left no exit code: its machine may have restarted",
         Cause.CANCELLED: "it was cancelled",
-        Cause.WAITED: "it had not started in the time that it had for that",
+        Cause.WAITED: "it had not started in time",
     }[cause]
 
 

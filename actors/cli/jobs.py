@@ -65,25 +65,29 @@ class MomentType(click.ParamType[datetime]):
         try:
             return datetime.fromisoformat(value).astimezone()
         except ValueError:
-            self.fail(f"{value!r} is no time such as 2026-02-28T15:00 or 2026-02-28", param, ctx)
+            self.fail(f"{value!r} is not a time such as 2026-02-28T15:00 or 2026-02-28", param, ctx)
 
 
 @click.command()
 @click.option("--name", help="A name for people.")
-@click.option("--tag", "tags", multiple=True, help="A tag; may be given many times.")
+@click.option("--tag", "tags", multiple=True, help="A tag; may be repeated.")
 @click.option("--lifecycle", default="pipeline", show_default=True)
-@click.option("--data", type=JsonType(), help="What the job carries: JSON, @file or @- .")
-@click.option("--deadline-s", type=float, help="Fails when not ended so long after its creation.")
-@click.option("--heartbeat-s", type=float, help="Fails after so long without any event.")
-@click.option("--parent", type=JOB_ID, help="The job that this one belongs to.")
+@click.option("--data", type=JsonType(), help="Data of the job: JSON, @file or @- .")
+@click.option(
+    "--deadline-s",
+    type=float,
+    help="The job fails if it has not ended this long after its creation.",
+)
+@click.option("--heartbeat-s", type=float, help="The job fails after this long without any event.")
+@click.option("--parent", type=JOB_ID, help="The parent of the job.")
 @callback_option
-@click.option("--idempotency-key", help="The same key gives the same job again.")
+@click.option("--idempotency-key", help="The same key returns the same job.")
 @talks(data=False)
 async def create(jobwire: Client, output: Output, **asked: Any) -> None:
     """
-    Make a job and get its token.
+    Create a job and get its token.
 
-    The webhook is a ready URL: whoever runs the job appends `&name=run` and posts to it.
+    The webhook is a complete URL: to report, append `&name=run` and post to it.
     """
     made = await jobwire.create_job(**asked)
     if output.is_json:
@@ -99,23 +103,23 @@ async def create(jobwire: Client, output: Output, **asked: Any) -> None:
             )
         ),
         "",
-        Text("or from anywhere, with no key but this URL:", "dim"),
+        Text("or from anywhere, with only this URL:", "dim"),
     )
     output.line(f"  curl -X POST '{made.webhook}&name=run'")
     show_secrets(output, made.callbacks)
 
 
 @click.command()
-@click.option("--state", help="In this state.")
+@click.option("--state", help="Only in this state.")
 @click.option("--outcome", type=click.Choice(_OUTCOMES))
-@click.option("--tag", help="With this tag.")
-@click.option("--lifecycle", help="Of this lifecycle.")
-@click.option("--parent", type=JOB_ID, help="Belonging to this job.")
-@click.option("--since", type=MomentType(), help="Made at or after this time.")
-@click.option("--until", type=MomentType(), help="Made before this time.")
-@click.option("--q", "-q", help="Word of the name or of a tag.")
+@click.option("--tag", help="Only with this tag.")
+@click.option("--lifecycle", help="Only with this lifecycle.")
+@click.option("--parent", type=JOB_ID, help="Only children of this job.")
+@click.option("--since", type=MomentType(), help="Created at or after this time.")
+@click.option("--until", type=MomentType(), help="Created before this time.")
+@click.option("--q", "-q", help="Only with this word in the name or a tag.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
-@click.option("--all", "everything", is_flag=True, help="All of them, however many.")
+@click.option("--all", "everything", is_flag=True, help="All, without a limit.")
 @talks()
 async def ls(
     jobwire: Client, output: Output, *, limit: int, everything: bool, **which: Any
@@ -141,11 +145,11 @@ async def ls(
 
 async def _show_list(jobwire: Client, output: Output, jobs: list[JobView]) -> None:
     if not jobs:
-        output.note("no jobs; make one with `jobwire create`")
+        output.note("no jobs; create one with `jobwire create`")
         return
     marks = StateStyles({each.name: each async for each in jobwire.lifecycles()})
     wide = output.width >= WIDE
-    heads = ("id", "state", "name", *(("tags", "last event", "made") if wide else ()), "changed")
+    heads = ("id", "state", "name", *(("tags", "last event", "created") if wide else ()), "changed")
     rows = [_row(job, marks, wide=wide) for job in jobs]
     output.show(table(heads, rows, output.width, flexible=("name", "tags")))
 
@@ -207,7 +211,7 @@ def _facts(job: FullJobView, marks: StateStyles) -> list[tuple[str, str | Text |
         ("tags", ", ".join(job.tags) or None),
         ("parent", job.parent),
         ("owner", job.owner),
-        ("made", f"{clock(job.created)}  ({ago(job.created)})"),
+        ("created", f"{clock(job.created)}  ({ago(job.created)})"),
         ("changed", f"{clock(job.updated)}  ({ago(job.updated)}, by {job.last_event})"),
         ("entries", f"{job.seq}  (jobwire history {job.id})"),
         ("deadline", duration(job.deadline_s) if job.deadline_s else None),
@@ -221,7 +225,7 @@ def _facts(job: FullJobView, marks: StateStyles) -> list[tuple[str, str | Text |
 @click.option("--force", is_flag=True, help="Also when it has not ended.")
 @talks()
 async def rm(jobwire: Client, output: Output, *, uuid: str, force: bool) -> None:
-    """Delete a job; its ids stay taken, so late events stay late."""
+    """Delete a job; its ids stay reserved, so that late events are recognised."""
     await jobwire.delete(uuid, force=force)
     if output.is_json:
         output.record({"id": uuid, "deleted": True})

@@ -19,7 +19,7 @@ _DAY_S = 86_400.0
 
 @click.group()
 def keys() -> None:
-    """Make, list and revoke API keys."""
+    """Create, list and revoke API keys."""
 
 
 @keys.command()
@@ -38,9 +38,9 @@ async def create(
     days: float | None,
 ) -> None:
     """
-    Make an API key of a principal, who owns what is made with it.
+    Create an API key for a principal, who owns what is created with it.
 
-    Without --scope the key may read, send events and make jobs. The key is shown this once.
+    Without --scope the key may read, send events and create jobs. The key is shown only once.
     """
     made = await jobwire.create_key(
         principal,
@@ -62,7 +62,7 @@ async def create(
             )
         ),
         "",
-        Text("The key is shown this once: keep it now.", "yellow"),
+        Text("The key is shown only once: store it now.", "yellow"),
     )
 
 
@@ -77,7 +77,7 @@ async def ls(jobwire: Client, output: Output) -> None:
         else:
             found.append(key)
     if not output.is_json:
-        heads = ("id", "principal", "scopes", "label", "made", "is")
+        heads = ("id", "principal", "scopes", "label", "created", "status")
         rows = [_row(key) for key in found]
         output.show(table(heads, rows, output.width, flexible=("principal", "label", "scopes")))
 
@@ -98,14 +98,14 @@ def _standing(key: KeyView) -> Text:
         return Text("✘ revoked", "red")
     if key.expires is not None and key.expires <= datetime.now(UTC):
         return Text("✘ expired", "yellow")
-    return Text("✔ good", "green")
+    return Text("✔ valid", "green")
 
 
 @keys.command()
 @click.argument("key_id", metavar="ID")
 @talks()
 async def revoke(jobwire: Client, output: Output, *, key_id: str) -> None:
-    """Revoke an API key for good."""
+    """Revoke an API key permanently."""
     revoked = await jobwire.revoke_key(key_id)
     if output.is_json:
         output.record(revoked)

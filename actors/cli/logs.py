@@ -24,15 +24,19 @@ _MOST_LINES = 1_000_000
 @click.command()
 @click.argument("uuid", type=JOB_ID)
 @click.argument("path", required=False)
-@click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended.")
-@click.option("--stderr", "errors", is_flag=True, help="Its standard error instead.")
-@click.option("--both", is_flag=True, help="Each of the two where it belongs.")
-@click.option("--attempt", type=click.IntRange(1), help="Of this attempt; default: the newest.")
+@click.option("--follow", "-f", is_flag=True, help="Follow the output until the job has ended.")
+@click.option("--stderr", "errors", is_flag=True, help="Show its standard error instead.")
+@click.option(
+    "--both", is_flag=True, help="Show both: output on standard output, errors on standard error."
+)
+@click.option(
+    "--attempt", type=click.IntRange(1), help="The number of the attempt; default: the newest."
+)
 @click.option(
     "--lines",
     "-n",
     type=click.IntRange(0, _MOST_LINES),
-    help="Begin with the last so many lines.",
+    help="Start with the last N lines.",
 )
 @talks()
 async def logs(
@@ -48,10 +52,10 @@ async def logs(
     lines: int | None,
 ) -> None:
     """
-    Show what a job writes.
+    Show the output of a job.
 
-    That is its standard output, or the file at PATH in its directory. Every byte comes as the job
-    wrote it. With -f attempts that follow come too, unless --attempt names one. Example:
+    PATH shows another file in its directory instead of its standard output. Every byte is shown as
+    the job wrote it. With -f further attempts are shown too, unless --attempt selects one. Example:
 
     \b
     jobwire logs -f -n 20 2f1c6c1e-53b5-4d0a-9c86-0a3f35f1f6a4
@@ -59,7 +63,7 @@ async def logs(
     if errors + both + (path is not None) > 1:
         raise click.UsageError("choose one: --stderr, --both, or a PATH")
     if output.wants_json:
-        raise click.UsageError("what a job writes is given as it is, never as JSON")
+        raise click.UsageError("the output of a job is written unchanged, never as JSON")
     job = await jobwire.job(uuid)
     course = JobProgress()
     strip = StatusLine(is_wanted=False)
@@ -80,7 +84,7 @@ async def logs(
 def _files(job: FullJobView, path: str | None, *, errors: bool, both: bool) -> dict[str, BinaryIO]:
     """Name the files to show, and say where each goes."""
     if job.spec is None:
-        detail = f"the job has the lifecycle {job.lifecycle!r}: its output is where it ran"
+        detail = f"the job runs elsewhere (lifecycle {job.lifecycle!r}): its output is not here"
         raise Conflict(detail, code="runs_elsewhere")
     if both:
         # One file for both comes once.

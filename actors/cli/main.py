@@ -26,33 +26,33 @@ INTERRUPTED: Final = 128 + signal.SIGINT
 #: Commands of the service: their sections of the help, their modules here, and what they do.
 COMMANDS: Final = {
     "up": ("Service", "up", "Start the service on this machine."),
-    "serve": ("Service", "serve", "Run some of its actors in this process."),
-    "secrets": ("Service", "secrets", "Make what all processes of an installation share."),
-    "doctor": ("Service", "doctor", "Check this installation and say what to do."),
+    "serve": ("Service", "serve", "Run some actors in this process."),
+    "secrets": ("Service", "secrets", "Create the secrets that all processes share."),
+    "doctor": ("Service", "doctor", "Check this installation."),
     "backup": ("Service", "backup", "Save everything in one file, also while the service runs."),
-    "restore": ("Service", "backup", "Put a backup back, also while the service runs."),
+    "restore": ("Service", "backup", "Restore a backup, also while the service runs."),
     "migrate-store": ("Service", "migrate", "Copy all jobs and records into a MongoDB database."),
-    "run": ("Jobs", "run", "Run a command and wait for it, as if it ran here."),
-    "submit": ("Jobs", "submit", "Hand in jobs that the service runs, and do not wait."),
-    "logs": ("Jobs", "logs", "Show what a job writes."),
-    "cancel": ("Jobs", "controls", "End jobs, running or not."),
-    "hold": ("Jobs", "controls", "Let nothing of jobs start for now."),
-    "release": ("Jobs", "controls", "Let held jobs go on."),
-    "retry": ("Jobs", "controls", "Make ended jobs again."),
-    "create": ("Jobs", "jobs", "Make a job and get its token."),
+    "run": ("Jobs", "run", "Run a command as a job and wait for it."),
+    "submit": ("Jobs", "submit", "Submit jobs without waiting for them."),
+    "logs": ("Jobs", "logs", "Show the output of a job."),
+    "cancel": ("Jobs", "controls", "Cancel jobs."),
+    "hold": ("Jobs", "controls", "Hold jobs: do not start them."),
+    "release": ("Jobs", "controls", "Release held jobs."),
+    "retry": ("Jobs", "controls", "Retry ended jobs as new jobs."),
+    "create": ("Jobs", "jobs", "Create a job and get its token."),
     "event": ("Jobs", "events", "Report what happened to a job."),
     "ls": ("Jobs", "jobs", "List jobs, newest first."),
     "show": ("Jobs", "jobs", "Show one job with its data."),
-    "history": ("Jobs", "history", "Show all that was reported of a job."),
+    "history": ("Jobs", "history", "Show the history of a job."),
     "watch": ("Jobs", "watch", "Follow one job, or all, as it happens."),
     "rm": ("Jobs", "jobs", "Delete a job."),
     "token": ("Jobs", "tokens", "Rotate or revoke a job's token."),
-    "deliveries": ("Records", "deliveries", "Show what callbacks were told, and each try."),
-    "redeliver": ("Records", "deliveries", "Tell callbacks again."),
+    "deliveries": ("Records", "deliveries", "List callback deliveries, with every try."),
+    "redeliver": ("Records", "deliveries", "Send callback deliveries again."),
     "stats": ("Records", "stats", "Count jobs by lifecycle and state."),
     "lifecycle": ("Records", "lifecycle", "List, draw or register lifecycles."),
-    "refused": ("Records", "refused", "Show events that fit no history; send them again."),
-    "keys": ("Records", "keys", "Make, list and revoke API keys."),
+    "refused": ("Records", "refused", "List and replay refused events."),
+    "keys": ("Records", "keys", "Create, list and revoke API keys."),
 }
 
 
@@ -101,7 +101,7 @@ class Commands(click.Group):
         if name not in known and not name.startswith("-"):
             nearest = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {nearest[0]!r}?" if nearest else "see jobwire --help"
-            raise click.UsageError(f"there is no command {name!r}; {hint}", ctx)
+            raise click.UsageError(f"unknown command {name!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -191,7 +191,7 @@ def _sentence(error: Exception) -> str:
 def _fault(error: Exception) -> str:
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(place.filename).name}, line {place.lineno}"
-    return f"a fault of jobwire itself, please report it: {type(error).__name__}: {error} ({where})"
+    return f"an error in jobwire, please report it: {type(error).__name__}: {error} ({where})"
 
 
 def fail(sentence: str) -> int:

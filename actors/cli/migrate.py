@@ -69,22 +69,21 @@ def migrate_store(
     """
     Copy jobs, history, refused events, records and deliveries into an empty MongoDB database.
 
-    No service may run on the data folder. Everything is compared at the end, row by row. A copy
-    that was cut short goes on where it stopped when the same command is run again. The data folder
-    is only read, and its service keys stay there. A password in a URL can be seen by others on
-    this machine: give it in JOBWIRE_DATABASE__URL, or in the file that
-    JOBWIRE_DATABASE__URL_FILE names.
+    No service may run on the data folder. At the end every row is compared. To continue an
+    interrupted copy, run the same command again. The data folder is only read, and its service keys
+    are not copied. Other users of this machine can see a password in a URL: pass it in
+    JOBWIRE_DATABASE__URL, or in the file that JOBWIRE_DATABASE__URL_FILE names.
     """
     output = Output(as_json=as_json)
     arm_from_environment(os.environ)
     settings = load_settings(config, os.environ)
     target = url or settings.database.url
     if target is None:
-        detail = "no database is named: use --to URL, or the setting database.url"
+        detail = "no database was given: use --to URL, or the setting database.url"
         raise Invalid(detail, pointer="to")
     data = folder_of(ctx, folder)
     if not data.database.exists():
-        raise NotFound(f"there is no data in {data.path} yet, so nothing to copy")
+        raise NotFound(f"{data.path} contains no data to copy")
     data.claim()
     try:
         made = asyncio.run(_migrate(data, target, settings.database.driver, settings.shards))
@@ -132,8 +131,8 @@ async def _compare(intake: StoreImporter, table: Table, sent: Tally, step: Step)
     if (found.count, found.digest) != (sent.count, sent.digest):
         detail = (
             f"what the database holds of {table} is not what was copied ({found.count:,} rows of "
-            f"{sent.count:,}): something else has written to one of the two; drop the database "
-            "and begin anew"
+            f"{sent.count:,}): another program has written to one of the two; drop the database "
+            "and start again"
         )
         raise Conflict(detail, code="not_the_same")
 
@@ -149,9 +148,9 @@ def _report(output: Output, folder: DataFolder, made: MigrationResult) -> None:
     keys = folder.service_keys_file
     output.note(
         f"Give every process the setting [database] url, shards = {made.shards}, and the service "
-        f"keys: {keys} stays where it is, and without it no token is good any more "
-        "(service_keys_file). The API keys have moved along. Followers of all jobs of an owner "
-        "begin anew: places in the stream of the old store mean nothing in the new one."
+        f"keys: {keys} was not copied, and without it no token stays valid (service_keys_file). "
+        "The API keys were copied. Clients that follow all jobs of an owner must start again: "
+        "places in the stream of the old store are not valid in the new one."
     )
 
 

@@ -34,7 +34,7 @@ def read_length(text: str) -> float:
         return int(hours) * 3_600.0 + int(minutes) * 60.0 + int(seconds)
     if _LENGTH.fullmatch(text):
         return sum(float(number) * _SECONDS[unit] for number, unit in _TERM.findall(text))
-    message = f"{text!r} is no length of time such as 90s, 10m, 1h30m, 2d or 1:30:00"
+    message = f"{text!r} is not a duration such as 90s, 10m, 1h30m, 2d or 1:30:00"
     raise ValueError(message)
 
 
@@ -48,7 +48,7 @@ def read_memory(text: str) -> int:
     """
     found = _SIZE.fullmatch(text.strip())
     if found is None:
-        message = f"{text!r} is no amount of memory such as 512M or 2G"
+        message = f"{text!r} is not an amount of memory such as 512M or 2G"
         raise ValueError(message)
     mib = float(found[1]) * _MIB[(found[2] or "m").lower()]
     return max(-int(-mib // 1), 1)

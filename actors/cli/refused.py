@@ -15,7 +15,7 @@ from jobwire.schemas.views import RefusalView
 @click.group(invoke_without_command=True)
 @click.pass_context
 def refused(ctx: click.Context) -> None:
-    """Show events that were accepted but fit no history; send them again."""
+    """List and replay refused events: accepted events that belong to no history."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(ls)
 
@@ -54,12 +54,12 @@ def _row(refusal: RefusalView) -> list[Text]:
 @refused.command()
 @click.argument("uuid", type=JOB_ID, required=False)
 @click.argument("event_id", metavar="EVENT_ID", required=False)
-@click.option("--all", "everything", is_flag=True, help="All that were not sent again yet.")
+@click.option("--all", "everything", is_flag=True, help="All that were not replayed yet.")
 @talks()
 async def replay(
     jobwire: Client, output: Output, *, uuid: str | None, event_id: str | None, everything: bool
 ) -> int:
-    """Send one refused event again, or all; each gets a new id and its own outcome."""
+    """Replay one refused event, or all; each gets a new id and its own outcome."""
     if everything == (uuid is not None) or (uuid is None) != (event_id is None):
         raise click.UsageError("name a job's UUID and an EVENT_ID, or --all")
     if uuid is not None and event_id is not None:

@@ -21,62 +21,66 @@ _CLEAN: Final = ("always", "on_success", "never")
 
 _OPTIONS: Final = (
     click.option("--name", help="A name for people."),
-    click.option("--tag", "tags", multiple=True, help="A tag; may be given many times."),
+    click.option("--tag", "tags", multiple=True, help="A tag; may be repeated."),
     click.option(
         "--env",
         "-e",
         "variables",
         multiple=True,
         metavar="NAME[=VALUE]",
-        help="A variable; without =VALUE it is taken from here. Nothing else of here is passed on.",
+        help="A variable; without =VALUE it is copied from your environment. No other one is.",
     ),
     click.option(
         "--secret",
         "secrets",
         multiple=True,
         metavar="NAME[=SECRET]",
-        help="A variable whose value the service looks up by the secret's name.",
+        help="A variable whose value is a secret of the service, by name.",
     ),
     click.option(
         "--in",
         "stage_in",
         multiple=True,
         metavar="FROM[:TO]",
-        help="A file, directory or pattern to bring in: a path from here, or a file: URI.",
+        help="A file, directory or pattern to copy in: a local path or a file: URI.",
     ),
     click.option(
         "--out",
         "stage_out",
         multiple=True,
         metavar="FROM:TO",
-        help="A path in the job's directory, and where to bring it when the job has succeeded.",
+        help="A path in the job's directory to copy out after a success, and where to.",
     ),
     click.option(
         "--dir",
         "directory",
         metavar="URI",
-        help="Where relative paths of --in and --out start from, instead of here.",
+        help="The base directory of paths in --in and --out; default: the current one.",
     ),
-    click.option("--cores", type=click.IntRange(1), help="Cores that it takes; default: 1."),
+    click.option("--cores", type=click.IntRange(1), help="Number of cores; default: 1."),
     click.option("--memory", "memory_mb", type=MemoryType(), help="Most memory: 512M, 2G."),
     click.option("--walltime", "walltime_s", type=LengthType(), help="Longest run: 90s, 10m, 2h."),
-    click.option("--retries", type=click.IntRange(0, 100), help="Most further attempts."),
+    click.option("--retries", type=click.IntRange(0, 100), help="Number of further attempts."),
     click.option(
         "--retry-on",
         multiple=True,
         type=click.Choice([str(each) for each in Cause]),
-        help="A cause that is worth another attempt; may be given many times.",
+        help="A cause to retry; may be repeated.",
     ),
     click.option(
         "--backoff", "backoff_s", type=LengthType(), help="Pause before the first further attempt."
     ),
     click.option(
-        "--start-after", type=StartType(), help="Not before that time; 10m: in ten minutes."
+        "--start-after",
+        type=StartType(),
+        help="Do not start before this time; 10m: in ten minutes.",
     ),
     click.option(
-        "--priority", type=click.IntRange(-100, 100), help="Higher ones of yours start first."
+        "--priority",
+        type=click.IntRange(-100, 100),
+        help="Of your waiting jobs, higher ones start first.",
     ),
-    click.option("--hold", is_flag=True, help="Nothing starts before `jobwire release`."),
+    click.option("--hold", is_flag=True, help="Do not start before `jobwire release`."),
     callback_option,
     click.option(
         "--clean",
@@ -87,10 +91,10 @@ _OPTIONS: Final = (
         "--keep",
         multiple=True,
         metavar="PATH",
-        help="A path or pattern that stays readable then, beside stdout and stderr.",
+        help="A path or pattern to keep after that, in addition to stdout and stderr.",
     ),
-    click.option("--data", type=JsonType(), help="What the job carries: JSON, @file or @- ."),
-    click.option("--idempotency-key", help="The same key gives the same job again."),
+    click.option("--data", type=JsonType(), help="Data of the job: JSON, @file or @- ."),
+    click.option("--idempotency-key", help="The same key returns the same job."),
 )
 
 
@@ -160,7 +164,7 @@ def read_clean(text: str) -> dict[str, Any]:
     """Read `always|on_success|never[:TIME]`."""
     when, colon, after = text.partition(":")
     if when not in _CLEAN:
-        raise click.UsageError(f"--clean: {when!r} is none of {', '.join(_CLEAN)}")
+        raise click.UsageError(f"--clean: {when!r} is not one of {', '.join(_CLEAN)}")
     return {"when": when} | ({"after_s": _length("--clean", after)} if colon else {})
 
 
@@ -170,7 +174,7 @@ def read_stage_in(text: str, here: Here | None) -> dict[str, str]:
     if not colon or not target or (_is_uri(text) and not _is_uri(source)):
         source, target = text.removesuffix(":"), ""
     if not source:
-        raise click.UsageError(f"--in {text}: say what to bring in, FROM[:TO]")
+        raise click.UsageError(f"--in {text}: expected FROM[:TO], the file to copy in")
     made = {"from": here.address(source) if here else source}
     return made | ({"to": target} if target else {})
 
@@ -179,7 +183,7 @@ def read_stage_out(text: str, here: Here | None) -> dict[str, str]:
     """Read `FROM:TO`; without `here` a relative path stays one."""
     source, colon, target = text.partition(":")
     if not source or not colon or not target:
-        raise click.UsageError(f"--out {text}: say what to bring out, and where to: FROM:TO")
+        raise click.UsageError(f"--out {text}: expected FROM:TO, the file to copy out and where to")
     return {"from": source, "to": here.address(target) if here else target}
 
 
@@ -187,7 +191,9 @@ def read_variable(text: str, environment: Mapping[str, str]) -> tuple[str, str]:
     """Read `NAME=VALUE`, or `NAME` for a variable of this environment."""
     name, equals, value = text.partition("=")
     if not equals and name not in environment:
-        raise click.UsageError(f"--env {name}: there is no such variable here; write {name}=VALUE")
+        raise click.UsageError(
+            f"--env {name}: your environment has no such variable; write {name}=VALUE"
+        )
     return name, value if equals else environment[name]
 
 

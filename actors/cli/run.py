@@ -24,7 +24,7 @@ class NotRun(Failed):
 
 @click.command(context_settings={"allow_interspersed_args": False})
 @job_options
-@click.option("--detach", "-d", is_flag=True, help="Do not wait; print the job's id only.")
+@click.option("--detach", "-d", is_flag=True, help="Do not wait; print only the job's id.")
 @click.option("--verbose", "-v", is_flag=True, help="Write each state on standard error.")
 @click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED)
 @talks(data=False, failed=NotRun)
@@ -39,20 +39,20 @@ async def run(
     **asked: Any,
 ) -> int:
     """
-    Run a command and wait for it, as if it ran here.
+    Run a command as a job and wait for it.
 
-    Its output comes as it is written, and its exit code is that of this command. No shell reads
-    the command; for one, run `sh -c`. Relative paths of --in and --out start from here. With
-    --json the job's entries are written instead of its output. Example:
+    The command's output is shown as it is written, and its exit code is returned. No shell
+    interprets the command; to use one, run `sh -c`. Paths of --in and --out are relative to the
+    current directory. With --json the job's entries are written instead of its output. Example:
 
     \b
     jobwire run --in data.csv --out fit.txt:./ --walltime 10m -- python3 fit.py data.csv
 
-    Ctrl-C, SIGTERM, or a reader of the output that goes away cancels the job and waits until
-    nothing of it is alive; a second Ctrl-C leaves at once, and the cancel goes on. When the service
-    goes away, this waits for it and goes on where it was.
+    Ctrl-C, SIGTERM, or a closed output pipe cancels the job and waits until no process of it is
+    alive; a second Ctrl-C leaves at once, and the cancel continues. While the service is away, the
+    command waits for it and then continues.
 
-    Exit code: the job's own, 128 and the signal's number where one ended it. Where the job has
+    Exit code: the job's own, or 128 plus the number of the signal that ended it. If the job has
     none: 124 over its walltime, 127 could not be started, 130 cancelled, 137 over its memory, 125
     not run or lost, or its files could not be staged. 2 for a wrong option.
     """  # noqa: D301 - \b is click's: leave these lines as they are

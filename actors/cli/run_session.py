@@ -91,7 +91,7 @@ class RunSession:
     def _interrupt(self) -> None:
         if not self._cancel.is_set():
             self._cancel.set()
-            self._output.note("cancelling the job; a second Ctrl-C leaves at once")
+            self._output.note("cancelling the job; press Ctrl-C again to leave at once")
         elif self._is_cancelled or self._leaves:
             self._leave()
         else:
@@ -105,9 +105,9 @@ class RunSession:
         if self._is_cancelled:
             said = f"left; the cancel goes on: jobwire show {self._id}"
         elif self._id:
-            said = f"left without an answer to the cancel; ask again: jobwire cancel {self._id}"
+            said = f"left before the cancel was answered; repeat it: jobwire cancel {self._id}"
         else:
-            said = "left before an answer came; the job may have been made: jobwire ls"
+            said = "left before an answer; the job may have been created: jobwire ls"
         self._output.note(f"\n{said}" if self._strip.is_shown else said)
         # At once, also where a thread is stuck in writing to a reader that does not read.
         os._exit(CANCELLED)
@@ -186,12 +186,14 @@ class RunSession:
         spent_s = (datetime.now(UTC) - self._began).total_seconds()
         sign = _SPINNER[int(spent_s / _FRAME_S) % len(_SPINNER)]
         last, attempt = self._course.last, self._course.attempt
-        state = self._marks.text("execution", last.state, last.outcome) if last else Text("making")
+        state = (
+            self._marks.text("execution", last.state, last.outcome) if last else Text("creating")
+        )
         parts = (
             f"attempt {attempt}" if attempt > 1 else "",
             duration(spent_s),
             self._progress,
-            "cancel asked for" if self._cancel.is_set() else "Ctrl-C cancels",
+            "cancel requested" if self._cancel.is_set() else "Ctrl-C cancels",
             self._id,
         )
         return Text.assemble(
@@ -206,7 +208,7 @@ class RunSession:
         if self._verbose or self._strip.is_shown:
             show_secrets(self._output, made.callbacks)
         if held:
-            self._output.note(f"held; let it go on with `jobwire release {made.id}`")
+            self._output.note(f"held; start it with `jobwire release {made.id}`")
 
     async def _conclude(self, ended: FullJobView) -> None:
         """Say how it ended: always at a terminal, elsewhere what its exit code does not say."""

@@ -15,17 +15,17 @@ from jobwire.schemas.principals import compose_key
 
 @click.group()
 def secrets() -> None:
-    """Make the secrets of an installation of several processes."""
+    """Create the secrets of an installation with several processes."""
 
 
 @secrets.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 def make(folder: Path) -> None:
     """
-    Make new service keys and a first API key in FOLDER.
+    Create service keys and a first API key in FOLDER.
 
     Give every process the file `service-keys` (setting service_keys_file), and every gateway the
-    file `api-key` (setting api_key_file); keep a copy of both. What is there already stays.
+    file `api-key` (setting api_key_file); keep a copy of both. Existing files are not changed.
     """
     output = Output(as_json=False)
     for file in make_installation(folder):
@@ -45,7 +45,7 @@ def make_installation(folder: Path) -> tuple[Path, Path]:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     keys, api_key = folder / "service-keys", folder / "api-key"
     if keys.exists() and api_key.exists():
-        raise Misconfigured(f"{keys} and {api_key} are there already; they stay as they are")
+        raise Misconfigured(f"{keys} and {api_key} exist already and were not changed")
     if not keys.exists():
         make_secrets(keys)
     if not api_key.exists():

@@ -39,11 +39,11 @@ def serve(
     """
     Run actors in this process: gateway, state-manager, submitter, stager, notifier.
 
-    They meet the others on the broker of the setting [broker] url and share the database of
-    [database] url, so each may run on another machine, in any number, and start in any order: what
-    is missing is waited for, and /health/ready names it. All processes need the same service keys;
-    make them once with `jobwire secrets make`. SIGTERM stops a process when what it has in hand is
-    done.
+    Actors exchange messages over the broker in the setting [broker] url and share the database in
+    [database] url. Each may run on another machine, several times, and start in any order: a
+    process waits for what is missing, and /health/ready names it. All processes need the same
+    service keys; create them once with `jobwire secrets make`. SIGTERM stops a process after its
+    work in progress.
     """
     settings = load_settings(config, os.environ)
     os.umask(_PRIVATE)
@@ -62,7 +62,7 @@ def _announce(actors: tuple[ActorName, ...], system: System) -> None:
     output, url = Output(as_json=False), system.front_url
     names = ", ".join(dict.fromkeys(actors))
     output.say(Text.assemble(("Jobwire ", "bold"), f"{release()}: {names} at ", (url, "bold")))
-    output.say(Text(f"  {url}/health/ready says what is missing", "dim"))
+    output.say(Text(f"  {url}/health/ready lists what is missing", "dim"))
     for name, urls in system.dialect_urls.items():
         output.say(Text(f"  {name} at {' and '.join(urls)}", "dim"))
     # A log file is no terminal: without this it would stay empty until the end.

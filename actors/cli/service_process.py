@@ -84,11 +84,11 @@ class ServiceProcess:
             async with asyncio.timeout(self._settings.grace_s):
                 await system.stop()
         except TimeoutError:
-            _end_at_once(f"not everything ended within {self._settings.grace_s:g} s")
+            _end_at_once(f"some work did not end within {self._settings.grace_s:g} s")
 
     def _on_stop(self) -> None:
         if self._is_stopping:
-            _end_at_once("told twice to stop")
+            _end_at_once("received a second signal to stop")
         self._is_stopping = True
         self._over.set()
 

@@ -20,7 +20,7 @@ async def stats(jobwire: Client, output: Output) -> None:
     """
     Count jobs by lifecycle and state.
 
-    Of each state the newest 10,000 are counted; a + says that there may be more.
+    The newest 10,000 of each state are counted; a + means that there may be more.
     """
     found = await jobwire.stats()
     if output.is_json:

@@ -65,7 +65,7 @@ _ARGV: Final = "jobwire.actors.cli.submit.argv"
 
 @click.command(cls=ArgvCommand)
 @job_options
-@click.option("--quiet", "-q", is_flag=True, help="Print ids only.")
+@click.option("--quiet", "-q", is_flag=True, help="Print only ids.")
 @click.argument("file", required=False, type=click.Path(path_type=Path, allow_dash=True))
 @talks(data=False)
 async def submit(
@@ -78,20 +78,20 @@ async def submit(
     **asked: Any,
 ) -> int:
     """
-    Hand in jobs that the service runs, and do not wait.
+    Submit jobs without waiting for them.
 
-    FILE holds what `POST /v1/jobs` takes: one JSON object, a list of them, one a line, or TOML
-    (`[[jobs]]` for many); - is standard input. An option takes the place of what FILE says; --env
-    and --secret add to its variables. Relative paths in FILE start from the job's `directory`,
-    those of options from here. Examples:
+    FILE contains requests of `POST /v1/jobs`: one JSON object, a list of them, one a line, or TOML
+    (`[[jobs]]` for many); - is standard input. An option overrides FILE; --env and --secret add to
+    its variables. Paths in FILE are relative to the job's `directory`, paths in options to the
+    current directory. Examples:
 
     \b
     jobwire submit --retries 2 -- python3 fit.py
     jobwire submit --tag nightly jobs.ndjson
 
-    Of many jobs, one that is refused is named with its line, and the others are made. Exit code: 1
-    when any was not made. With --idempotency-key a file can be handed in again after a failure:
-    what was made is not made twice.
+    If one of many jobs is refused, the error names its line, and the others are created. Exit code:
+    1 if any was not created. With --idempotency-key you can submit a file again after a failure: no
+    job is created twice.
     """  # noqa: D301 - \b is click's: leave these lines as they are
     argv = click.get_current_context().meta.get(_ARGV, ())
     if bool(argv) == (file is not None):
@@ -232,7 +232,9 @@ class Submission:
         if count == 1:
             return
         if self._halted is not None:
-            self._output.note("not all were sent: with --idempotency-key they can be sent again")
+            self._output.note(
+                "not all jobs were sent: with --idempotency-key you can submit the file again"
+            )
         if self._failed or not self._output.is_json:
             self._output.note(f"{count - self._failed} of {count} made")
 

@@ -22,12 +22,12 @@ _MOST_EVENT_WIDTH: Final = 16
 _BAR_SIGNS: Final = " ▏▎▍▌▋▊▉█"
 
 WHY: Final = {
-    Reason.WRONG_STATE: "leads nowhere from this state",
+    Reason.WRONG_STATE: "not allowed in this state",
     Reason.UNKNOWN_EVENT: "unknown to the lifecycle",
-    Reason.WRONG_SENDER: "not for this sender to say",
+    Reason.WRONG_SENDER: "this sender may not send it",
     Reason.STALE_ATTEMPT: "of another attempt",
     Reason.OVERTAKEN: "overtaken",
-    Reason.EXISTS: "the job was there already",
+    Reason.EXISTS: "the job existed already",
     Reason.STILL_RUNNING: "the job had not ended",
 }
 

@@ -17,10 +17,10 @@ def token() -> None:
 
 @token.command()
 @click.argument("uuid", type=JOB_ID)
-@click.option("--overlap-s", type=click.FloatRange(0), help="How long the old token stays good.")
+@click.option("--overlap-s", type=click.FloatRange(0), help="How long the old token stays valid.")
 @talks()
 async def rotate(jobwire: Client, output: Output, *, uuid: str, overlap_s: float | None) -> None:
-    """Give a job a new token; the old one stays good for a while."""
+    """Create a new token for a job; the old one stays valid for a while."""
     rotated = await jobwire.rotate_token(uuid, overlap_s=overlap_s)
     if output.is_json:
         output.record(rotated)
@@ -30,7 +30,7 @@ async def rotate(jobwire: Client, output: Output, *, uuid: str, overlap_s: float
         fields(
             (
                 ("token", Text(rotated.token, "bold")),
-                ("old one", f"good for another {duration(left)}" if left else "no longer good"),
+                ("old one", f"valid for another {duration(left)}" if left else "no longer valid"),
             )
         ),
         "",
@@ -42,7 +42,7 @@ async def rotate(jobwire: Client, output: Output, *, uuid: str, overlap_s: float
 @click.argument("uuid", type=JOB_ID)
 @talks()
 async def revoke(jobwire: Client, output: Output, *, uuid: str) -> None:
-    """End every token of a job at once."""
+    """Revoke every token of a job at once."""
     await jobwire.revoke_tokens(uuid)
     if output.is_json:
         output.record({"id": uuid, "revoked": True})
@@ -50,7 +50,7 @@ async def revoke(jobwire: Client, output: Output, *, uuid: str) -> None:
         output.say(
             Text.assemble(
                 ("✔ ", "green"),
-                f"no token of {uuid} is good any more; make one with ",
+                f"no token of {uuid} is valid any more; create one with ",
                 (f"jobwire token rotate {uuid}", "bold"),
             )
         )

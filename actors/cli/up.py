@@ -49,8 +49,8 @@ def up(
     """
     Start the service on this machine.
 
-    Everything runs in this one process and is kept in one data folder. SIGTERM or Ctrl-C stops it
-    when what it has in hand is done; a second one stops it at once.
+    All actors run in this process, and all data is in one data folder. SIGTERM or Ctrl-C stops the
+    service after its work in progress; a second one stops it at once.
     """
     settings = load_settings(config, os.environ)
     named = {"host": host, "port": port}
@@ -87,7 +87,7 @@ def _announce(folder: DataFolder, settings: Settings, system: System) -> None:
     ):
         output.say(Text.assemble((f"  {name:<{width}}", "dim"), value))
     output.line("")
-    output.say(Text("  Make a first job; this line works as it is:", "dim"))
+    output.say(Text("  Create a first job with this line:", "dim"))
     output.line("")
     output.line(_first_job(folder, url))
     output.line("")
@@ -95,14 +95,14 @@ def _announce(folder: DataFolder, settings: Settings, system: System) -> None:
     sys.stdout.flush()
     if not settings.is_on_loopback:
         output.warn(
-            "it listens beyond this machine: others can reach it over plain HTTP; "
-            "put a proxy with TLS before it"
+            "it listens on other interfaces than loopback, over plain HTTP; "
+            "put a proxy with TLS in front of it"
         )
 
 
 def _who_runs_jobs(settings: Settings) -> str:
     if not settings.runs_jobs:
-        return "none run here; the setting local.enabled allows it"
+        return "the service runs none; the setting local.enabled allows it"
     slots = settings.local.slots or os.cpu_count() or 1
     return f"run here as {_user()}, on {slots} cores"
 

@@ -60,7 +60,7 @@ class HttpAnswer(NamedTuple):
         try:
             return msgspec.json.decode(self.body, type=shape)
         except msgspec.DecodeError as error:
-            detail = f"the answer is not one that this release knows ({error}); check the URL"
+            detail = f"this release cannot read the answer ({error}); check the URL"
             raise JobwireError(detail, code="not_jobwire") from error
 
 
@@ -204,13 +204,15 @@ class Connection:
         except aiohttp.ClientConnectorError as error:
             detail = (
                 f"nothing answers at {self.url}; start the service with `jobwire up`, "
-                "or set JOBWIRE_URL to where it runs"
+                "or set JOBWIRE_URL to its URL"
             )
             raise Unavailable(detail, code="no_service") from error
         except aiohttp.InvalidURL as error:
-            raise JobwireError(f"{self.url!r} is no URL of a service", code="wrong_url") from error
+            raise JobwireError(
+                f"{self.url!r} is not the URL of a service", code="wrong_url"
+            ) from error
         except aiohttp.SocketTimeoutError as error:
-            raise Unavailable(f"{self.url} has been silent for long", code="silent") from error
+            raise Unavailable(f"{self.url} has sent nothing for too long", code="silent") from error
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             detail = f"the connection to {self.url} was lost before the answer; try again"
             raise Unavailable(detail, code="connection_lost") from error

@@ -79,6 +79,6 @@ def _file_path(job: str, path: str) -> str:
     """Return the path of a file; names that a URL resolves by itself would lead elsewhere."""
     names = path.split("/")
     if any(name in ("", ".", "..") for name in names):
-        detail = f"{path!r} is no path in the job's directory"
+        detail = f"{path!r} is not a path in the job's directory"
         raise Invalid(detail, pointer="/path", code="bad_path")
     return job_path(job, "files", *names)

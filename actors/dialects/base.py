@@ -18,7 +18,16 @@ import pkgutil
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Final,
+    Generic,
+    Literal,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    runtime_checkable,
+)
 
 from jobwire.actors.runtime.actor import Actor
 from jobwire.actors.runtime.mounting import Mounting
@@ -121,6 +130,7 @@ class Dialect(Protocol):
         return ()
 
 
+@runtime_checkable
 class ForeignDialect(Dialect, Protocol):
     """
     The HTTP language of another system, so that its clients move by changing a base URL.

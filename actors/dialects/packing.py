@@ -74,5 +74,5 @@ def _member(packed: bytes, window: int, most: int) -> tuple[bytes, bytes]:
 
 
 def _not_packed_so() -> Malformed:
-    detail = "the body is not what its content encoding says, or is cut off"
+    detail = "the body does not match its content encoding, or is truncated"
     return Malformed(detail, code="bad_request")

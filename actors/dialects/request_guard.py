@@ -119,7 +119,7 @@ class RequestGuard:
         except web.HTTPRequestEntityTooLarge as error:
             raise too_large(limit) from error
         except web.RequestPayloadError as error:
-            detail = "the body is not what its chunks say"
+            detail = "the body does not match its chunked encoding"
             raise Malformed(detail, code="bad_request") from error
         if len(body) > limit:
             raise too_large(limit)

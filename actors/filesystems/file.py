@@ -90,7 +90,7 @@ class FileTree:
     def _open_write(self, path: str, mode: int, tag: str | None) -> FileWriter:
         *way, name = _names(path) or [""]
         if not name:
-            raise Invalid("the directory itself is no file", code="not_a_file")
+            raise Invalid("the directory itself is not a file", code="not_a_file")
         shown = name.encode()[:_PART_BYTES].decode(errors="ignore")
         part = f".{shown}.{tag or secrets.token_hex(4)}.part"
         with named(path), self._directory(way, make=True) as parent:

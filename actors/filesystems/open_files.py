@@ -157,7 +157,7 @@ def named(path: str) -> Iterator[None]:
         if error.errno in _IN_THE_WAY:
             raise no_file(path) from error
         if error.errno in _NO_PERMISSION:
-            detail = f"{path!r}: the service has no permission for it"
+            detail = f"{path!r}: the service has no permission to read it"
             raise Invalid(detail, code="no_permission") from error
         if error.errno == errno.ENAMETOOLONG:
             raise Invalid(f"{path!r} has a name that is too long", code="bad_path") from error
@@ -166,5 +166,5 @@ def named(path: str) -> Iterator[None]:
 
 def no_file(path: str) -> Invalid:
     """Say that something is no file."""
-    detail = f"{path!r} is no regular file, or a link stands in its way; links are not followed"
+    detail = f"{path!r} is not a regular file, or a link leads to it; links are not followed"
     return Invalid(detail, code="not_a_file")

@@ -159,7 +159,7 @@ def remove(parent: int, name: str) -> None:
     except OSError as error:
         if error.errno != errno.ENOTEMPTY:
             raise
-        detail = f"{name}: somebody still writes into this directory"
+        detail = f"{name}: another program is still writing into this directory"
         raise Unavailable(detail, code="file_system") from error
 
 

@@ -66,7 +66,7 @@ class Selection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             words=(self.q,) if self.q else (),
         )
         if which == JobFilter() and not self.all:
-            detail = 'say which jobs: by ids, by a filter, or every one of yours by "all": true'
+            detail = 'select the jobs by ids, by a filter, or all of yours by "all": true'
             raise Invalid(detail, code="nothing_selected")
         return replace(which, is_live=True)
 
@@ -119,7 +119,9 @@ class Controls:
         event = self._events.build(job=job_id, name=control, principal=principal, source="api")
         outcome = await self._events.post(event, _COMMIT_S)
         if outcome is None:
-            raise Unavailable(f"the {control} is stored, but not decided yet", retry_after_s=1)
+            raise Unavailable(
+                f"the {control} is accepted, but has no outcome yet; read the job", retry_after_s=1
+            )
         if (refused := _refused(outcome, control, lifecycle)) is not None:
             raise refused
         reached = lifecycle.states[outcome.state] if outcome.state else None
@@ -240,7 +242,9 @@ def _refused(
     outcome: Outcome | None, control: Control, lifecycle: Lifecycle
 ) -> JobwireError | None:
     if outcome is None:
-        return Unavailable(f"the {control} is stored, but not decided yet", retry_after_s=1)
+        return Unavailable(
+            f"the {control} is accepted, but has no outcome yet; read the job", retry_after_s=1
+        )
     if outcome.verdict == "applied":
         return None
     if outcome.verdict == "refused" or outcome.state is None:
@@ -248,9 +252,9 @@ def _refused(
     if lifecycle.states[outcome.state].category == "ended":
         return _has_ended(outcome.state)
     if control == "cancel":
-        detail = f"the job is {outcome.state}: it has run, so it is too late to cancel it"
+        detail = f"the job is {outcome.state}: it has run and can no longer be cancelled"
         return Conflict(detail, code="too_late")
-    detail = f"the job is {outcome.state}: only one that has not started can be held"
+    detail = f"the job is {outcome.state}: only a job that has not started can be held"
     return Conflict(detail, code="wrong_state")
 
 
@@ -261,6 +265,6 @@ def _has_ended(state: str) -> Conflict:
 def _runs_elsewhere(job: Job) -> Conflict:
     detail = (
         f"the job has the lifecycle {job.lifecycle!r}: it runs elsewhere, so only its platform "
-        "can do that; post the event that says what became of it"
+        "can do that; report its end with an event"
     )
     return Conflict(detail, code="runs_elsewhere")

@@ -94,7 +94,7 @@ class Events(EventPoster):
     ) -> TokenAuthority | SignedAuthority:
         if token is not None:
             if self._keyring.generation(job, token) is None:
-                raise Unauthorized("the token is not one of this job", code="wrong_token")
+                raise Unauthorized("the token does not belong to this job", code="wrong_token")
             return TokenAuthority(token)
         if principal is None:
             raise Unauthorized(
@@ -111,6 +111,6 @@ class Events(EventPoster):
 def _storable(moment: datetime) -> datetime:
     """Return a moment in UTC; packets carry no moment from the very ends of the calendar."""
     if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
-        detail = f"the time of an event lies in the years {_FIRST_YEAR} to {_LAST_YEAR}"
+        detail = f"the time of an event must be in the years {_FIRST_YEAR} to {_LAST_YEAR}"
         raise Invalid(detail, pointer="/time")
     return moment.astimezone(UTC)

@@ -40,7 +40,7 @@ class SandboxView(NamedTuple):
         """
         is_odd = "\0" in path or any("\ud800" <= sign <= "\udfff" for sign in path)
         if is_odd or any(name in ("", ".", "..") for name in path.split("/")):
-            detail = f"{path!r} is no path in the job's directory"
+            detail = f"{path!r} is not a path in the job's directory"
             raise Invalid(detail, pointer="/path", code="bad_path")
         return f"{self.path}/{path}"
 
@@ -72,14 +72,14 @@ class Files:
 
         """
         if job.plan is None:
-            detail = "this job runs elsewhere; the files of jobs that have a spec are here"
+            detail = "this job runs elsewhere; only jobs with a spec have files here"
             raise NotFound(detail, code="runs_elsewhere")
         site = self._sites.get(job.plan.site)
         if site is None:
-            detail = f"the site {job.plan.site!r} that the job's files are on is not there any more"
+            detail = f"the site {job.plan.site!r} that has the job's files is not available"
             raise NotFound(detail, code="no_site")
         if attempt is not None and not job.first_attempt <= attempt <= job.attempt:
-            detail = f"the job has had the attempts {job.first_attempt} to {job.attempt}"
+            detail = f"the job has only the attempts {job.first_attempt} to {job.attempt}"
             raise NotFound(detail, code="no_attempt")
         files = site.host.files
         if attempt is None:
@@ -147,8 +147,8 @@ def _shown(path: str) -> Iterator[None]:
     try:
         yield
     except NotFound as error:
-        detail = f"there is no file {path!r}; it has not been written, or it was cleaned up"
+        detail = f"there is no file {path!r}; it is not written yet, or it was cleaned up"
         raise NotFound(detail, code="no_file") from error
     except Invalid as error:
-        detail = f"{path!r} is nothing that can be read here: no regular file, or behind a link"
+        detail = f"{path!r} cannot be read: it is not a regular file, or a link leads to it"
         raise Invalid(detail, pointer="/path", code=error.code) from error

@@ -35,7 +35,7 @@ _LATER = frozenset({"dialect", "start_within_s", "clean_after_problem_s"})
 
 
 class JobRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a client asks for: a job that runs elsewhere or, with `spec`, one that runs here."""
+    """A job that runs elsewhere or, with `spec`, one that the service runs."""
 
     lifecycle: str | None = None
     """Default: `execution` for a job with `spec`, else `pipeline`."""
@@ -48,13 +48,13 @@ class JobRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     callbacks: tuple[Callback, ...] = ()
     spec: Spec | None = None
     start_after: datetime | None = None
-    """Of a job that runs here: not before that moment."""
+    """With `spec`: the job does not start before this time."""
     priority: Annotated[int, Meta(ge=-100, le=100)] = 0
-    """Of a job that runs here: higher ones start first among the waiting ones of an owner."""
+    """With `spec`: of an owner's waiting jobs, those with a higher priority start first."""
     hold: bool = False
-    """Of a job that runs here: nothing of it starts before it is released."""
+    """With `spec`: nothing of the job starts before it is released."""
     start_within_s: Period | None = None
-    """Of a job that runs here: so long after it was made it has started, or it fails: `waited`."""
+    """With `spec`: a job that has not started this long after its creation fails: `waited`."""
 
 
 class JobCreator:
@@ -128,12 +128,12 @@ class JobCreator:
         name = request.lifecycle or (EXECUTION if request.spec else _ELSEWHERE)
         if (name == EXECUTION) != (request.spec is not None):
             what = "needs a spec" if request.spec is None else "takes none"
-            detail = f"the lifecycle {name!r} {what}: 'execution' is for jobs that run here"
+            detail = f"the lifecycle {name!r} {what}: 'execution' is for jobs with a spec"
             pointer = "/spec" if request.spec is None else "/lifecycle"
             raise Invalid(detail, pointer=pointer)
         for field in ("start_after", "priority", "hold", "start_within_s"):
             if getattr(request, field) and request.spec is None:
-                detail = f"{field} acts on jobs that run here, which have a spec"
+                detail = f"{field} applies only to jobs with a spec"
                 raise Invalid(detail, pointer=f"/{field}")
         lifecycle = await self._lifecycles.newest(principal.name, name)
         if lifecycle is None:
@@ -149,7 +149,7 @@ class JobCreator:
         if watched and lifecycle.stale_event is None:
             detail = (
                 f"the lifecycle {lifecycle.name!r} names no "
-                f"stale_event, so {watched} would do nothing"
+                f"stale_event, so {watched} would have no effect"
             )
             raise Invalid(detail, pointer=f"/{watched}")
 
@@ -201,10 +201,10 @@ class JobCreator:
         site = self._sites.get(spec.site)
         if site is None:
             known = ", ".join(sorted(self._sites)) or "none; the setting local.enabled allows one"
-            detail = f"there is no site {spec.site!r} that runs jobs; there is: {known}"
+            detail = f"no site {spec.site!r} runs jobs; known sites: {known}"
             raise Invalid(detail, pointer="/spec/site", code="not_runnable")
         if site.slots is not None and spec.resources.cores > site.slots:
-            detail = f"the site {site.name!r} has {site.slots} cores, fewer than asked for"
+            detail = f"the site {site.name!r} has {site.slots} cores, fewer than requested"
             raise Invalid(detail, pointer="/spec/resources/cores", limit=site.slots)
 
     def _check_files(self, owner: str, spec: Spec) -> None:
@@ -222,7 +222,7 @@ class JobCreator:
             if isinstance(value, Secret) and not self._secrets.has(
                 folder_name(owner), value.secret
             ):
-                detail = f"there is no secret {value.secret!r} for {owner!r}"
+                detail = f"{owner!r} has no secret {value.secret!r}"
                 raise Invalid(detail, pointer=f"/spec/env/{variable}/secret", code="unknown_secret")
 
     async def _parent(self, principal: Principal, parent: str | None) -> JobId | None:

@@ -181,17 +181,21 @@ class Jobs:
         self, job: JobId, outcome: Outcome | None, subscriptions: tuple[Subscription, ...]
     ) -> NewJob:
         if outcome is None:
-            detail = "the job is safe, but not stored yet; ask again with the same Idempotency-Key"
+            detail = (
+                "the job is accepted, but not stored yet; repeat it with the same Idempotency-Key"
+            )
             raise Unavailable(detail, retry_after_s=1)
         if outcome.verdict == "conflict":
-            detail = "this Idempotency-Key was used before, with another request"
+            detail = "this Idempotency-Key was used before with another request; use a new one"
             raise Invalid(detail, code="idempotency_key_reused")
         if outcome.reason is Reason.DELETED:
             raise Conflict(
                 "the job made with this Idempotency-Key has been deleted", code="job_deleted"
             )
         if outcome.verdict == "refused" or outcome.state is None:
-            raise Conflict(f"the job could not be made: {outcome.reason}", code=str(outcome.reason))
+            raise Conflict(
+                f"the job could not be created: {outcome.reason}", code=str(outcome.reason)
+            )
         token = mint_token(self._keyring, job, outcome.generation)
         is_repeat = outcome.duplicate or outcome.reason is Reason.EXISTS
         return NewJob(job, token, outcome.state, is_repeat, subscriptions)
@@ -289,9 +293,7 @@ class Jobs:
                 "the change is stored, but its outcome is not known yet", retry_after_s=1
             )
         if outcome.reason is Reason.STILL_RUNNING:
-            detail = (
-                f"the job is {outcome.state} and has not ended; add force to delete it all the same"
-            )
+            detail = f"the job is {outcome.state} and has not ended; add force to delete it anyway"
             raise Conflict(detail, code=Reason.STILL_RUNNING)
         if outcome.verdict != "applied":
             raise NotFound("there is no job with this id", code="unknown_job")

@@ -106,7 +106,9 @@ class Keys:
         """
         parts = split_key(text)
         if parts is None:
-            raise Misconfigured("the first API key is not one: make it with `jobwire secrets make`")
+            raise Misconfigured(
+                "the first API key is not valid: create it with `jobwire secrets make`"
+            )
         key_id, secret = parts
         key = ApiKey(
             id=key_id,

@@ -57,7 +57,7 @@ class Lifecycles:
         if not await self._store.put(
             LIFECYCLES, Record(principal.name, key, msgspec.json.encode(numbered)), fresh=True
         ):
-            raise Conflict("the same lifecycle is being registered by another request; try again")
+            raise Conflict("another request is registering the same lifecycle; try again")
         return numbered, True
 
     async def newest(self, owner: str, name: str) -> Lifecycle | None:

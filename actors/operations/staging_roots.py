@@ -43,7 +43,9 @@ class StagingRoots:
         """
         for pattern in patterns:
             if not pattern.startswith("/"):
-                detail = f"setting: staging.roots names {pattern!r}; a root is an absolute path"
+                detail = (
+                    f"setting: staging.roots contains {pattern!r}; a root must be an absolute path"
+                )
                 raise Misconfigured(detail)
         self._own = own.absolute()
         self._patterns = patterns
@@ -78,7 +80,7 @@ class StagingRoots:
                 below = path.relative_to(root.base).as_posix()
                 return FileLocation(self._make(root.base), "" if below == "." else below, str(path))
         detail = (
-            f"{path} is not below a directory that files of {owner!r} may be brought from or to: "
+            f"{path} is not below a root from and to which files of {owner!r} may be staged: "
             f"{', '.join(str(root.path) for root in roots)}; "
             "the setting staging.roots adds directories"
         )

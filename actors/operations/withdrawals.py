@@ -52,7 +52,9 @@ class Withdrawals:
                         break
                     await asyncio.sleep(_PAUSE_S)
         except TimeoutError:
-            detail = f"it is not known whether the job {job} will run, nor can it be cancelled now"
+            detail = (
+                f"it is not known whether the job {job} will run, and it cannot be cancelled now"
+            )
             raise _in_doubt(detail) from None
         outcome = None
         with suppress(Unavailable):

@@ -130,7 +130,7 @@ def _read_files(values: dict[str, Any], record: type[Struct], prefix: str) -> No
         stem = key.removesuffix(_IN_FILE)
         if key not in kinds and stem in kinds and stem != key:
             if stem in values:
-                detail = f"setting: both {prefix}{stem} and {prefix}{key} are given; keep one"
+                detail = f"setting: both {prefix}{stem} and {prefix}{key} are set; remove one"
                 raise Misconfigured(detail)
             values[stem] = _read_text(values.pop(key), f"{prefix}{key}")
 
@@ -164,7 +164,7 @@ def _place(values: dict[str, Any], path: list[str], text: str) -> None:
     for table in tables:
         inner: object = values.setdefault(table, {})
         if not isinstance(inner, dict):
-            raise Misconfigured(f"setting: {table} is a value, so it has no {last}")
+            raise Misconfigured(f"setting: {table} is a value, so it has no field {last}")
         values = inner
     values[last] = text
 

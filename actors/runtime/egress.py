@@ -83,7 +83,7 @@ class Egress:
         try:
             self._allowed: tuple[Network, ...] = tuple(ip_network(text) for text in allow)
         except ValueError as error:
-            detail = f"setting: {error}; networks are written as 10.1.0.0/16"
+            detail = f"setting: {error}; a network has the form 10.1.0.0/16"
             raise Misconfigured(detail) from error
         self._resolver = resolver
 
@@ -115,7 +115,7 @@ class Egress:
         else:
             address = _parse_v4_or_name(host, authority, pointer)
         if address is not None and not self.admits(address):
-            detail = f"{address} may not be called; the setting callbacks.allow opens networks"
+            detail = f"{address} is not allowed; the setting callbacks.allow adds networks"
             raise Invalid(detail, pointer=pointer, code="forbidden_address")
         return url
 
@@ -157,7 +157,7 @@ class _ThreadResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         if self._running >= _LOOKUPS:
-            raise OSError("too many names are being looked up")
+            raise OSError("too many names are being resolved")
         self._running += 1
         loop = asyncio.get_running_loop()
         found: asyncio.Future[list[ResolveResult]] = loop.create_future()
@@ -217,7 +217,7 @@ def _unwrapped(address: Address) -> Address:
 
 def _parse(text: str, pointer: str) -> tuple[URL, str]:
     """Return a URL, and its authority as it was written."""
-    detail = "an address is written as https://host/path"
+    detail = "an address has the form https://host/path"
     if _NOT_PLAIN.search(text):
         detail += ", without blanks, control characters or backslashes"
         raise Invalid(detail, pointer=pointer, code="bad_url")
@@ -230,13 +230,13 @@ def _parse(text: str, pointer: str) -> tuple[URL, str]:
         raise Invalid(f"{detail}, or with http", pointer=pointer, code="bad_url")
     authority = re.split(r"[/?#]", text.partition("//")[2], maxsplit=1)[0]
     if "@" in authority:
-        detail = "an address holds no user or password; receivers verify the signature"
+        detail = "an address must not contain a user or password; receivers verify the signature"
         raise Invalid(detail, pointer=pointer, code="bad_url")
     return url, authority
 
 
 def _parse_v6(host: str, pointer: str) -> Address:
-    detail = "an IPv6 address is written as [2001:db8::1], without a zone"
+    detail = "an IPv6 address has the form [2001:db8::1], without a zone"
     if "%" in host:
         raise Invalid(detail, pointer=pointer, code="bad_url")
     try:
@@ -250,7 +250,7 @@ def _parse_v4_or_name(host: str, authority: str, pointer: str) -> Address | None
     labels = host.removesuffix(".").split(".")
     if _NUMBER.fullmatch(labels[-1]) is None:
         if len(host) > _MOST_HOST or not all(map(_LABEL.fullmatch, labels)):
-            raise Invalid("the address names no host", pointer=pointer, code="bad_url")
+            raise Invalid("the address has no host", pointer=pointer, code="bad_url")
         return None
     detail = "an IPv4 address is written as four plain numbers, such as 203.0.113.7"
     if not authority.startswith(host):  # in other digits

@@ -17,17 +17,17 @@ _MOST_PORT = 65_535
 
 
 class Mounting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whether a dialect is spoken, and where; a dialect with more settings extends this record."""
+    """Whether a dialect is served, and where; a dialect with more settings extends this record."""
 
     enabled: bool = False
-    """Whether the gateway speaks it, under `/compat/` and its name."""
+    """Whether the gateway serves it, below `/compat/` and its name."""
     listen: str | None = None
     """
-    `host:port` at which it is alone, at the root, for clients that cannot take a path before their
+    `host:port` at whose root it is served as well, for clients that cannot put a path before their
     own; port 0 takes a free one.
     """
     public_url: str | None = None
-    """Base of the URLs that are handed out at `listen`; default: the address that a client used."""
+    """Base of the URLs in answers at `listen`; default: the address that the client used."""
 
     @property
     def address(self) -> tuple[str, int] | None:

@@ -45,10 +45,10 @@ class JobSecrets:
             raise Unavailable(f"cannot read the secret {name!r}: {error.strerror}") from error
         with os.fdopen(descriptor, "rb") as opened:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise Unavailable(f"the secret {name!r} is no regular file")
+                raise Unavailable(f"the secret {name!r} is not a regular file")
             content = opened.read(_MOST_BYTES + 1)
         if len(content) > _MOST_BYTES or b"\0" in content:
-            detail = f"the secret {name!r} is over {_MOST_BYTES} bytes, or holds a NUL"
+            detail = f"the secret {name!r} has more than {_MOST_BYTES} bytes, or contains NUL"
             raise Unavailable(detail)
         try:
             return content.decode().removesuffix("\n")

@@ -28,7 +28,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     callbacks_per_job: Positive = 16
     """Most callbacks of one job; over it: 422."""
     selection: Positive = 100_000
-    """Most jobs that one request cancels, holds or releases; the rest needs another one."""
+    """Most jobs that one request cancels, holds or releases; the rest needs another request."""
     data_bytes: Positive = 65_536
     """Largest `data` of one event or job; over it: 413."""
     events_per_job: Positive = 100_000
@@ -40,9 +40,9 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     streams_per_owner: Positive = 100
     """Most open event streams of one owner; over it: 429."""
     connections: Positive = 2_000
-    """Most open connections of all clients together; a further one: 503, and closed."""
+    """Most open connections of all clients together; over it: 503, and the connection is closed."""
     jobs_per_minute: Positive = 60_000
-    """Most jobs that one owner makes in a minute; over it: 429."""
+    """Most jobs that one owner creates in a minute; over it: 429."""
     failed_logins_per_minute: Positive = 120
     """Most refused keys and tokens from one address in a minute; over it: 429."""
     request_s: Seconds = 20
@@ -62,13 +62,13 @@ class LocalSite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     no `public_url`.
     """
     slots: Annotated[int, Meta(ge=0, le=10_000)] = 0
-    """Cores that run jobs at a time; 0: as many as the machine has."""
+    """Cores for jobs, all together; 0: as many as the machine has."""
     folder: str | None = None
-    """Where jobs have their sandboxes; default: `sandboxes` in the data folder."""
+    """Folder of the jobs' sandboxes; default: `sandboxes` in the data folder."""
     grace_s: Seconds = 10
-    """How long a job that is to end may take before it is killed."""
+    """Time between SIGTERM and SIGKILL for a job that is being ended."""
     lost_after_s: Seconds = 60
-    """How long a job of which nothing is found stays UNKNOWN before it is LOST."""
+    """How long a job that cannot be found stays UNKNOWN before it is LOST."""
     file_bytes: Annotated[int, Meta(ge=0)] = 0
     """Largest file that a job may write, 0 for no limit."""
     open_files: Annotated[int, Meta(ge=16)] = 4_096
@@ -76,12 +76,12 @@ class LocalSite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class StagingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Files that are brought in and out."""
+    """Files that are copied in and out."""
 
     roots: tuple[str, ...] = ()
     """
-    Directories that files are brought from and to, beside each owner's own folder; `{owner}`
-    stands for the owner.
+    Directories from and to which files may be staged, in addition to each owner's own folder;
+    `{owner}` stands for the owner.
     """
     file_bytes: Positive = 1_099_511_627_776
     """Largest single file that is copied; over it: the job fails with the cause `staging`."""
@@ -90,38 +90,38 @@ class StagingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     job_files: Positive = 100_000
     """Most files that are copied for one job, in or out."""
     parallel: Positive = 4
-    """Jobs that files are copied for at a time."""
+    """Number of jobs whose files are copied at the same time."""
 
 
 class CallbackSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How receivers are told."""
+    """How callbacks are sent."""
 
     schedule_s: tuple[float, ...] = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 36_000)
-    """Pauses before each try, the first one included; after the last try a delivery gives up."""
+    """Pause before each try, including the first; after the last try a delivery is given up."""
     timeout_s: Annotated[float, Meta(gt=0)] = 15
     """Longest time of one try."""
     disable_after_s: Seconds = 432_000
-    """A receiver that failed for so long, and never succeeded meanwhile, gets no further tries."""
+    """A receiver that has only failed for this long gets no further tries."""
     allow: tuple[str, ...] | None = None
     """
-    Networks (CIDR) that may be called beside public addresses; default: 127.0.0.0/8 while the
-    service listens on loopback and has no `public_url`, else none.
+    Networks (CIDR) to which callbacks may go, in addition to public addresses; default:
+    127.0.0.0/8 while the service listens on loopback and has no `public_url`, else none.
     """
     parallel: Positive = 64
-    """Tries at a time, of all receivers together; one owner gets at most half of them."""
+    """Concurrent tries, to all receivers together; one owner gets at most half of them."""
     parallel_per_endpoint: Positive = 4
-    """Tries at a time to one receiver."""
+    """Concurrent tries to one receiver."""
     keep_s: Seconds = 2_592_000
     """How long deliveries stay listed after their last try."""
 
 
 class Broker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The message broker that actors in several processes meet on."""
+    """The message broker between the actors of several processes."""
 
     url: str | None = None
     """
-    `amqp://` or `amqps://` with user, password and virtual host; default: none, and every actor is
-    in one process.
+    `amqp://` or `amqps://` with user, password and virtual host; without it every actor is in one
+    process.
     """
 
 
@@ -130,15 +130,15 @@ class Database(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     url: str | None = None
     """
-    `mongodb://` or `mongodb+srv://` of a replica set, with the name of the database; default: none,
-    and everything is in one file of the data folder.
+    `mongodb://` or `mongodb+srv://` of a replica set, with the name of the database; without it
+    everything is in one file of the data folder.
     """
     driver: Literal["motor", "pymongo"] = "motor"
     """The client library."""
 
 
 class Health(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a process without a gateway says how it is."""
+    """Where a process without a gateway reports its health."""
 
     host: str = "127.0.0.1"
     """Address to listen on."""
@@ -154,28 +154,27 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     port: Annotated[int, Meta(ge=0, le=65535)] = 8640
     """Port that the gateway listens on; 0 takes a free one."""
     public_url: str | None = None
-    """Base of the URLs that are handed out; default: the address listened on."""
+    """Base of webhook URLs and of links in answers; default: the address of the gateway."""
     shards: Annotated[int, Meta(ge=1, le=256)] = 1
     """
-    Number of event queues; fixed at the first start. State managers share them, so there are never
-    more state managers at work than shards.
+    Number of event queues; fixed at the first start. State managers share them, so at most this
+    many work at the same time.
     """
     grace_s: Seconds = 20
-    """How long a stopping process may take to finish what it has in hand."""
+    """How long a stopping process may take to finish its work in progress."""
     answer_s: Seconds = 5
-    """How long an event may wait to be stored before its sender is told 503."""
+    """How long an event may wait to be stored before its sender is answered 503."""
     token_overlap_s: Seconds = 3600
     """
-    How long the previous token stays good after a rotation, unless the request says
-    otherwise.
+    How long the previous token stays valid after a rotation, unless the request says otherwise.
     """
     reaper_interval_s: Annotated[float, Meta(gt=0)] = 1
-    """How often the reaper looks for stale jobs."""
+    """Interval at which the reaper looks for stale jobs."""
     log_level: str = "warning"
     """Least important level that is logged: debug, info, warning or error."""
     secrets_folder: str | None = None
     """
-    Where the secrets of jobs are, one file each: `<owner>/<name>`; default: `secrets` in the data
+    Folder of the jobs' secrets, one file each: `<owner>/<name>`; default: `secrets` in the data
     folder.
     """
     service_keys_file: str | None = None

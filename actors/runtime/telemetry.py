@@ -24,7 +24,7 @@ class Telemetry:
             "jobwire_events_stored", "Entries written to the history", "applied"
         )
         self.events_duplicate = self._counter(
-            "jobwire_events_duplicate", "Events that were known already"
+            "jobwire_events_duplicate", "Repetitions of known events"
         )
         self.events_conflict = self._counter(
             "jobwire_events_conflict", "Events under a known id with another payload"
@@ -43,18 +43,16 @@ class Telemetry:
             "jobwire_callbacks_attempted", "Tries to deliver a callback", "result"
         )
         self.callbacks_gave_up = self._counter(
-            "jobwire_callbacks_gave_up", "Callbacks that get no further try", "reason"
+            "jobwire_callbacks_gave_up", "Deliveries that were given up", "reason"
         )
         self.callbacks_seconds = self._histogram(
             "jobwire_callbacks_seconds",
             "Time of one try to deliver a callback",
             (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 15),
         )
-        self.callbacks_in_hand = self._gauge(
-            "jobwire_callbacks_in_hand", "Callbacks that are being tried"
-        )
+        self.callbacks_in_hand = self._gauge("jobwire_callbacks_in_hand", "Tries in progress")
         self.batch_events = self._histogram(
-            "jobwire_batch_events", "Events of one commit", (1, 4, 16, 64, 256, 1000)
+            "jobwire_batch_events", "Events in one commit", (1, 4, 16, 64, 256, 1000)
         )
         self.batch_seconds = self._histogram(
             "jobwire_batch_seconds",
@@ -63,15 +61,15 @@ class Telemetry:
         )
         self.streams_open = self._gauge("jobwire_streams_open", "Open event streams")
         self.messages_accepted = self._counter(
-            "jobwire_messages_accepted", "Messages of the bus that were taken in as events"
+            "jobwire_messages_accepted", "Messages on the bus that became events"
         )
         self.messages_refused = self._counter(
-            "jobwire_messages_refused", "Messages of the bus that were dead-lettered", "code"
+            "jobwire_messages_refused", "Messages on the bus that became dead letters", "code"
         )
 
         self.backlog_seconds = Gauge(
             "jobwire_backlog_seconds",
-            "Age of the oldest packet of events that is sent and not stored yet",
+            "Age of the oldest packet that was sent and is not stored yet",
             registry=self.registry,
         )
 

@@ -214,13 +214,12 @@ def _check_targets(copies: Sequence[Copy]) -> None:
 def _check(line: Line, each: FileInfo) -> None:
     if each.kind == "other":
         detail = (
-            f"{each.path!r} is no regular file that can be copied: it is a link, a FIFO, a device, "
-            "a socket, another user's file under a second name, a directory that cannot be read, "
-            "or its name is not UTF-8"
+            f"{each.path!r} cannot be copied: it is a link, a FIFO, a device, a socket, a hard "
+            "link to another user's file, a directory that cannot be read, or its name is not UTF-8"
         )
         raise Invalid(detail, code="not_a_file")
     if line.sha256 is not None and each.kind == "directory":
-        raise Invalid(f"{each.path!r} is a directory; a digest belongs to one file")
+        raise Invalid(f"{each.path!r} is a directory; a digest is possible for one file only")
 
 
 def _join(directory: str, name: str) -> str:

@@ -172,7 +172,7 @@ def _stale_data(job: Job, now: datetime) -> bytes:
         job.created + timedelta(seconds=job.deadline_s) if job.deadline_s is not None else None
     )
     if deadline is not None and deadline <= now:
-        detail = f"not ended {job.deadline_s:g} s after it was made"
+        detail = f"not ended {job.deadline_s:g} s after its creation"
     else:
         detail = f"no event for {job.heartbeat_s:g} s"
     return msgspec.json.encode({"cause": "stale", "detail": detail})

@@ -54,10 +54,12 @@ def report_of(status: RunStatus, spec: Spec) -> EndReport:
 def never_starts(command: Command, cores: int | None, now: datetime) -> RunStatus | None:
     """Return why a job that waits for cores of its site is not to wait on; None: it may."""
     if cores and command.cores > cores:  # it had more when the job was made
-        detail = f"its site has {cores} cores, fewer than {command.cores}"
+        detail = f"its site has {cores} cores, fewer than the {command.cores} requested"
         return RunStatus(state="ended", cause=Cause.COULD_NOT_START, detail=detail)
     if command.start_by is not None and command.start_by < now:
-        detail = f"it had not started by {command.start_by:%Y-%m-%d %H:%M:%S}, as it was to"
+        detail = (
+            f"it had not started by {command.start_by:%Y-%m-%d %H:%M:%S}, the end of start_within_s"
+        )
         return RunStatus(state="ended", cause=Cause.WAITED, detail=detail)
     return None
 

@@ -93,7 +93,7 @@ class Runs:
         launch = self._launch(job, spec)
         found = await self._lookups.of(launch)
         if found is None:
-            raise Unavailable(f"the site says nothing of {launch.run}")
+            raise Unavailable(f"the site reports nothing about {launch.run}")
         return found
 
     async def resolve(self, job: Job, spec: Spec, detail: str | None) -> RunStatus:

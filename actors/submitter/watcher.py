@@ -99,7 +99,7 @@ class Watcher:
         awaited = job.command() if job else None
         if job is None or awaited is None or awaited.attempt != command.attempt:
             return  # somebody else has decided about it
-        detail = "nothing of it is found at its site: its sandbox is gone"
+        detail = "the site has no trace of it: its sandbox is gone"
         unknown_s = 0.0
         if job.state != "UNKNOWN":
             await self._work.suspect(job, detail)

@@ -202,8 +202,10 @@ class System:
 def _check(settings: Settings, names: Collection[ActorName]) -> None:
     """Refuse actors that could not reach the others."""
     if settings.broker.url is not None and settings.database.url is None:
-        detail = "a broker is set, but no database that the processes share: set [database] url"
+        detail = (
+            "[broker] url is set, but the processes also need a shared database: set [database] url"
+        )
         raise Misconfigured(detail)
     if settings.broker.url is None and set(names) != set(ACTORS):
-        detail = "actors in processes of their own need a broker to meet on: set [broker] url"
+        detail = "actors in separate processes need a broker: set [broker] url"
         raise Misconfigured(detail)

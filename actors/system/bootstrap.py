@@ -25,9 +25,8 @@ async def fix_shards(store: Store, shards: int) -> None:
     await store.put("service", Record("", "shards", wanted), fresh=True)
     stored = await store.fetch("service", "", "shards")
     if stored is not None and stored.body != wanted:
-        detail = (
-            f"this data was made with shards = {stored.body.decode()}, the settings say {shards}"
-        )
+        created = stored.body.decode()
+        detail = f"this data was created with shards = {created}, the settings have {shards}"
         raise Misconfigured(detail)
 
 
@@ -60,7 +59,7 @@ def shared_secrets(settings: Settings, folder: DataFolder) -> ServiceSecrets:
     file = Path(settings.service_keys_file or folder.path / "service-keys")
     if not file.exists():
         detail = (
-            f"the service keys are not there: {file}. Make them once with"
+            f"the service keys do not exist: {file}. Create them once with"
             " `jobwire secrets make FOLDER`, and give every process the same file"
             " (setting service_keys_file)"
         )

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import cast
 
 import structlog
 
@@ -248,8 +247,7 @@ class Container:
         made: dict[str, ForeignDialect] = {}
         for name in registry.foreign_names():
             try:
-                plugin = registry.plugin(name)
-                made[name] = cast("ForeignDialect", plugin.build(self._context(plugin)))
+                made[name] = self._foreign(registry.plugin(name))
             except Exception as error:
                 if name not in self.settings.dialects:
                     _log.error("dialect_left_out", dialect=name, error=str(error))
@@ -259,6 +257,12 @@ class Container:
                     detail = f"the dialect {name!r} cannot be made: {type(error).__name__}: {error}"
                     raise Misconfigured(detail) from error
         return made
+
+    def _foreign(self, plugin: DialectPlugin) -> ForeignDialect:
+        dialect = plugin.build(self._context(plugin))
+        if not isinstance(dialect, ForeignDialect):
+            raise Misconfigured(f"{plugin.dialect} of {plugin.name!r} is not a ForeignDialect")
+        return dialect
 
     def _context(self, plugin: DialectPlugin) -> DialectContext[Mounting]:
         return DialectContext(

@@ -1,4 +1,4 @@
-"""`reference/asyncapi.json`: what other systems send and hear on the bus (AsyncAPI 3.0)."""
+"""`reference/asyncapi.json`: what other systems publish and receive on the bus (AsyncAPI 3.0)."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _NO_HEADERS = ("data", "data_base64", "datacontenttype")
 _JOB = "5030da6a-978b-4ced-9c7d-8335f89e5379"
 _TOKEN = "aab7s2qv3kx5yzhd4mlw6tnocrpeq"
 _DESCRIPTION = (
-    "Other systems publish events of jobs to one exchange, and hear from another one that jobs "
-    "entered other states. An event counts as it would over HTTP: the same limits and checks, the "
-    "same token, the same id once, the same history."
+    "Other systems publish events of jobs to one exchange, and subscribe to transitions of jobs on "
+    "another one. An event is handled as over HTTP: the same limits and checks, the same token, "
+    "the same id counts once, the same history."
 )
-_TOKEN_TEXT = "`Bearer` and the job's token, where the message itself has none."
+_TOKEN_TEXT = "`Bearer` and the job's token, if the message itself has none."
 
 
 def asyncapi_document() -> str:
@@ -46,9 +46,9 @@ def asyncapi_document() -> str:
         "servers": {"broker": _server()},
         "channels": {"events": _events_channel(), "transitions": _transitions_channel()},
         "operations": {
-            "takeEvents": _operation("receive", "events", "Take events of jobs in"),
+            "takeEvents": _operation("receive", "events", "Receive events of jobs"),
             "tellTransitions": _operation(
-                "send", "transitions", "Tell that jobs entered other states; best effort"
+                "send", "transitions", "Publish the transitions of jobs; best effort"
             ),
         },
         "components": {
@@ -57,7 +57,7 @@ def asyncapi_document() -> str:
             "securitySchemes": {
                 "user": {
                     "type": "userPassword",
-                    "description": "A user of the broker; its permissions are the administrator's.",
+                    "description": "A user of the broker; an administrator sets its permissions.",
                 }
             },
         },
@@ -81,9 +81,9 @@ def _events_channel() -> Piece:
         "address": EVENTS_IN,
         "title": "Events in",
         "description": (
-            "Publish with confirms, to this exchange with any routing key; with a confirm the "
-            f"event is safe. What is no event is put into the queue `{dead_queue(EVENTS_IN)}`, "
-            "with the reason in the header `x-jobwire-reason`."
+            "Publish to this exchange with confirms and any routing key; a confirm means that the "
+            f"event is safe. An invalid message goes to the queue `{dead_queue(EVENTS_IN)}`, with "
+            "the reason in the header `x-jobwire-reason`."
         ),
         "messages": _named("event", "cloudEvent", "cloudEventInHeaders"),
         "bindings": _exchange(EVENTS_IN),
@@ -96,12 +96,14 @@ def _transitions_channel() -> Piece:
         "title": "Transitions out",
         "description": (
             f"Bind a queue of your own to the exchange `{JOBS}`. The address is the routing key: "
-            "three words, in which `*` stands for any one. Kept for nobody: who must not miss "
-            "anything has a callback, or reads the history. All owners' jobs are told of here."
+            "three words, of which `*` matches any one. Transitions are not stored: a subscriber "
+            "that must not miss any uses a callback, or reads the history. The exchange carries "
+            "the "
+            "transitions of all owners."
         ),
         "parameters": {
-            "lifecycle": {"description": "A name with dots has `:` in their places."},
-            "state": {"description": "The state that was entered; the same goes for its dots."},
+            "lifecycle": {"description": "The lifecycle; a dot in its name is written as `:`."},
+            "state": {"description": "The state that was entered; a dot is written as `:`."},
             "job": {"description": "The id of the job."},
         },
         "messages": _named("transition"),
@@ -142,7 +144,7 @@ def _messages() -> dict[str, Piece]:
             "An event, as `POST /v1/events` takes it",
             _JSON,
             {"$ref": REFERENCE.format(name=EventBody.__name__)},
-            "Its id is `id`, or else the message id; one of the two there must be.",
+            "Its id is `id`, or else the message id; one of the two is required.",
             payload=_event_example(),
             headers=_bearer_schema(),
         ),
@@ -157,8 +159,8 @@ def _messages() -> dict[str, Piece]:
         "cloudEventInHeaders": _message(
             "A CloudEvent in binary mode",
             _JSON,
-            {"description": "What the event carries as `data`: any JSON, or nothing at all."},
-            f"Its attributes are headers; the older head `{CLOUD_HEADS[1]}` is read too.",
+            {"description": "The `data` of the event: any JSON, or empty."},
+            f"Its attributes are headers; the older prefix `{CLOUD_HEADS[1]}` is accepted too.",
             payload={"reads": 40712},
             headers=_headers_schema(),
             example={f"{_HEAD}{name}": value for name, value in _attributes_example().items()},
@@ -167,7 +169,7 @@ def _messages() -> dict[str, Piece]:
             "A job entered another state",
             _JSON,
             {"$ref": REFERENCE.format(name=Transition.__name__)},
-            "Its birth is told too; entries by which it stayed in its state are not.",
+            "The creation of a job is published too; entries that do not change the state are not.",
             payload=_transition_example(),
         ),
     }

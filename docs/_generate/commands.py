@@ -1,4 +1,4 @@
-"""The commands part of `reference/cli.md`: every command and option, asked of the command line."""
+"""The commands part of `reference/cli.md`: every command and option of the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`reference/jobs.md`: what a job that the service runs can be asked to be, and how it ends."""
+"""`reference/jobs.md`: the fields of a job that the service runs, and how it ends."""
 
 from __future__ import annotations
 
@@ -32,51 +32,55 @@ _MEANINGS: Mapping[type[Struct], Mapping[str, str]] = {
         "name": "A name for people, on one line.",
         "tags": "Words that group jobs.",
         "data": "Kept in the first history entry.",
-        "deadline_s": "Of a job that runs elsewhere: stale so long after it was made.",
-        "heartbeat_s": "Of a job that runs elsewhere: stale after so long without any event.",
+        "deadline_s": "For a job that runs elsewhere: it is stale this long after its creation.",
+        "heartbeat_s": "For a job that runs elsewhere: it is stale this long after its last event.",
         "parent": "Id of another job of yours.",
-        "callbacks": "[Whom to tell](#callbacks).",
+        "callbacks": "[Receivers to notify](#callbacks).",
         "spec": "[What to run](#spec); without it the job runs elsewhere.",
     },
     Spec: {
-        "env": "Variables beside the [few that every job has](../how-to/run-jobs.md#what-a-job-"
-        "finds); a value is a text or a [secret](#a-secret-in-specenv); nothing of the service's "
-        "own is inherited.",
-        "stage_in": "[What is brought in](#specstage_in) before the job starts.",
-        "stage_out": "[What is brought out](#specstage_out) when it has ended.",
-        "stdout": "The file in the job's directory that its standard output goes to.",
-        "stderr": "The same of its standard error; the same name joins the two.",
-        "resources": "[What it may use](#specresources).",
-        "retries": "[Whether it is tried again](#specretries).",
-        "clean_up": "[What becomes of its directory](#specclean_up).",
+        "env": "Variables in addition to [those of every "
+        "job](../how-to/run-jobs.md#the-environment-"
+        "of-a-job); a value is a text or a [secret](#a-secret-in-specenv); the job does not "
+        "inherit "
+        "the service's environment.",
+        "stage_in": "[Files to copy in](#specstage_in) before the job starts.",
+        "stage_out": "[Files to copy out](#specstage_out) when it has ended.",
+        "stdout": "The file in the job's directory that receives its standard output.",
+        "stderr": "The file that receives its standard error; the same name as `stdout` joins the "
+        "two.",
+        "resources": "[Cores, memory and time](#specresources).",
+        "retries": "[Whether a failed attempt is retried](#specretries).",
+        "clean_up": "[When its directory is removed](#specclean_up).",
     },
     Secret: {"secret": "The secret's name."},
-    CleanUp: {"when": "After which ends it is removed."},
+    CleanUp: {"when": "After which outcomes the directory is removed."},
     Callback: {"url": "An `http` or `https` address."},
 }
 
 #: What a cause means: the comments behind the causes in the source.
 _CAUSE = re.compile(r'^    ([A-Z_]+) = "\w+"  # (.+)$', re.MULTILINE)
 
-#: What somebody who looks at a job should know of each state.
+#: What each state means for a reader of the job.
 _STATES = {
-    "CREATED": "It is stored. It waits for its turn, for `start_after`, or for a release.",
-    "STAGING": "Its files are being copied in. `update` entries tell how far that is.",
-    "STAGED": "Its files are there; it waits for free cores.",
-    "SUBMITTING": "It is about to start. From here on it may have started.",
-    "QUEUED": "A batch system has it. The site `local` has no such queue.",
-    "RUNNING": "Its process is there. Its output can be read and followed.",
-    "COLLECTING": "Its process has ended; files are being copied out. Too late to cancel.",
-    "CANCELLING": "It is being ended: first asked by TERM, after `local.grace_s` killed.",
+    "CREATED": "The job is stored. It waits for its turn, for `start_after`, or for a release.",
+    "STAGING": "Its files are being copied in. `update` entries report the progress.",
+    "STAGED": "Its files are in place; it waits for free cores.",
+    "SUBMITTING": "It is about to start, or may have started already.",
+    "QUEUED": "It waits in the queue of a batch system. The site `local` has no such queue.",
+    "RUNNING": "Its process is running. You can read and follow its output.",
+    "COLLECTING": "Its process has ended; files are being copied out. It can no longer be "
+    "cancelled.",
+    "CANCELLING": "It is being ended: by SIGTERM first, by SIGKILL after `local.grace_s`.",
     "RETRYING": "An attempt failed; the next one starts after a pause.",
-    "UNKNOWN": "Nothing is found of it. It is looked for until it is found or given up.",
-    "FINISHED": "Exit code 0, and all that was to be brought out is in its place.",
+    "UNKNOWN": "Nothing of it is found. The service keeps looking until `local.lost_after_s`.",
+    "FINISHED": "Exit code 0, and all its output files are in place.",
     "FAILED": "It did not succeed: `cause`, `exit_code`, `signal` and `detail` say why.",
-    "CANCELLED": "Ended on request. Nothing of it is alive.",
-    "LOST": "Its fate could not be found out, so it is not run again.",
+    "CANCELLED": "It was ended on request. No process of it is alive.",
+    "LOST": "Its outcome could not be found out, so it is not run again.",
 }
 
-#: What a job tells of itself beside what every job does.
+#: Fields that only a job that the service runs fills.
 _TOLD = {
     "attempt": "number of the newest attempt, from 1",
     "held": "whether it waits for a release",
@@ -84,16 +88,16 @@ _TOLD = {
     "exit_code": "of the newest attempt that ended; 128 and the signal's number, where one "
     "ended it",
     "signal": "the signal that ended it, such as `SIGSEGV`",
-    "detail": "what else is known of its end, such as the file that was missing",
-    "retry_of": "the job that this one is a repetition of",
+    "detail": "further facts about its end, such as the file that was missing",
+    "retry_of": "the job that this one repeats",
 }
 
 _INTRODUCTION = """\
 # Jobs that the service runs
 
-A job with a `spec` is run by the service.
+The service runs a job that has a `spec`.
 [Run jobs](../how-to/run-jobs.md) shows how; this page names every field.
-A field that does not exist is refused, and so is whatever could never work; `pointer` names it.
+An unknown field is refused, and so is a value that can never work; `pointer` names the field.
 
 ```json
 {
@@ -127,17 +131,17 @@ _PATHS = """\
 A **path** is relative to the job's directory.
 It has no `..`, `.` or empty name, no backslash and no control character.
 It does not begin with `/`, and none of its names begins with `-` or `~` or has over 255 bytes.
-What breaks this is refused with `bad_path`.
+A path that breaks these rules is refused with `bad_path`.
 
-An **address** is a `file:` URI of this machine, such as `file:///data/in.csv`, or a path relative
+An **address** is a `file:` URI of this machine, such as `file:///data/in.csv`, or a path relative \
 to `directory`.
-It must lie below a [directory that the owner may use](../how-to/stage-files.md#roots);
+It must be below a [root of the owner](../how-to/stage-files.md#roots); \
 if not, the code is `outside_roots`.
 
-A **pattern** has `*`, `?` or `[...]` in it and stands for whatever it matches, as
-[files in and out](../how-to/stage-files.md#patterns-and-directories) explains.
+A **pattern** contains `*`, `?` or `[...]` and stands for all files that it matches; \
+[Stage files](../how-to/stage-files.md#patterns-and-directories) has the rules.
 
-A command with its environment has at most 1,000,000 bytes;
+A command with its environment has at most 1,000,000 bytes; \
 the whole `spec` at most [`limits.spec_bytes`](settings.md).
 """
 
@@ -145,7 +149,7 @@ _CAUSES = """\
 ## Causes
 
 The `cause` of an attempt that did not succeed.
-[Retries and causes](../explanation/retries-and-causes.md) tells how each is found out.
+[Retries and causes](../explanation/retries-and-causes.md) says how each is determined.
 
 """
 
@@ -153,14 +157,14 @@ _ENDS = """\
 ## States
 
 The states are those of the lifecycle [`execution`](lifecycles.md#execution).
-This is what they mean for whoever waits for the job:
+For a reader of the job they mean:
 
 """
 
 _SHOWN = """\
-## What a job tells
+## Fields of a job that runs
 
-Beside [what every job tells](http.md#get-v1jobsid), these fields are of use:
+In addition to the [fields of every job](http.md#get-v1jobsid), such a job has these:
 
 """
 
@@ -187,8 +191,8 @@ def jobs_page() -> str:
             _section("### `spec.retries`", Retries),
             _section("### `spec.clean_up`", CleanUp),
             _section("## `callbacks`", Callback),
-            _CAUSES + table(["cause", "meaning", "tried again by default"], _causes()),
-            _ENDS + table(["state", "category", "what it means for you"], _states()),
+            _CAUSES + table(["cause", "meaning", "retried by default"], _causes()),
+            _ENDS + table(["state", "category", "meaning"], _states()),
             _SHOWN + table(["field", "meaning"], _told()),
         ]
     )

@@ -27,36 +27,36 @@ _PURPOSE = {
 Use it for a job that another platform runs and reports on.
 It is the lifecycle of a job that names none.
 `FINISHED` and `VALIDATED` are successes that can still be validated, indexed or finalized.
-The service never starts, stops or looks for such a job: it believes what is reported.""",
+The service never starts, stops or monitors such a job: it relies on what is reported.""",
     "execution": """\
 It is the lifecycle of every job with a [`spec`](jobs.md), and of no other.
-Its states are told by the service's own workers; the job itself may send `run` and `update`.
-What each state [means for you](jobs.md#states) is told with the fields of such jobs.
-An `update` changes no state; `hold`, `release`, `cancel` are asked by their own routes.""",
+The service's workers report its states; the job itself may send `run` and `update`.
+[Jobs that the service runs](jobs.md#states) explains each state.
+An `update` changes no state; `hold`, `release` and `cancel` have routes of their own.""",
 }
 
 _INTRODUCTION = """\
 # Lifecycles
 
-A lifecycle is a table: which event leads from which state to which.
-Two come with Jobwire, and you can [register your own](../how-to/own-lifecycle.md).
+A lifecycle is a table that says which event leads from which state to which.
+Two are built in, and you can [register your own](../how-to/own-lifecycle.md).
 
 How to read the tables:
 
-- A cell names the state that the event of its column leads to.
+- A cell names the state to which the event of its column leads.
 - `same` means that the event is applied and the state stays.
 - `-` means that the event is kept in the history and **not applied** (`wrong_state`).
 - A cell with several lines is guarded: the first line whose condition holds is taken.
 
 A state has a category: `initial`, `waiting`, `active` or `ended`.
 An ended state may have an outcome: `success`, `failure`, `cancelled` or `lost`.
-A final state is left by administrative events only.
+Only administrative events lead out of a final state.
 """
 
 _LEGEND = """\
 Solid arrows are ordinary events, dotted ones administrative.
-Events that leave the state as it is are not drawn.
-A box with double sides is final."""
+Events that do not change the state are not drawn.
+A box with double sides is a final state."""
 
 #: From so many states on, one arrow to a target stands for all of them.
 _MANY = 4
@@ -140,7 +140,7 @@ def _events(lifecycle: Lifecycle) -> str:
     rows = [
         [
             f"`{name}`",
-            ", ".join(_SENDERS[sender] for sender in kind.senders) or "nobody from outside",
+            ", ".join(_SENDERS[sender] for sender in kind.senders) or "only the service itself",
             "yes" if kind.administrative else "",
             kind.meaning,
         ]

@@ -12,17 +12,16 @@ from jobwire.actors.runtime.telemetry import Telemetry
 _INTRODUCTION = """\
 # Metrics
 
-`GET /metrics` answers in the Prometheus text form and needs no key.
+`GET /metrics` answers in the Prometheus text format and needs no key.
 Job ids, owners and tokens are never labels.
-Counters begin at zero when the process starts.
-With several processes each has its own: ask them all, and add up.
+Counters start at zero when the process starts.
+Each process counts only its own work: with several processes, collect all of them and add up.
 
 """
 
 _USE = """\
 
-What each one tells, and when to be alarmed, is in
-[Operate](../how-to/operate.md#every-metric).
+[Operate](../how-to/operate.md#every-metric) says what each metric shows and when to raise an alarm.
 """
 
 

@@ -31,7 +31,7 @@ def reasons_table() -> str:
 
 
 def under_wait() -> Iterator[tuple[int, str, Reason]]:
-    """Yield status and code with which somebody who waits is told each reason."""
+    """Yield the status and code of each reason in an answer under `wait`."""
     for reason, verdict, _ in _reasons():
         error = refusal_of(
             Outcome(job=JobId(""), event=EventId(""), verdict=verdict, reason=reason)

@@ -60,12 +60,12 @@ class Ready(Struct):
 
 #: Headers that routes read, and what for.
 HEADERS: Mapping[str, str] = {
-    "Idempotency-Key": "Makes a repetition harmless: the same key gives the same job or event.",
+    "Idempotency-Key": "Makes the request idempotent: the same key is the same job or event.",
     "Prefer": "`wait=N` waits up to N seconds (at most 60) for the event's outcome.",
     "Range": "Which bytes: one range, such as `bytes=0-99`, `bytes=100-` or `bytes=-100`.",
-    "If-Range": "The range is meant for this version only; of another one give the whole file.",
-    "If-None-Match": "Answer 304 when the file still has this `ETag`.",
-    "Last-Event-ID": "Where the stream goes on; `0` is before the first entry.",
+    "If-Range": "The range applies to this version only; of another one return the whole file.",
+    "If-None-Match": "Answer 304 if the file still has this `ETag`.",
+    "Last-Event-ID": "The place after which the stream continues; `0` is before the first entry.",
 }
 
 
@@ -80,7 +80,7 @@ def _controls() -> tuple[Route, ...]:
         Route(
             "POST",
             f"/v1/jobs/{{id}}/{name}",
-            f"{word} a job that runs here",
+            f"{word} a job that the service runs",
             "jobs",
             {200: json_content(ControlledView)}
             | ({202: json_content(ControlledView)} if is_long else {}),
@@ -93,7 +93,7 @@ def _controls() -> tuple[Route, ...]:
         Route(
             "POST",
             f"/v1/jobs/{name}",
-            f"{word} many jobs that run here",
+            f"{word} many jobs that the service runs",
             "jobs",
             {200: json_content(SelectedView)},
             bodies=(json_content(Selection),),
@@ -126,7 +126,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST",
         "/v1/jobs",
-        "Make a job",
+        "Create a job",
         "jobs",
         {201: json_content(CreatedView), 202: json_content(CreatedView)},
         headers=("Idempotency-Key",),
@@ -172,7 +172,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST",
         "/v1/jobs/{id}/retry",
-        "Make a new job that is asked the same as an ended one",
+        "Create a new job from the request of an ended one",
         "jobs",
         {201: json_content(CreatedView)},
         headers=("Idempotency-Key",),
@@ -234,7 +234,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST",
         "/v1/deliveries/recover",
-        "Send all deliveries again that gave up since a moment",
+        "Send again all deliveries that were given up since a given time",
         "jobs",
         {202: json_content(RecoveredView)},
         bodies=(json_content(RecoverBody),),
@@ -263,7 +263,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST",
         "/v1/jobs/{id}/token",
-        "Give a job a new token",
+        "Create a new token for a job",
         "jobs",
         {200: json_content(RotatedView)},
         bodies=(json_content(RotateBody),),
@@ -272,7 +272,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "DELETE",
         "/v1/jobs/{id}/token",
-        "End every token of a job at once",
+        "Revoke every token of a job at once",
         "jobs",
         {204: None},
         errors=(401, 403, 404, 429, 503),
@@ -314,7 +314,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET",
         "/v1/keys",
-        "List API keys, never their text",
+        "List API keys, without the keys themselves",
         "admin",
         {200: json_content(Page(KeyView))},
         query=PageQuery,
@@ -323,7 +323,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST",
         "/v1/keys",
-        "Make an API key; its text is shown once",
+        "Create an API key; it is shown once",
         "admin",
         {201: json_content(NewKeyView)},
         bodies=(json_content(KeyRequest),),
@@ -355,11 +355,11 @@ ROUTES: tuple[Route, ...] = (
         {200: json_content(OutcomeView)},
         errors=(401, 403, 404, 409, 422, 429, 503),
     ),
-    Route("GET", "/health/live", "Say that the process answers", None, {200: json_content(Live)}),
+    Route("GET", "/health/live", "Check that the process answers", None, {200: json_content(Live)}),
     Route(
         "GET",
         "/health/ready",
-        "Say whether events can be stored now",
+        "Check that the process can work",
         None,
         {200: json_content(Ready), 503: json_content(Ready)},
     ),

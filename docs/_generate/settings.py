@@ -15,11 +15,11 @@ from jobwire.actors.runtime.settings import Settings
 _INTRODUCTION = """\
 # Settings
 
-Every setting has a default, so none is needed.
-Settings come from a TOML file, named with `jobwire up --config FILE` (`jobwire serve` has the
-option, too) or in `JOBWIRE_CONFIG`.
-The environment stands above the file, and options of the command line above both.
-A setting that does not exist stops the start, with the nearest one that does.
+Every setting has a default, so you can start without any.
+Settings are read from a TOML file: `jobwire up --config FILE`, `jobwire serve --config FILE`, or \
+the variable `JOBWIRE_CONFIG`.
+The environment takes precedence over the file, and options of the command line over both.
+With an unknown setting the service does not start; the message names the nearest known one.
 
 ```toml
 port = 8080
@@ -32,14 +32,15 @@ body_bytes = 2_000_000
 roots = ["/data/shared", "/home/{owner}"]
 ```
 
-The same in the environment is `JOBWIRE_PORT=8080`, `JOBWIRE_PUBLIC_URL=https://jobs.example.org`
+The same in the environment is `JOBWIRE_PORT=8080`, `JOBWIRE_PUBLIC_URL=https://jobs.example.org` \
 and `JOBWIRE_LIMITS__BODY_BYTES=2000000`, with two underscores between table and name.
 A list is written with commas: `JOBWIRE_STAGING__ROOTS=/data/shared,/home/{owner}`.
 
 ## Secrets in files
 
-A setting can stand in a file of its own: add `_file` to its name, `_FILE` to its variable.
-That keeps passwords out of the settings and out of lists of processes.
+Any text setting can be read from a separate file: add `_file` to its name, or `_FILE` to its \
+variable.
+This keeps passwords out of the settings and out of lists of processes.
 
 ```toml
 [broker]
@@ -47,15 +48,15 @@ url_file = "/run/secrets/broker-url"
 ```
 
 `JOBWIRE_BROKER__URL_FILE=/run/secrets/broker-url` is the same.
-The setting is what the file holds, without blanks and line ends around it.
-A setting that is given in both ways stops the start, and so does a file that cannot be read.
+The value is the content of the file, without blanks and line ends around it.
+If a setting is given in both ways, or the file cannot be read, the service does not start.
 
 """
 
 _COMMAND_LINE = """\
 ## Variables of the command line
 
-These are no settings of the service: commands read them to find it.
+These are not settings of the service: commands use them to find it.
 
 | variable | meaning |
 | --- | --- |
@@ -71,44 +72,44 @@ _GROUPS = {
     "broker": (
         "Broker",
         """\
-With a broker the actors run in [processes of their own](../how-to/many-machines.md), and need a
-database that they share.""",
+With a broker the actors run as [separate processes](../how-to/many-machines.md), which need a \
+shared database.""",
     ),
     "database": (
         "Database",
-        "Without a URL everything is in one SQLite file in the data folder.",
+        "Without a URL the store is one SQLite file in the data folder.",
     ),
     "health": (
         "Health of other processes",
         """\
-A gateway tells how it is at its own port.
-Every other process of `jobwire serve` does so here.
-On one machine each needs a port of its own.""",
+A gateway reports its health on its own port.
+Every other process of `jobwire serve` reports it here.
+On one machine each process needs a different port.""",
     ),
     "limits": (
         "Limits",
-        "Every limit has a clear answer when it is passed; see [errors](errors.md).",
+        "A request that exceeds a limit gets a clear answer; see [errors](errors.md).",
     ),
     "local": (
         "Jobs on this machine",
         """\
-These bound the [jobs that the service runs](jobs.md) on its own machine.
-With `auto` they run only while the service listens on loopback, because they run as the same user
+These settings limit the [jobs that the service runs](jobs.md) on its own machine.
+With `auto` they run only while the service listens on loopback, because they run as the same user \
 as the service.""",
     ),
     "staging": (
         "Files of jobs",
-        "[Files in and out](../how-to/stage-files.md) come from these directories and no others.",
+        "[Files are staged](../how-to/stage-files.md) from and to these directories only.",
     ),
     "callbacks": (
         "Callbacks",
         "How [callbacks](../how-to/receive-callbacks.md) are sent, and where they may go.",
     ),
     "dialects": (
-        "Languages of other systems",
+        "Compatible interfaces",
         """\
-The gateway also speaks what clients of other systems speak, below a path of its own and, for
-clients that cannot take a path before their own, at the root of a port of its own.""",
+The gateway can also serve the HTTP interfaces of other systems: below `/compat/` and, for clients \
+that cannot put a path before their own, at the root of a separate port.""",
     ),
 }
 

@@ -42,17 +42,17 @@ EXECUTION = Lifecycle(
     meaning="A job that Jobwire runs itself.",
     states={
         "CREATED": State(category="initial", meaning="accepted"),
-        "STAGING": State(category="active", meaning="inputs are being brought in"),
+        "STAGING": State(category="active", meaning="inputs are being copied in"),
         "STAGED": State(category="waiting", meaning="inputs are in place"),
-        "SUBMITTING": State(category="active", meaning="being handed to the site"),
-        "QUEUED": State(category="waiting", meaning="the site has it and will start it"),
+        "SUBMITTING": State(category="active", meaning="about to start on its site"),
+        "QUEUED": State(category="waiting", meaning="waiting in the queue of its site"),
         "RUNNING": State(category="active", meaning="the process runs"),
-        "COLLECTING": State(category="active", meaning="ended; outputs are being brought out"),
+        "COLLECTING": State(category="active", meaning="ended; outputs are being copied out"),
         "CANCELLING": State(
             category="active", meaning="a cancel was accepted; the process is being ended"
         ),
         "RETRYING": State(category="waiting", meaning="failed; another attempt follows"),
-        "UNKNOWN": State(category="active", meaning="no report; its fate is being looked up"),
+        "UNKNOWN": State(category="active", meaning="not found; the service keeps looking"),
         "FINISHED": State(
             category="ended", outcome="success", final=True, meaning="exit code 0, outputs in place"
         ),
@@ -66,7 +66,10 @@ EXECUTION = Lifecycle(
             category="ended", outcome="cancelled", final=True, meaning="ended on request"
         ),
         "LOST": State(
-            category="ended", outcome="lost", final=True, meaning="its fate cannot be found out"
+            category="ended",
+            outcome="lost",
+            final=True,
+            meaning="its outcome could not be found out",
         ),
     },
     events={
@@ -75,21 +78,21 @@ EXECUTION = Lifecycle(
         "submit": EventKind(
             senders=("worker",), meaning="intent to start; awaited before anything starts"
         ),
-        "queued": EventKind(senders=("worker",), meaning="the site took it, with its native id"),
+        "queued": EventKind(senders=("worker",), meaning="the site accepted it"),
         "run": EventKind(senders=("worker", "token"), meaning="the process started"),
         "update": EventKind(senders=("worker", "token"), meaning="information only"),
         "exit": EventKind(senders=("worker",), meaning="the process ended, with its exit code"),
-        "finish": EventKind(senders=("worker",), meaning="all done"),
+        "finish": EventKind(senders=("worker",), meaning="succeeded, outputs in place"),
         "fail": EventKind(senders=("worker", "reaper"), meaning="did not succeed"),
-        "cancel": EventKind(senders=("caller",), meaning="end it"),
-        "cancelled": EventKind(senders=("worker",), meaning="nothing of it is alive"),
-        "hold": EventKind(senders=("caller",), meaning="let nothing of it start"),
-        "release": EventKind(senders=("caller",), meaning="let a held one go on"),
+        "cancel": EventKind(senders=("caller",), meaning="end the job"),
+        "cancelled": EventKind(senders=("worker",), meaning="no process of it is alive"),
+        "hold": EventKind(senders=("caller",), meaning="do not start the job for now"),
+        "release": EventKind(senders=("caller",), meaning="let a held job start"),
         "cleaned": EventKind(senders=("worker",), meaning="its directory was cleaned up"),
-        "suspect": EventKind(senders=("reaper",), meaning="no report for too long"),
-        "lose": EventKind(senders=("reaper",), meaning="given up"),
+        "suspect": EventKind(senders=("reaper",), meaning="the job cannot be found"),
+        "lose": EventKind(senders=("reaper",), meaning="the service stops looking"),
         "found": EventKind(
-            senders=("reaper",), administrative=True, meaning="a lost one reports again"
+            senders=("reaper",), administrative=True, meaning="a lost job was found again"
         ),
     },
     transitions=read_table(_TABLE, _GUARDED),

@@ -27,10 +27,10 @@ RESET      | -       -       -          -        -      -        -        -     
 PIPELINE = Lifecycle(
     name="pipeline",
     initial="CREATED",
-    meaning="A job that runs elsewhere and is reported on.",
+    meaning="A job that another platform runs and reports on.",
     stale_event="fail",
     states={
-        "CREATED": State(category="initial", meaning="made, nothing reported yet"),
+        "CREATED": State(category="initial", meaning="created, nothing reported yet"),
         "RUNNING": State(category="active", meaning="computing has started"),
         "FAILED": State(category="ended", outcome="failure", final=True, meaning="did not succeed"),
         "FINISHED": State(category="ended", outcome="success", meaning="done, outputs archived"),
@@ -47,7 +47,7 @@ PIPELINE = Lifecycle(
         "RESET": State(category="waiting", meaning="outputs erased by an administrator"),
     },
     events={
-        "create": EventKind(senders=(), meaning="written by the service when the job is made"),
+        "create": EventKind(senders=(), meaning="written by the service when the job is created"),
         "run": EventKind(meaning="computing started"),
         "update": EventKind(meaning="information only"),
         "resource": EventKind(meaning="the platform is marshalling resources"),

@@ -99,7 +99,7 @@ async def test_a_problem_has_everything_that_a_client_needs(service: Service) ->
     assert problem.pop("request_id") != again.json["request_id"]
     assert problem == {
         "type": "urn:jobwire:problem:invalid",
-        "title": "The request is well-formed, but a field is wrong",
+        "title": "A field of the request is not valid",
         "status": 422,
         "detail": "Object contains unknown field `nme` at /nme",
         "code": "invalid",

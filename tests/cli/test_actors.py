@@ -34,7 +34,7 @@ def test_people_see_tables(console: Console) -> None:
     token = console.look("actors", "admin-token", columns=80)
 
     assert "prod.two" in made.out
-    assert "by the settings" in listed.out
+    assert "in the settings" in listed.out
     assert "good until" in token.out
 
 

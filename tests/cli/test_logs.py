@@ -134,7 +134,7 @@ def test_attempts_that_follow_are_followed_unless_one_is_named(
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("ELSEWHERE",), 1, "its output is where it ran"),
+        (("ELSEWHERE",), 1, "the job runs elsewhere"),
         (("HELD",), 1, "stdout"),
         (("HELD", "../stderr"), 1, "no path in the job's directory"),
         (("HELD", "--stderr", "--both"), 2, "choose one"),

@@ -135,7 +135,7 @@ def test_a_second_signal_ends_it_at_once(bare: Console) -> None:
         _, err = process.communicate(timeout=PATIENCE_S)
 
     assert process.returncode == 1
-    assert "told twice to stop" in err
+    assert "received a second signal to stop" in err
 
 
 def test_a_hang_up_without_a_terminal_starts_it_anew_on_its_port(bare: Console) -> None:

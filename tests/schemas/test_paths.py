@@ -20,7 +20,7 @@ def test_a_relative_path_passes_as_it_is(path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "why"),
     [
-        ("", "not empty"),
+        ("", "must not be empty"),
         ("/etc/passwd", "relative"),
         ("..", "'..'"),
         ("a/../b", "'..'"),

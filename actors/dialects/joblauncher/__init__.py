@@ -16,7 +16,8 @@ PLUGIN: Final = DialectPlugin(
         "import-config": DialectCommand(
             target=f"{__name__}.commands:import_config",
             section="Service",
-            summary="Make settings of another system's configuration.",
+            summary="Translate another system's configuration.",
         )
     },
+    documentation=f"{__name__}.documentation:DOCUMENTATION",
 )

@@ -23,11 +23,11 @@ _MARKS: Final = {"taken": "✔", "changed": "●", "refused": "✘"}
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def import_config(system: str, file: Path) -> None:
     """
-    Make settings of the configuration of another system.
+    Translate the configuration of another system into settings.
 
-    The settings go to standard output, and a line on each key to standard error: what was taken,
-    what means something else here, what was refused, and why. They may hold secrets: keep them in a
-    file that only the service can read.
+    The settings go to standard output. For each key a line goes to standard error: whether it was
+    taken, changed or refused, and why. The settings may contain secrets: keep them in a file that
+    only the service can read.
     """
     del system  # there is one so far
     imported = _imported(file)
@@ -43,7 +43,7 @@ def _imported(file: Path) -> Imported:
         imported = settings_of(_read(file))
         imported.toml.encode()
     except UnicodeEncodeError as error:
-        raise Invalid(f"{file}: a text in it holds half of a character") from error
+        raise Invalid(f"{file}: a text in it is not valid Unicode") from error
     except ValueError as error:
         raise Invalid(f"{file}: {error}") from error
     return imported
@@ -54,7 +54,7 @@ def _read(file: Path) -> Any:
     with file.open("rb") as stream:
         data = stream.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
-        message = f"it has more than {_MOST_BYTES} bytes, so it is no configuration"
+        message = f"it has more than {_MOST_BYTES} bytes, too many for a configuration"
         raise ValueError(message)
     try:
         return YAML(typ="safe", pure=True).load(data)

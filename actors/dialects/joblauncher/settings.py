@@ -1,4 +1,4 @@
-"""What can be set of this dialect: `[dialects.joblauncher]`."""
+"""Settings of this dialect: `[dialects.joblauncher]`."""
 
 from __future__ import annotations
 
@@ -52,27 +52,27 @@ class Joblauncher(Mounting, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     URL; default: every request needs an API key, as Bearer or as the password of Basic.
     """
     launchers: dict[str, str] = field(default_factory=dict)
-    """Names that requests may give as `launcher`, each with its site; default: `local`."""
+    """Allowed values of `launcher` in requests, each with its site; default: `local`."""
     default_launcher: str | None = None
-    """The launcher of a request that names none; default: the first one."""
+    """The launcher of a request without one; default: the first."""
     max_run_s: Annotated[float, Meta(gt=0, le=365 * 86_400)] = 3_600
     """Longest time that a job runs, and the largest `max_time`; over it: KILLED."""
     max_wait_s: Annotated[float, Meta(gt=0, le=365 * 86_400)] | None = None
     """Longest time that a job waits for its start, staging included; over it: KILLED."""
     stored_within_s: Annotated[float, Meta(gt=0, le=3_600)] = 60
     """
-    Longest time that a submission waits until its job is stored, where a broker does not confirm it
-    or takes in more than the store; over it: 503, and the job is cancelled.
+    Longest time that a submission waits until its job is stored, if the broker does not confirm it
+    or the store lags behind; over it: 503, and the job is cancelled.
     """
     keep_paths: bool = False
     """
-    Whether files keep their path below `jobdir` in the job's directory; else only the last name
-    counts.
+    Whether files keep their path below `jobdir` in the job's directory; otherwise only their last
+    name is kept.
     """
     correct_spelling: bool = False
-    """Whether status documents have `schedulerSpecificInformation` beside its misspelt twin."""
+    """Whether status documents also have the correctly spelt `schedulerSpecificInformation`."""
     challenge_only: bool = False
-    """Whether MAC is sent on a challenge only, as the original did; else at once where in scope."""
+    """Whether MAC is sent only after a challenge, as in the original; otherwise at once."""
     macs: tuple[MacCredential, ...] = ()
     """Credentials `id`, `key`, `scope` and `algorithm` (`hmac-sha-1` or `hmac-sha-256`)."""
     basic: tuple[BasicCredential, ...] = ()

@@ -199,7 +199,7 @@ def build_event(
 ) -> Event:
     """Make the event that a client sent; its id may not be one that the service makes itself."""
     if event_id is not None and event_id.startswith(RESERVED_ID):
-        detail = f"ids that begin with {RESERVED_ID!r} are the service's own; choose another"
+        detail = f"ids that begin with {RESERVED_ID!r} are reserved for the service; choose another"
         raise Invalid(detail, code="reserved_id", pointer="/id")
     return events.build(
         job=parse_job_id(fields.uuid),

@@ -180,7 +180,7 @@ class FileRoutes:
     def _counted(self, principal: Principal) -> Iterator[None]:
         owner = principal.name
         if self._open[owner] >= self._most:
-            detail = f"this owner reads {self._most} files at a time already"
+            detail = f"this owner already reads {self._most} files; wait until one is finished"
             raise TooManyRequests(detail, limit=self._most, retry_after_s=5)
         self._open[owner] += 1
         try:

@@ -31,17 +31,17 @@ def refusal_of(outcome: Outcome) -> JobwireError | None:  # noqa: PLR0911 - a ta
             )
         case Reason.TOKEN_REVOKED | Reason.FORGED:
             return Forbidden(
-                "the token is no longer good; the event is kept under /v1/refused", code=code
+                "the token is no longer valid; the event is kept under /v1/refused", code=code
             )
         case Reason.WRONG_SENDER:
             return Forbidden(
                 "this event may not be sent by this sender; it is kept and not applied", code=code
             )
         case Reason.UNKNOWN_EVENT:
-            detail = "the job's lifecycle has no event of this name; it is kept and not applied"
+            detail = "the job's lifecycle has no event with this name; it is kept and not applied"
             return Invalid(detail, code=code, pointer="/name")
         case Reason.INVALID_DATA:
-            detail = "the data is not what this event must carry; it is kept and not applied"
+            detail = "the data is not valid for this event; it is kept and not applied"
             return Invalid(detail, code=code, pointer="/data")
         case Reason.EVENT_LIMIT:
             return TooManyRequests(

@@ -16,7 +16,7 @@ PLUGIN: Final = DialectPlugin(
         "actors": DialectCommand(
             target=f"{__name__}.commands:actors",
             section="Records",
-            summary="Make, list and remove actors of PipelineJobs clients.",
+            summary="Create, list and remove actors of PipelineJobs clients.",
         )
     },
     documentation=f"{__name__}.documentation:DOCUMENTATION",

@@ -97,7 +97,7 @@ class Authority:
         counted = self._guard.failed(request, Unauthorized())
         if isinstance(counted, TooManyRequests):
             return counted
-        return Forbidden("the token is not one of this job", code="wrong_job_token")
+        return Forbidden("the token does not belong to this job", code="wrong_job_token")
 
     async def _own(self, principal: Principal, job: JobId) -> None:
         if (principal.name, job) in self._owned:

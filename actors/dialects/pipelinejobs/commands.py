@@ -18,17 +18,19 @@ _ACTORS: Final = "/v1/actors"
 
 @click.group()
 def actors() -> None:
-    """Make, list and remove what PipelineJobs clients send messages to."""
+    """Create, list and remove the actors to which PipelineJobs clients send messages."""
 
 
 @actors.command()
 @click.option(
     "--id",
     "actor_id",
-    help="The id that clients have in their URLs already: letters, digits, dots, dashes.",
+    help="The id that is already in clients' URLs: letters, digits, dots, dashes.",
 )
-@click.option("--alias", "aliases", multiple=True, help="A name for it; may be repeated.")
-@click.option("--description", help="What it is for.")
+@click.option(
+    "--alias", "aliases", multiple=True, help="Another name of the actor; may be repeated."
+)
+@click.option("--description", help="A description of the actor.")
 @talks()
 async def create(
     jobwire: Client,
@@ -39,10 +41,10 @@ async def create(
     description: str | None,
 ) -> None:
     """
-    Make an actor: a name in URLs for your jobs.
+    Create an actor, to which PipelineJobs clients send messages about your jobs.
 
-    Without --id one is made. Clients send messages to /actors/v2/ID/messages or, by an alias, to
-    /actors/v2/ALIAS/messages, below the base URL of the dialect.
+    Without --id the service makes one. Clients send messages to /actors/v2/ID/messages or, by an
+    alias, to /actors/v2/ALIAS/messages, below the base URL of the dialect.
     """
     asked = {"id": actor_id, "aliases": aliases, "description": description}
     body = {name: value for name, value in asked.items() if value is not None}
@@ -57,13 +59,13 @@ async def create(
 @actors.command()
 @talks()
 async def ls(jobwire: Client, output: Output) -> None:
-    """List your actors; those of the settings have no date."""
+    """List your actors; those in the settings have no date."""
     found = [actor async for actor in jobwire.pages(_ACTORS, ActorView)]
     if output.is_json:
         for actor in found:
             output.record(actor)
         return
-    heads = ("id", "aliases", "description", "made")
+    heads = ("id", "aliases", "description", "created")
     rows = [_row(actor) for actor in found]
     output.show(table(heads, rows, output.width, flexible=("aliases", "description")))
 
@@ -73,7 +75,7 @@ def _row(actor: ActorView) -> list[Text]:
         Text(actor.id),
         Text(clean(" ".join(actor.aliases))),
         Text(clean(actor.description), "dim"),
-        Text(ago(actor.created) if actor.created else "by the settings", "dim"),
+        Text(ago(actor.created) if actor.created else "in the settings", "dim"),
     ]
 
 
@@ -93,15 +95,15 @@ async def rm(jobwire: Client, output: Output, *, actor_id: str) -> None:
 @talks()
 async def admin_token(jobwire: Client, output: Output) -> None:
     """
-    Give the administrator's token.
+    Create an administrator's token.
 
-    It speaks for every job of yours, for `reset`, `ready` and `delete` messages, and is good for
-    an hour or two. It needs an API key with the scope admin.
+    It is valid for every job of yours, for `reset`, `ready` and `delete` messages, for an hour or
+    two. The command needs an API key with the scope admin.
     """
     token = await jobwire.request("POST", f"{_ACTORS}/admin-token", AdminTokenView)
     if output.is_json:
         output.record(token)
         return
     output.show(
-        fields((("token", Text(token.token, "bold")), ("good until", clock(token.good_until))))
+        fields((("token", Text(token.token, "bold")), ("valid until", clock(token.good_until))))
     )

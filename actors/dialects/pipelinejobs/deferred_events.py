@@ -56,10 +56,10 @@ class DeferredEvents:
 
         """
         if len(await self.of_job(principal, event.job)) >= _MOST_OF_JOB:
-            detail = f"{_MOST_OF_JOB} events of this job wait already"
+            detail = f"{_MOST_OF_JOB} events of this job are deferred already"
             raise TooManyRequests(detail, code="too_many_parked", limit=_MOST_OF_JOB)
         if len(await self._all(principal)) >= _MOST:
-            detail = f"{_MOST} events of this owner wait already"
+            detail = f"{_MOST} events of this owner are deferred already"
             raise TooManyRequests(detail, code="too_many_parked", limit=_MOST)
         parked = DeferredEvent(
             job=event.job,

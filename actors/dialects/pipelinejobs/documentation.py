@@ -21,7 +21,7 @@ DOCUMENTATION: Final = DialectDocumentation(
         Route(
             "POST",
             "/v1/actors",
-            "Make an actor with its aliases",
+            "Create an actor with its aliases",
             "jobs",
             {201: json_content(ActorView)},
             bodies=(json_content(ActorRequest),),
@@ -38,7 +38,7 @@ DOCUMENTATION: Final = DialectDocumentation(
         Route(
             "POST",
             "/v1/actors/admin-token",
-            "Get the administrator's token of the PipelineJobs dialect",
+            "Create an administrator's token for the PipelineJobs dialect",
             "admin",
             {200: json_content(AdminTokenView)},
             errors=(400, 401, 403, 422, 429, 503),
@@ -50,38 +50,43 @@ DOCUMENTATION: Final = DialectDocumentation(
             "PipelineJobs: send the administrator's token, or use an API key with the scope "
             "`admin`."
         ),
-        (403, "nonce_expired"): "PipelineJobs: the nonce's time is over. Have another one made.",
+        (403, "nonce_expired"): "PipelineJobs: the nonce has expired. Create a new one.",
         (403, "nonce_level"): (
-            "PipelineJobs: the nonce does not open this. Have one of a higher level made."
+            "PipelineJobs: the level of the nonce is too low. Create one with a higher level."
         ),
-        (403, "nonce_spent"): "PipelineJobs: no use of the nonce is left. Have another one made.",
+        (403, "nonce_spent"): (
+            "PipelineJobs: the nonce has been used `maxUses` times. Create a new one."
+        ),
         (403, "reserved_event"): (
-            "PipelineJobs: `create` is never sent; a create message makes a job."
+            "PipelineJobs: `create` cannot be sent as an event; send a create message."
         ),
         (403, "token_missing"): "PipelineJobs: put the job's `token` into the message or its URL.",
-        (403, "wrong_job_token"): "PipelineJobs: the token is not this job's, or was revoked.",
+        (403, "wrong_job_token"): (
+            "PipelineJobs: the token does not belong to this job, or was revoked."
+        ),
         (403, "wrong_sender"): (
-            "PipelineJobs: the job's lifecycle lets others only send this event."
+            "PipelineJobs: the job's lifecycle does not allow this sender to send the event."
         ),
         (404, "unknown_actor"): (
             "You have no actor with this id or alias; `jobwire actors ls` lists them."
         ),
-        (404, "unknown_execution"): "PipelineJobs: no such execution, or another actor's.",
-        (404, "unknown_nonce"): "PipelineJobs: no such nonce of this actor or alias.",
+        (404, "unknown_execution"): "PipelineJobs: this actor has no execution with this id.",
+        (404, "unknown_nonce"): "PipelineJobs: this actor or alias has no such nonce.",
         (409, "event_id_reused"): (
             "PipelineJobs: the `Idempotency-Key` was used for this job with another event. "
             "Use a new one."
         ),
         (409, "illegal_transition"): (
-            "PipelineJobs: the job does not take this event in its state; `allowedEvents` "
-            "says which it takes."
+            "PipelineJobs: the job's state does not allow this event; `allowedEvents` lists "
+            "those that it allows."
         ),
         (409, "name_taken"): "Another actor of yours has this id or alias. Choose another.",
-        (409, "not_an_id"): "Remove an actor by its id; one that the settings name stays.",
+        (409, "not_an_id"): (
+            "Remove an actor by its id; an actor that the settings name cannot be removed."
+        ),
         (409, "refused"): "PipelineJobs: the event is not applied; the detail says why.",
         (422, "bad_level"): (
-            "PipelineJobs: send `NONE`, `READ`, `EXECUTE` or `UPDATE`, which no nonce of an "
-            "alias has."
+            "PipelineJobs: send `NONE`, `READ`, `EXECUTE` or, except for an alias, `UPDATE`."
         ),
         (422, "bad_max_uses"): "PipelineJobs: send 1 or more, or -1 for no limit.",
         (422, "event_missing"): (
@@ -89,11 +94,13 @@ DOCUMENTATION: Final = DialectDocumentation(
         ),
         (422, "unknown_action"): "PipelineJobs: the only action is `delete`.",
         (422, "unknown_event_name"): (
-            "PipelineJobs: there is no such event; the detail lists them."
+            "PipelineJobs: the event does not exist; the detail lists all events."
         ),
         (422, "unknown_key"): "PipelineJobs: an event has `uuid`, `name`, `data`, `token` only.",
         (422, "uuid_missing"): "PipelineJobs: name the job, in the body or as `uuid` in the URL.",
-        (429, "event_limit"): "The job's history is full.",
-        (429, "too_many_parked"): "PipelineJobs: too many events wait for their turn already.",
+        (429, "event_limit"): "The job's history has reached `limits.events_per_job`.",
+        (429, "too_many_parked"): (
+            "PipelineJobs: too many events are deferred already. Retry later."
+        ),
     },
 )

@@ -78,7 +78,9 @@ class EventReporter:
 
         """
         if event_id is not None and event_id.startswith(RESERVED_ID):
-            detail = f"ids that begin with {RESERVED_ID!r} are the service's own; choose another"
+            detail = (
+                f"ids that begin with {RESERVED_ID!r} are reserved for the service; choose another"
+            )
             raise Invalid(detail, code="reserved_id", pointer="Idempotency-Key")
         owner = await self._authority.of_event(request, access, message)
         try:
@@ -191,7 +193,7 @@ def _error_of(outcome: Outcome, name: str) -> JobwireError:  # noqa: PLR0911 - a
         case Reason.UNKNOWN_JOB | Reason.DELETED:
             return NotFound("there is no job with this uuid", code="unknown_job")
         case Reason.TOKEN_REVOKED | Reason.FORGED:
-            return Forbidden("the token is no longer good", code="wrong_job_token")
+            return Forbidden("the token is no longer valid", code="wrong_job_token")
         case Reason.WRONG_SENDER:
             return Forbidden(f"{name} may not be sent by this sender", code="wrong_sender")
         case Reason.UNKNOWN_EVENT:

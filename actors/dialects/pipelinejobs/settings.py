@@ -1,4 +1,4 @@
-"""What can be set of this dialect: `[dialects.pipelinejobs]`."""
+"""Settings of this dialect: `[dialects.pipelinejobs]`."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ class PipelineJobs(Mounting, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     actors: tuple[ActorName, ...] = ("jobs-manager",)
     """
-    Names at which every owner finds an actor for the jobs that are theirs; others are made with
-    `jobwire actors create`.
+    Names of the actors that every owner has; others are created with `jobwire actors create`.
     """
     tenant: ActorName = "JOBWIRE"
-    """What nonces begin with."""
+    """First part of new nonces."""
     early: Literal["refuse", "park", "imply"] = "refuse"
     """
-    What becomes of an event that comes before the one that it needs, such as `finish` before
-    `run`: it is refused, it waits until it fits, or the missing `run` is put in with a mark.
+    How to handle an event that arrives before the one that it needs, such as `finish` before
+    `run`: `refuse` it, `park` (defer) it until it fits, or `imply` the missing `run`, with a mark.
     """
     park_s: Annotated[float, Meta(ge=1, le=365 * 86_400)] = 86_400
-    """How long such an event waits at the most; then it is refused, and its execution fails."""
+    """Longest time that an event is deferred; then it is refused, and its execution fails."""
     delete_by: Literal["token", "administrator"] = "token"
-    """Who may delete a job by message: whoever has its token, or administrators only."""
+    """Who may delete a job by message: the holder of its token, or administrators only."""
     strict_upstream: bool = False
     """
-    Answer 200 also to what is refused, as the original does; the execution says that it failed.
+    Whether refused messages are answered 200, as the original does; the execution then says that
+    it failed.
     """
     admin_token_s: Annotated[float, Meta(ge=30, le=86_400)] = 3_600
-    """How long an administrator's token is good at least; twice as long at the most."""
+    """Shortest validity of an administrator's token; the longest is twice this time."""
     events_hub: _HttpUrl | None = None
-    """URL that is told of each event that is applied to a job that was made in this dialect."""
+    """URL that gets each applied event of jobs that were created in this dialect."""
     indexer: _HttpUrl | None = None
-    """URL that is told of each `index` and `indexed` of such a job."""
+    """URL that gets each `index` and `indexed` of such a job."""

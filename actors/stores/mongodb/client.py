@@ -231,7 +231,7 @@ def translated() -> Iterator[None]:
             raise
         _log.warning("database_failed", error=_said(error))
         what = "does not answer" if is_silence(error) else "cannot do this now"
-        detail = f"the database {what}; what it was to write may or may not have happened"
+        detail = f"the database {what}; it is not known whether the write happened"
         raise Unavailable(detail, code="store_unavailable", retry_after_s=_RETRY_AFTER_S) from error
 
 

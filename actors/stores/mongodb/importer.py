@@ -133,26 +133,29 @@ class StoreImporter:
             is_ours = name in INDEXES and name not in TABLES
             if not is_ours and await self._database[name].find_one({}, {"_id": 1}) is not None:
                 detail = (
-                    f"the database {self._database.name} holds {name} already: name another one, "
-                    "or drop it if nobody needs it"
+                    f"the database {self._database.name} contains {name} already: name another "
+                    "database, or drop this one if it is not needed"
                 )
                 raise Conflict(detail, code="not_empty")
 
     def _check(self, mark: Document, source: Source) -> None:
         name = self._database.name
         if mark["is_complete"]:
-            detail = f"the database {name} was filled before, and is in use: nothing was changed"
+            detail = f"the database {name} was filled before and is in use; nothing was changed"
         elif mark["source"] != source.name:
-            detail = f"the database {name} is being filled from another data folder: name another"
+            detail = (
+                f"the database {name} is being filled from another data folder: "
+                "name another database"
+            )
         elif mark["last"] != source.last_position:
             detail = (
-                f"a service has run on the data folder since the copy into {name} was begun: "
-                "drop that database and begin anew"
+                f"a service has run on the data folder since the copy into {name} was started: "
+                "drop that database and start again"
             )
         elif mark["shards"] != self._shards:
             detail = (
-                f"the copy into {name} was begun with shards = {mark['shards']}, now it is "
-                f"{self._shards}: go on with {mark['shards']}, or drop that database"
+                f"the copy into {name} was started with shards = {mark['shards']}, now it is "
+                f"{self._shards}: continue with {mark['shards']}, or drop that database"
             )
         else:
             return

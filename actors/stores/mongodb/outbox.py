@@ -205,7 +205,7 @@ async def _change(
             return stored
         if (await database.deliveries.update_one(row, became(changed))).matched_count:
             return changed
-    detail = "this delivery is being changed by others again and again"
+    detail = "other processes keep changing this delivery"
     raise Unavailable(detail, code="store_unavailable", retry_after_s=1)
 
 

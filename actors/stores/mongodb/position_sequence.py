@@ -64,7 +64,7 @@ class PositionSequence:
                 stored += int(taken["index"])
                 if "position" not in taken["keyPattern"]:
                     return stored
-        detail = "other writers are quicker again and again; nothing more was stored"
+        detail = "other writers took the same numbers repeatedly; the rest was not stored"
         raise Unavailable(detail, code="store_unavailable", retry_after_s=1)
 
     async def last(self, order: Order) -> int:

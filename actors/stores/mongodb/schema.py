@@ -127,7 +127,7 @@ async def check_complete(database: Database) -> None:
     if mark is not None and not mark["is_complete"]:
         detail = (
             f"the database {database.name} is being filled by `jobwire migrate-store`, which has "
-            "not ended: run it again, and start this when it is done"
+            "not finished: run it again, and start this process afterwards"
         )
         raise Misconfigured(detail)
 
@@ -149,7 +149,7 @@ async def _check_version(database: Database) -> None:
     if found is not None and found["version"] > VERSION:
         detail = (
             f"the database {database.name} has schema version {found['version']}, this release "
-            f"knows up to {VERSION}: start the newer release"
+            f"reads up to {VERSION}: start the newer release"
         )
         raise Misconfigured(detail)
 

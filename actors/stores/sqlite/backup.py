@@ -95,7 +95,7 @@ def back_up(
 
     """
     if not folder.database.exists():
-        raise NotFound(f"there is no data in {folder.path} yet, so nothing to back up")
+        raise NotFound(f"{folder.path} contains no data to back up")
     with tempfile.TemporaryDirectory(prefix=".jobwire-backup.", dir=target.parent) as scratch:
         database, keys, manifest = (Path(scratch, name) for name in (_DATABASE, _KEYS, _MANIFEST))
         _snapshot(folder.database, database, progress)
@@ -132,9 +132,9 @@ def unpack(archive: Path, target: Path) -> Manifest:
         try:
             scratch.rename(target)
         except OSError as error:
-            raise Conflict("another restore is under way on this data folder") from error
+            raise Conflict("another restore is in progress on this data folder") from error
     except tarfile.TarError as error:
-        raise Invalid(f"{archive} is no backup of Jobwire, or is cut short: {error}") from error
+        raise Invalid(f"{archive} is not a backup of Jobwire, or is truncated: {error}") from error
     except msgspec.DecodeError as error:
         raise Invalid(f"{archive} is damaged: {error}") from error
     finally:
@@ -176,14 +176,16 @@ def _extract(archive: Path, target: Path) -> Manifest:
         if manifest.format != _FORMAT or manifest.schema_version > VERSION:
             detail = (
                 f"{archive} was made by the newer release {manifest.jobwire} "
-                f"(schema version {manifest.schema_version}, this one knows up to {VERSION}); "
+                f"(schema version {manifest.schema_version}, this one reads up to {VERSION}); "
                 "restore it with that release"
             )
             raise Invalid(detail, code="newer_release")
         for name in (_KEYS, _DATABASE):
             _take(tar, _next(tar, name), manifest.members.get(name), target / name)
         if tar.next() is not None:
-            raise Invalid(f"{archive} holds more than a backup does", code="odd_member")
+            raise Invalid(
+                f"{archive} contains files that a backup does not have", code="odd_member"
+            )
     return manifest
 
 
@@ -191,10 +193,12 @@ def _next(tar: tarfile.TarFile, name: str) -> tarfile.TarInfo:
     info = tar.next()
     if info is None or info.name != name or not info.isreg() or info.issparse():
         found = "nothing" if info is None else repr(info.name)
-        detail = f"this is no backup of Jobwire: expected the file {name!r}, found {found}"
+        detail = f"this is not a backup of Jobwire: expected the file {name!r}, found {found}"
         raise Invalid(detail, code="odd_member")
     if name != _DATABASE and info.size > _SMALL_BYTES:
-        raise Invalid(f"{name} has {info.size} bytes, which is too many", code="odd_member")
+        raise Invalid(
+            f"{name} has {info.size} bytes, more than a backup can have", code="odd_member"
+        )
     return info
 
 
@@ -221,7 +225,9 @@ def _take(
         out.flush()
         os.fsync(out.fileno())
     if expected != Member(info.size, digest.hexdigest()):
-        raise Invalid(f"the backup is damaged: {info.name} is not what was put in", code="damaged")
+        raise Invalid(
+            f"the backup is damaged: the digest of {info.name} does not match", code="damaged"
+        )
 
 
 def _check_database(database: Path, manifest: Manifest) -> None:
@@ -235,7 +241,9 @@ def _check_database(database: Path, manifest: Manifest) -> None:
     except Misconfigured as error:
         raise Invalid(f"the backup is damaged: {error.detail}", code="damaged") from error
     if version != manifest.schema_version or verdict != "ok" or odd:
-        raise Invalid(f"the backup is damaged: its database says {verdict!r}", code="damaged")
+        raise Invalid(
+            f"the backup is damaged: the check of its database reports {verdict!r}", code="damaged"
+        )
 
 
 def _member(file: Path) -> Member:
@@ -270,4 +278,4 @@ def _opened(database: Path) -> Iterator[sqlite3.Connection]:
     except sqlite3.OperationalError as error:
         raise Unavailable(f"cannot read the database {database} now: {error}") from error
     except sqlite3.DatabaseError as error:
-        raise Misconfigured(f"{database} is no sound database: {error}") from error
+        raise Misconfigured(f"{database} is not a valid database: {error}") from error

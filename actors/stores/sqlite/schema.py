@@ -123,7 +123,7 @@ def upgrade(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
         detail = (
-            f"the data folder has schema version {version}, this release knows up to {VERSION}: "
+            f"the data folder has schema version {version}, this release reads up to {VERSION}: "
             "start the newer release, or restore a backup made by this one"
         )
         raise Misconfigured(detail)
