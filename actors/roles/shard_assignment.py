@@ -28,17 +28,17 @@ _log = structlog.get_logger()
 STATE_MANAGERS = "state_manager."
 
 Take = Callable[[str, Sequence[BusMessage]], Awaitable[None]]
-"""Handles deliveries of a queue."""
+"""Handles messages of a queue."""
 
 
 class ShardAssignment:
-    """Consumes the queues of the shards that are this state manager's."""
+    """Consumes the queues of the shards that are assigned to this state manager."""
 
     def __init__(
         self, *, transport: Transport, store: Store, shards: int, holder: str, take: Take
     ) -> None:
         """
-        Take part in sharing.
+        Take part in the assignment.
 
         Args:
             transport: where the queues are.
@@ -65,7 +65,7 @@ class ShardAssignment:
             await self._settle_on(range(self._shards))
 
     async def stop(self) -> None:
-        """Give every shard up, and say so to the others."""
+        """Give every shard up, and release the lease."""
         await self._loop.stop()
         await self._settle_on(())
         if self._holder:
@@ -116,7 +116,7 @@ class ShardAssignment:
 
 
 def share_of(holder: str, alive: Sequence[str], shards: int) -> Collection[int]:
-    """Return a holder's share: equal parts, but for one shard more or less."""
+    """Return the shards of a holder: equal parts, but for one shard more or less."""
     if holder not in alive:
         return ()
     return range(sorted(alive).index(holder), shards, len(alive))

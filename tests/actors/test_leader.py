@@ -188,7 +188,7 @@ async def test_a_process_that_stops_while_it_loses_the_role_still_stops_the_work
     await bench.b.start()
     await until(lambda: "b starts" in bench.log)
     bench.a._loop.start()  # it wakes, and sees that it has to give way
-    await until(lambda: not bench.a._works)
+    await until(lambda: not bench.a._is_running)
 
     stopping = asyncio.ensure_future(bench.a.stop())
     await turns(100)
