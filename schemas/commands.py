@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from jobwire.schemas.addresses import STAGER, site_queue
 from jobwire.schemas.identifiers import EventId, JobId
 
 CommandKind = Literal["StageIn", "Submit", "Watch", "StageOut", "Cancel", "CleanUp"]
@@ -51,5 +52,5 @@ class Command(Struct, frozen=True, array_like=True):
     def queue(self) -> str:
         """The queue whose worker carries this command out."""
         if self.kind in ("StageIn", "StageOut", "CleanUp"):
-            return "commands.stager"
-        return f"commands.site.{self.site}"
+            return STAGER
+        return site_queue(self.site)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from jobwire.actors.cli.job_progress import JobProgress
 from jobwire.actors.client import Client
+from jobwire.actors.runtime.backoff import Backoff
 from jobwire.schemas.errors import NotFound
 
 Write = Callable[[bytes], Awaitable[None]]
@@ -55,7 +56,7 @@ async def _pour_attempt(  # noqa: PLR0917 - what `pour` was given
     attempt: int,
     start: int,
 ) -> None:
-    place, pause_s = start, _FIRST_PAUSE_S
+    place, backoff = start, Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
     while True:
         while not (course.has_started(attempt) or course.is_over(attempt)):
             await course.change()
@@ -72,6 +73,7 @@ async def _pour_attempt(  # noqa: PLR0917 - what `pour` was given
             pass  # not made yet, or never: whether there will be more is for the course to say
         if is_last:
             return
-        pause_s = _FIRST_PAUSE_S if place > before else min(pause_s * 2, _LONGEST_PAUSE_S)
+        if place > before:
+            backoff.reset()
         if not course.is_over(attempt):
-            await course.change(pause_s)
+            await course.change(backoff.next_s())

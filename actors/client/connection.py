@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 import aiohttp
 import msgspec
 
+from jobwire.schemas.backoff import backoff_s
 from jobwire.schemas.errors import JobwireError, TooManyRequests, Unavailable
 from jobwire.schemas.problems import error_of
 
@@ -73,9 +74,9 @@ class Backoff:
 
     def pause_s(self, error: JobwireError) -> float:
         """Return the next pause: what the service asked for, else a growing one with jitter."""
-        longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * float(2**self._tries))
-        self._tries = min(self._tries + 1, 16)
-        return (error.retry_after_s or 0.0) + longest * (0.5 + self._jitter() / 2)
+        pause_s = backoff_s(self._tries, _FIRST_PAUSE_S, _LONGEST_PAUSE_S, self._jitter())
+        self._tries += 1
+        return (error.retry_after_s or 0.0) + pause_s
 
     def reset(self) -> None:
         """Begin anew after a success."""

@@ -18,7 +18,16 @@ import pkgutil
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Final,
+    Generic,
+    Literal,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    runtime_checkable,
+)
 
 from jobwire.actors.runtime.actor import Actor
 from jobwire.actors.runtime.mounting import Mounting
@@ -29,6 +38,7 @@ if TYPE_CHECKING:
 
     from jobwire.actors.dialects.documentation import DialectDocumentation
     from jobwire.actors.dialects.request_guard import RequestGuard
+    from jobwire.actors.messaging.entry_feed import EntryFeed
     from jobwire.actors.operations import Operations
     from jobwire.actors.operations.records import DialectRecords
     from jobwire.actors.runtime.settings import Settings
@@ -120,6 +130,7 @@ class Dialect(Protocol):
         return ()
 
 
+@runtime_checkable
 class ForeignDialect(Dialect, Protocol):
     """
     The HTTP language of another system, so that its clients move by changing a base URL.
@@ -164,6 +175,8 @@ class DialectContext(Generic[Own]):
     """Lets requests in."""
     transport: Transport
     """For its actors."""
+    feed: EntryFeed
+    """The entries that are committed, for its actors too."""
     identity: bytes
     """A secret of the installation, for ids and tokens that are the same in every process."""
     cursors: Cursors

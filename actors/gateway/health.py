@@ -15,11 +15,11 @@ from jobwire.actors.runtime.telemetry import Telemetry
 
 
 class HealthRoutes:
-    """Says how the service is; needs no key."""
+    """Reports liveness, readiness and metrics; needs no key."""
 
-    def __init__(self, missing: Missing, telemetry: Telemetry) -> None:
-        """Ask `not_ready` for readiness."""
-        self._not_ready = missing
+    def __init__(self, not_ready: Missing, telemetry: Telemetry) -> None:
+        """Ask `not_ready` which parts are not ready."""
+        self._not_ready = not_ready
         self._telemetry = telemetry
 
     def routes(self) -> list[web.RouteDef]:
@@ -31,7 +31,7 @@ class HealthRoutes:
         ]
 
     async def live(self, _request: web.Request) -> web.Response:
-        """Say that the loop turns."""
+        """Answer that the event loop runs."""
         return answer({"status": "live"})
 
     async def ready(self, _request: web.Request) -> web.Response:
@@ -50,7 +50,7 @@ class HealthRoutes:
 
 
 class HealthServer:
-    """Answers for a process that has no gateway."""
+    """Serves these routes in a process that has no gateway."""
 
     def __init__(self, health: HealthRoutes, settings: Health) -> None:
         """Listen where the settings say."""
@@ -80,7 +80,7 @@ class HealthServer:
         await web.SockSite(self._runner, self._bound).start()
 
     async def stop(self) -> None:
-        """Answer no more."""
+        """Stop listening."""
         await self._runner.cleanup()
         if self._bound is not None:
             self._bound.close()

@@ -1,4 +1,4 @@
-"""Takes an address to listen on, with a clear word when that cannot be."""
+"""Binds an address to listen on, with a clear error when that fails."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Port:
             shutdown_timeout=_DRAIN_S,
             max_line_size=8190,
             max_field_size=header_bytes,
-            auto_decompress=False,  # the door unpacks: all of a body within its limit, or nothing
+            auto_decompress=False,  # the request guard unpacks: all of a body within its limit
         )
         self._server: asyncio.Server | None = None
         self._bound: socket.socket | None = None
@@ -57,7 +57,7 @@ class Port:
 
     @property
     def connections(self) -> int:
-        """How many there are now."""
+        """How many connections there are now."""
         server = self._runner.server
         return len(server.connections) if server else 0
 
@@ -101,7 +101,7 @@ class Port:
 
 
 class _TurnedAway(asyncio.Protocol):
-    """A connection over the limit: told to come back, and closed."""
+    """A connection over the limit: answered 503, and closed."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect

@@ -1,220 +1,154 @@
 """
-Packs events: one open packet for each shard, and at most one unconfirmed one (flush when idle).
+Sends events to their shards in packets: one open for each shard, and at most one unconfirmed.
 
-No timer holds an event back: a lone one leaves at once, and under load a packet holds what came in
-while the one before it was being confirmed. So the cost of a confirm is shared, and latency at low
-load is one confirm.
+No timer holds an event back (flush when idle): a lone one leaves at once, and under load a packet
+holds what came in while the one before it was being confirmed. So the cost of a confirm is shared,
+and latency at low load is one confirm.
+
+A bus confirms what it has on disk, which may be long before it is stored. So each packet has a
+number, the state managers say which ones they have stored, and while the oldest one that is not
+waits for too long, further ones wait too, and their senders are told to come back.
+
+Nothing is sent before it is certain that the number of shards is the one that the data was made
+with: events in the queue of another shard would be consumed by nobody, or out of order.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+import itertools
+import secrets
+from collections.abc import Sequence
 
 import msgspec
-import structlog
 
-from jobwire.actors.runtime.tasks import is_stray
-from jobwire.schemas.errors import InDoubt, JobwireError, Unavailable
-from jobwire.schemas.events import Event
+from jobwire.actors.messaging.backlog import Backlog
+from jobwire.actors.messaging.lane import Lane
+from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.actors.transports.base import Transport
+from jobwire.schemas.addresses import receipts_topic, shard_queue
+from jobwire.schemas.codec import encode_packet
+from jobwire.schemas.errors import JobwireError, Unavailable
+from jobwire.schemas.events import PACKET_VERSION, Event, Packet
+from jobwire.schemas.identifiers import shard_of
 
-_log = structlog.get_logger()
-_encoder = msgspec.msgpack.Encoder()
-
-#: Events that fill a packet.
-PACKET_EVENTS = 500
-#: Bytes of data and births that fill a packet; one that is filled may have up to twice as many.
-PACKET_BYTES = 512 * 1024
-
-#: Longest time that a packet is held open while events keep coming in.
-GATHER_S = 0.004
-
-Send = Callable[[int, tuple[Event, ...]], Awaitable[None]]
-"""Sends one packet to a shard and returns when it is safe."""
+_decoder = msgspec.msgpack.Decoder(list[int])
 
 
 class Packer:
-    """Collects events of many requests into packets; keeps the order in which they were added."""
+    """Sends the events of one process; those of one job leave in the order in which they came."""
 
-    def __init__(self, shards: int, send: Send, answer_s: float, *, linger_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        telemetry: Telemetry,
+        *,
+        shards: int,
+        answer_s: float,
+        linger_s: float = 0.0,
+    ) -> None:
         """
-        Pack for queues.
+        Pack for the queues of the shards; nothing is sent before `admit`.
 
         Args:
+            transport: where the queues are.
+            telemetry: counts.
             shards: how many queues there are.
-            send: sends a packet.
-            answer_s: whoever waits longer is told to come back.
+            answer_s: a sender that waits longer is told to come back.
             linger_s: how long a packet stays open while there is load; so where packets are dear
                 and confirmed quickly each holds more. A lone event never waits for it.
 
         """
-        self._lanes = [_Lane(shard, send, answer_s, linger_s) for shard in range(shards)]
+        self._transport = transport
+        self._telemetry = telemetry
+        self._lanes = [Lane(shard, self._send, answer_s, linger_s) for shard in range(shards)]
+        self._backlogs = [Backlog() for _ in range(shards)]
+        self._numbers = itertools.count(1)
+        # What a bus confirms only when it is stored needs no receipts.
+        self._sender = "" if transport.confirms_when_handled else secrets.token_hex(6)
+        self._is_admitted = False
+        telemetry.backlog_seconds.set_function(self.backlog_s)
 
-    async def put(self, shard: int, event: Event) -> None:
+    async def start(self) -> None:
+        """Begin to take receipts."""
+        if self._sender:
+            topic = receipts_topic(self._sender)
+            await self._transport.listen(topic, self._on_receipt, self._on_missed)
+
+    async def admit(self) -> None:
+        """Let packets through from now on: the number of shards is right."""
+        self._is_admitted = True
+
+    async def put(self, event: Event) -> None:
         """
-        Return when the event's packet is confirmed.
+        Return when an event is safe.
 
         Raises:
             InDoubt: it was not confirmed in time. It may have been stored all the same: the sender
                 repeats it under the same id.
-            Unavailable: it was not sent.
+            Unavailable: it was not sent; or what was sent before is not stored yet; or this
+                process is still starting.
 
         """
-        lane = self._lanes[shard]
-        while lane.is_full:
-            await lane.room()
-        await lane.add(event)
+        await self._lanes[shard_of(event.job, len(self._lanes))].put(event)
 
-    async def put_many(self, shard: int, events: Sequence[Event]) -> list[JobwireError | None]:
+    async def put_many(self, events: Sequence[Event]) -> list[JobwireError | None]:
         """
-        Put events of one shard in their order; say of each whether it is safe.
+        Put events, those of each job in their order; return for each its error, None if it is safe.
 
-        Behind an event that is not, none is sent: what comes later must not overtake what may be
-        lost. So events of one call never stand in two unconfirmed packets.
+        After an event that failed, later ones of the same job are not sent.
         """
-        lane = self._lanes[shard]
-        failure: JobwireError | None = None
-        safe = 0
-        try:
-            for part in _parts(events):
-                while lane.is_full:
-                    await lane.room()
-                await lane.add(*part)
-                safe += len(part)
-        except JobwireError as error:
-            failure = error
-        return [None] * safe + [failure] * (len(events) - safe)
+        shards: dict[int, list[int]] = {}
+        for index, event in enumerate(events):
+            shards.setdefault(shard_of(event.job, len(self._lanes)), []).append(index)
+        results = await asyncio.gather(
+            *(
+                self._lanes[shard].put_many([events[index] for index in indexes])
+                for shard, indexes in shards.items()
+            )
+        )
+        errors: list[JobwireError | None] = [None] * len(events)
+        for indexes, result in zip(shards.values(), results, strict=True):
+            for index, error in zip(indexes, result, strict=True):
+                errors[index] = error
+        return errors
 
     async def close(self) -> None:
         """Return when nothing is open or unconfirmed any more."""
         for lane in self._lanes:
             await lane.drained()
 
+    def backlog_s(self) -> float:
+        """Return the age of the oldest packet that is not stored yet."""
+        return max((backlog.age_s() for backlog in self._backlogs), default=0.0)
 
-def _parts(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
-    """Cut events into what fills a packet each; an event that is too large for one is alone."""
-    start = total = 0
-    for index, event in enumerate(events):
-        size = _size(event)
-        if index > start and (index - start >= PACKET_EVENTS or total + size > PACKET_BYTES):
-            yield events[start:index]
-            start, total = index, 0
-        total += size
-    if events:
-        yield events[start:]
-
-
-def _size(event: Event) -> int:
-    """Return the bytes of those parts of an event that may be large."""
-    size = len(event.data or b"")
-    return size if event.creation is None else size + len(_encoder.encode(event.creation))
-
-
-class _OpenPacket:
-    """Events that travel together, and the futures of those who wait for them."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.bytes = 0
-        self.waiting: list[asyncio.Future[None]] = []
-        self.deadline: asyncio.TimerHandle | None = None
-
-    def confirm(self) -> None:
-        self._end()
-        for waiting in self.waiting:
-            if not waiting.done():
-                waiting.set_result(None)
-
-    def fail(self, error: JobwireError) -> None:
-        self._end()
-        for waiting in self.waiting:
-            if not waiting.done():
-                waiting.set_exception(error)
-
-    def _end(self) -> None:
-        if self.deadline is not None:
-            self.deadline.cancel()
-
-
-class _Lane:
-    """One shard: its open packet, and the task that sends packet after packet."""
-
-    def __init__(self, shard: int, send: Send, answer_s: float, linger_s: float) -> None:
-        self._linger_s = linger_s
-        self._last = 0
-        self._shard = shard
-        self._send = send
-        self._answer_s = answer_s
-        self._open = _OpenPacket()
-        self._sending: asyncio.Task[None] | None = None
-
-    @property
-    def is_full(self) -> bool:
-        return len(self._open.events) >= PACKET_EVENTS or self._open.bytes >= PACKET_BYTES
-
-    def add(self, *events: Event) -> asyncio.Future[None]:
-        """Add to the open packet; the future is done when that packet is confirmed."""
-        packet = self._open
-        packet.events += events
-        for event in events:
-            packet.bytes += _size(event)
-        if self._sending is None:
-            self._sending = asyncio.create_task(self._send_all(), name=f"packer.{self._shard}")
-        return self.room()
-
-    def room(self) -> asyncio.Future[None]:
-        """Wait for the packet that is open now to be confirmed."""
-        loop = asyncio.get_running_loop()
-        packet = self._open
-        if packet.deadline is None:
-            packet.deadline = loop.call_later(self._answer_s, self._give_up, packet)
-        waiting: asyncio.Future[None] = loop.create_future()
-        packet.waiting.append(waiting)
-        return waiting
-
-    async def drained(self) -> None:
-        if self._sending is not None:
-            await asyncio.wait([self._sending])
-
-    async def _send_all(self) -> None:
+    async def _send(self, shard: int, events: tuple[Event, ...]) -> None:
+        """Send one packet; return when it is safe."""
+        if not self._is_admitted:
+            raise Unavailable("the service is starting", retry_after_s=2)
+        if not self._sender:
+            await self._publish(shard, Packet(PACKET_VERSION, events))
+            return
+        backlog = self._backlogs[shard]
+        await backlog.wait()
+        # A number tells its shard: it is that modulo their number.
+        number = next(self._numbers) * len(self._lanes) + shard
+        backlog.add(number)
         try:
-            while self._open.events:
-                await self._gather()
-                packet, self._open = self._open, _OpenPacket()
-                if packet.events:  # else its senders were told meanwhile to come back
-                    await self._send_one(packet)
-        finally:
-            self._sending = None
+            await self._publish(shard, Packet(PACKET_VERSION, events, self._sender, number))
+        except BaseException:
+            # If it was sent all the same its receipt is about a number that nobody knows.
+            backlog.remove(number)
+            raise
 
-    async def _send_one(self, packet: _OpenPacket) -> None:
-        self._last = len(packet.events)
-        try:
-            await self._send(self._shard, tuple(packet.events))
-        except JobwireError as error:
-            packet.fail(error)
-        except BaseException as error:  # whatever it is, nobody may wait for this packet any more
-            _log.exception("packet_failed", shard=self._shard, events=len(packet.events))
-            packet.fail(InDoubt("a fault of the service; it is in the log", retry_after_s=1))
-            if not (isinstance(error, Exception) or is_stray(error)):
-                raise
-        else:
-            packet.confirm()
+    async def _publish(self, shard: int, packet: Packet) -> None:
+        await self._transport.send(shard_queue(shard), [encode_packet(packet)])
+        self._telemetry.events_accepted.inc(len(packet.events))
 
-    async def _gather(self) -> None:
-        """Let in what is at the door: wait turn by turn of the loop while the packet grows."""
-        if self._linger_s and self._last > 1 and not self.is_full:
-            await asyncio.sleep(self._linger_s)
-        loop = asyncio.get_running_loop()
-        until = loop.time() + GATHER_S
-        count = 0
-        while len(self._open.events) > count and not self.is_full and loop.time() < until:
-            count = len(self._open.events)
-            await asyncio.sleep(0)
+    def _on_receipt(self, _topic: str, message: bytes) -> None:
+        for number in _decoder.decode(message):
+            self._backlogs[number % len(self._backlogs)].remove_up_to(number)
 
-    def _give_up(self, packet: _OpenPacket) -> None:
-        """Tell those who wait too long; what was not sent yet is not sent any more."""
-        kind: type[Unavailable] = InDoubt
-        if packet is self._open:
-            self._open, kind = _OpenPacket(), Unavailable
-        detail = f"the event was not stored within {self._answer_s:g} s; send it again with its id"
-        packet.fail(kind(detail, retry_after_s=1))
+    def _on_missed(self) -> None:
+        for backlog in self._backlogs:
+            backlog.clear()

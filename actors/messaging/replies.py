@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from jobwire.actors.transports.base import Transport
+from jobwire.schemas.addresses import replies_topic
 from jobwire.schemas.outcomes import Outcome
 
 _decoder = msgspec.msgpack.Decoder(Outcome)
@@ -32,7 +33,7 @@ class ReplyInbox:
 
     def __init__(self) -> None:
         """Take an address that no other process has."""
-        self._base = f"replies.{secrets.token_hex(8)}."
+        self._base = f"{replies_topic(secrets.token_hex(8))}."
         self._numbers = itertools.count()
         self._waiting: dict[str, asyncio.Future[Outcome]] = {}
 

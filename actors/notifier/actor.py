@@ -1,10 +1,10 @@
 """
-The notifier: tells by signed callbacks what somebody wants to be told of a job.
+The notifier: sends signed callbacks to those who subscribed to a job.
 
-That somebody must be told is part of the commit of an entry; the broadcast only makes it quick.
-Entries become deliveries, written down together with the mark that the entry was told, and a
-delivery stays due until its receiver has taken it or its schedule has ended. So a crash at any
-place repeats a message under the same id, and loses none.
+Which subscriptions an entry is due to is part of its commit; the broadcast only makes it quick.
+Deliveries are planned in one write with the mark that the entry is no longer due, and a delivery
+stays pending until its receiver has taken it or its schedule has ended. So a crash at any place
+repeats a message under the same id, and loses none.
 """
 
 from __future__ import annotations
@@ -16,44 +16,46 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 import aiohttp
-import msgspec
 import structlog
 
 from jobwire.actors.dialects.base import ForeignDialect, Signer
+from jobwire.actors.messaging.entry_buffer import EntryBuffer
+from jobwire.actors.messaging.entry_feed import EntryFeed
 from jobwire.actors.notifier.breaker import Breaker
 from jobwire.actors.notifier.callback_sender import CallbackSender
 from jobwire.actors.notifier.delivery_attempt import DeliveryAttempt
-from jobwire.actors.notifier.dispatcher import LOOK_S, Dispatcher
+from jobwire.actors.notifier.delivery_order import DeliveryOrder
+from jobwire.actors.notifier.delivery_retention import DeliveryRetention
+from jobwire.actors.notifier.dispatcher import POLL_S, Dispatcher
 from jobwire.actors.notifier.endpoints import Endpoints
-from jobwire.actors.notifier.order import Order
 from jobwire.actors.notifier.planner import Planner
-from jobwire.actors.notifier.retention import Retention
-from jobwire.actors.operations.deliveries import ASKED_TOPIC, Deliveries
-from jobwire.actors.operations.streams import ENTRIES_TOPIC
+from jobwire.actors.operations.deliveries import Deliveries
 from jobwire.actors.runtime.egress import Egress
+from jobwire.actors.runtime.periodic import Periodic
 from jobwire.actors.runtime.settings import CallbackSettings
 from jobwire.actors.runtime.tasks import Loop
 from jobwire.actors.runtime.telemetry import Telemetry
-from jobwire.actors.stores.base import EventKey, Positioned, Store
+from jobwire.actors.stores.base import EventKey, Store
 from jobwire.actors.transports.base import ConsumerHandle, Transport
+from jobwire.schemas.addresses import DELIVERIES_ASKED
 from jobwire.schemas.deliveries import SUBSCRIPTION_HEAD, Delivery
 from jobwire.schemas.errors import JobwireError, Unavailable
 from jobwire.schemas.jobs import Entry
 
 _log = structlog.get_logger()
-_decoder = msgspec.msgpack.Decoder(list[Positioned])
-_MARK = SUBSCRIPTION_HEAD.encode()
 
+#: Pause between two removals of what is no longer needed.
+_RETENTION_S = 60.0
 #: Entries that are planned at a time.
 _PORTION = 64
-#: Entries that were heard and wait; more of them are read from the store when their turn has come.
+#: Entries that wait to be planned; when there are more, they are read from the store.
 _MOST_HEARD = 1_000
-#: Entries whose planning failed by a fault of the service.
-_MOST_SET_ASIDE = 1_000
+#: Entries in quarantine: their planning failed by a fault of the service.
+_MOST_QUARANTINED = 1_000
 
 
 class Notifier:
-    """Plans deliveries, has them tried, and forgets them in time."""
+    """Plans deliveries, makes attempts, and removes old deliveries."""
 
     name = "notifier"
 
@@ -62,6 +64,7 @@ class Notifier:
         *,
         store: Store,
         transport: Transport,
+        feed: EntryFeed,
         deliveries: Deliveries,
         dialects: Mapping[str, ForeignDialect] = MappingProxyType({}),
         signers: Mapping[str, Signer] = MappingProxyType({}),
@@ -71,9 +74,10 @@ class Notifier:
         clock: Callable[[], datetime],
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Hear entries on a transport; call out through an egress, in the words of `dialects`."""
+        """Follow entries by a feed; call out through an egress, in the words of `dialects`."""
         self._store = store
         self._transport = transport
+        self._feed = feed
         self._deliveries = deliveries
         self._egress = egress
         self._signers = signers
@@ -81,14 +85,16 @@ class Notifier:
         self._telemetry = telemetry
         self._clock = clock
         self._jitter = jitter
-        self._heard: list[Entry] = []
-        self._is_behind = True
-        self._look_at = clock()
-        self._set_aside: set[EventKey] = set()
-        self._wake = asyncio.Event()
+        self._heard = EntryBuffer(
+            lambda each: each.entry if each.entry.due else None,
+            _MOST_HEARD,
+            mark=SUBSCRIPTION_HEAD.encode(),
+        )
+        self._poll_at = clock()
+        self._quarantine: set[EventKey] = set()
         self._session: aiohttp.ClientSession | None = None
         self._dispatcher: Dispatcher | None = None
-        self._ears: list[ConsumerHandle] = []
+        self._subscriptions: list[ConsumerHandle] = []
         self._loops: list[Loop] = []
         self._breaker = Breaker(
             parallel=settings.parallel, each=settings.parallel_per_endpoint, clock=clock
@@ -102,28 +108,29 @@ class Notifier:
         )
 
     async def start(self) -> None:
-        """Begin with what an earlier run has left, and hear what is new."""
+        """Begin with what an earlier run has left, and follow what is committed."""
         self._dispatcher = dispatcher = self._make_dispatcher()
-        self._ears = [
-            await self._transport.listen(ENTRIES_TOPIC, self._on_message, self._missed),
-            await self._transport.listen(ASKED_TOPIC, self._asked),
+        self._heard.on_missed()
+        self._subscriptions = [
+            await self._feed.follow(self._heard),
+            await self._transport.listen(DELIVERIES_ASKED, self._on_asked),
         ]
         self._loops = [
             Loop("notifier.plan", self._plan),
-            Loop("notifier.dispatch", dispatcher.run),
-            Loop("notifier.record", dispatcher.record),
-            Loop("notifier.retention", self._retention.run),
+            Loop("notifier.dispatch", dispatcher.keep_starting),
+            Loop("notifier.record", dispatcher.keep_recording),
+            Periodic("notifier.retention", self._retention.drop, _RETENTION_S),
         ]
         for loop in self._loops:
             loop.start()
 
     async def stop(self) -> None:
-        """Start no further tries, and let those in hand end for a moment."""
-        for ear in self._ears:
-            await ear.close()
+        """Start no further attempts, and let those in flight end for a moment."""
+        for subscription in self._subscriptions:
+            await subscription.close()
         for loop in self._loops:
             await loop.stop()
-        self._ears, self._loops = [], []
+        self._subscriptions, self._loops = [], []
         if self._dispatcher is not None:
             await self._dispatcher.stop()
             self._dispatcher = None
@@ -142,7 +149,7 @@ class Notifier:
             connections=settings.parallel, timeout_s=settings.timeout_s
         )
         endpoints = Endpoints(self._store, settings.disable_after_s)
-        self._retention = Retention(
+        self._retention = DeliveryRetention(
             store=self._store,
             deliveries=self._deliveries,
             endpoints=endpoints,
@@ -156,11 +163,11 @@ class Notifier:
             clock=self._clock,
             signers=self._signers,
         )
-        courier = DeliveryAttempt(
+        attempt = DeliveryAttempt(
             sender=sender,
             planner=self._planner,
             endpoints=endpoints,
-            order=Order(self._store, self._clock),
+            order=DeliveryOrder(self._store, self._clock),
             schedule_s=settings.schedule_s,
             telemetry=self._telemetry,
             clock=self._clock,
@@ -168,65 +175,51 @@ class Notifier:
         )
         return Dispatcher(
             store=self._store,
-            courier=courier,
+            attempt=attempt,
             breaker=self._breaker,
             each=settings.parallel_per_endpoint,
             telemetry=self._telemetry,
             clock=self._clock,
         )
 
-    def _on_message(self, _topic: str, message: bytes) -> None:
-        """Take entries that are to be told; most messages hold none and are not even read."""
-        if _MARK not in message or not self._loops:
-            return
-        due = [each.entry for each in _decoder.decode(message) if each.entry.due]
-        if len(self._heard) + len(due) > _MOST_HEARD:
-            self._heard.clear()
-            self._is_behind = True
-        else:
-            self._heard += due
-        self._wake.set()
-
-    def _missed(self) -> None:
-        """Look into the store: something may not have been heard."""
-        self._is_behind = True
-        self._wake.set()
-
-    def _asked(self, _topic: str, endpoint: bytes) -> None:
-        """Try at once what somebody has asked for."""
-        self._breaker.forgive(endpoint.decode() or None)
+    def _on_asked(self, _topic: str, endpoint: bytes) -> None:
+        """Attempt at once what somebody has asked for."""
+        self._breaker.reset(endpoint.decode() or None)
         if self._dispatcher is not None:
-            self._dispatcher.look()
+            self._dispatcher.poll()
 
     async def _plan(self) -> None:
         while True:
             try:
                 if not await self._plan_some():
-                    await self._wait()
+                    # What the bus has lost is found in the store after a while.
+                    await self._heard.wait(POLL_S)
             except Unavailable as error:
                 _log.warning("notifier_waits", error=error.detail)
-                self._is_behind = True
-                await asyncio.sleep(LOOK_S)
+                self._heard.on_missed()
+                await asyncio.sleep(POLL_S)
 
     async def _plan_some(self) -> bool:
-        """Plan a portion of what the store has due now and then, else of what was heard."""
+        """Plan a portion: now and then of what the store has due, else of what was broadcast."""
         entries: list[Entry] = []
-        if self._is_behind or self._clock() >= self._look_at:
-            self._look_at = self._clock() + timedelta(seconds=LOOK_S)
-            due = await self._store.due(_PORTION + len(self._set_aside))
-            entries = [each for each in due if _key(each) not in self._set_aside]
-            self._is_behind = len(entries) >= _PORTION
+        if self._heard.is_behind or self._clock() >= self._poll_at:
+            self._poll_at = self._clock() + timedelta(seconds=POLL_S)
+            self._heard.catch_up()
+            due = await self._store.due(_PORTION + len(self._quarantine))
+            entries = [each for each in due if _key(each) not in self._quarantine]
+            if len(entries) >= _PORTION:
+                self._heard.on_missed()  # there are more, and they are in the store
         if not entries:
-            entries, self._heard = self._heard[:_PORTION], self._heard[_PORTION:]
+            entries = self._heard.take(_PORTION)
         if not entries or self._dispatcher is None:
             return False
-        # What was both heard and read is planned twice; that is one delivery all the same.
+        # An entry that was both broadcast and read is planned twice, as the same delivery.
         for delivery in await self._plan_or_isolate(entries):
             self._dispatcher.offer(delivery)
         return True
 
     async def _plan_or_isolate(self, entries: Sequence[Entry]) -> list[Delivery]:
-        """Plan entries; one whose planning fails is set aside until the next start."""
+        """Plan entries; one whose planning fails is in quarantine until the next start."""
         try:
             return await self._planner.plan(entries)
         except JobwireError:
@@ -235,19 +228,10 @@ class Notifier:
             _log.exception("plan_failed", entries=len(entries))
             if len(entries) > 1:
                 return [each for entry in entries for each in await self._plan_or_isolate([entry])]
-            if len(self._set_aside) >= _MOST_SET_ASIDE:
+            if len(self._quarantine) >= _MOST_QUARANTINED:
                 raise
-            self._set_aside.add(_key(entries[0]))
+            self._quarantine.add(_key(entries[0]))
             return []
-
-    async def _wait(self) -> None:
-        """Wait until something is heard; what was not is looked for after a while."""
-        try:
-            async with asyncio.timeout(LOOK_S):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
-        self._wake.clear()
 
 
 def _key(entry: Entry) -> EventKey:

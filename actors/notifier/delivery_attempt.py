@@ -1,4 +1,4 @@
-"""Takes one delivery to its receiver once, and says what is to become of it."""
+"""One attempt to deliver: sends the message, and decides what becomes of the delivery."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import structlog
 from msgspec.structs import replace
 
 from jobwire.actors.notifier.callback_sender import AttemptResult, CallbackSender
+from jobwire.actors.notifier.delivery_order import DeliveryOrder
 from jobwire.actors.notifier.endpoints import Endpoints
-from jobwire.actors.notifier.order import Order
 from jobwire.actors.notifier.planner import Planner
 from jobwire.actors.notifier.schedule import next_try
 from jobwire.actors.runtime.telemetry import Telemetry
@@ -20,24 +20,25 @@ from jobwire.schemas.deliveries import Attempt, Delivery, GaveUp
 _log = structlog.get_logger()
 
 
-#: A receiver that lets tries hang takes them from others: that counts for several failures.
+#: A receiver that does not answer in time takes attempts from others: that counts as several
+#: failures.
 _TIMEOUT_COUNTS = 4
 
 
 class DeliveryResult(NamedTuple):
-    """What became of a delivery, and what its endpoint is to be treated like."""
+    """A delivery after an attempt, and what the breaker is to know of its endpoint."""
 
     delivery: Delivery
     failures: int | None = 0
-    """For how many failures of the receiver it counts; 0: it works; None: it was not asked."""
-    rest_s: float = 0.0
-    """How long the receiver asks to be left alone."""
+    """For how many failures of the receiver it counts; 0: it works; None: nothing was sent."""
+    pause_s: float = 0.0
+    """The pause that the receiver asks for."""
     follower: Delivery | None = None
     """The delivery whose turn has come by this one's end."""
 
 
 class DeliveryAttempt:
-    """Delivers; keeps nothing between two deliveries."""
+    """Makes attempts; keeps nothing between two of them."""
 
     def __init__(
         self,
@@ -45,13 +46,13 @@ class DeliveryAttempt:
         sender: CallbackSender,
         planner: Planner,
         endpoints: Endpoints,
-        order: Order,
+        order: DeliveryOrder,
         schedule_s: Sequence[float],
         telemetry: Telemetry,
         clock: Callable[[], datetime],
         jitter: Callable[[], float],
     ) -> None:
-        """Send through a sender; `jitter` gives numbers from 0 to 1."""
+        """Send through a sender; `jitter` returns numbers from 0 to 1."""
         self._sender = sender
         self._planner = planner
         self._endpoints = endpoints
@@ -62,7 +63,7 @@ class DeliveryAttempt:
         self._jitter = jitter
 
     async def deliver(self, delivery: Delivery) -> DeliveryResult:
-        """Try once, unless the receiver is known to get no tries or another one is before it."""
+        """Send once, unless the receiver is disabled or an earlier delivery comes first."""
         behind = await self._order.behind(delivery)
         if behind is not None:
             return DeliveryResult(behind, failures=None)
@@ -92,7 +93,7 @@ class DeliveryAttempt:
         return await self._failed(after, tried)
 
     def broken(self, delivery: Delivery) -> DeliveryResult:
-        """Count a try that broke by a fault of the service; the receiver is not to blame."""
+        """Count an attempt that failed by a fault of the service; the receiver is not to blame."""
         attempt = Attempt(self._clock(), 0.0, None, "the service failed in trying; see its log")
         return DeliveryResult(self._later(delivery.after(attempt), None), failures=1)
 
@@ -107,7 +108,7 @@ class DeliveryAttempt:
         else:
             after = self._later(delivery, tried.asked_s)
         failures = _TIMEOUT_COUNTS if tried.result == "timeout" else 1
-        return DeliveryResult(after, failures, rest_s=tried.asked_s or 0.0)
+        return DeliveryResult(after, failures, pause_s=tried.asked_s or 0.0)
 
     def _later(self, delivery: Delivery, asked_s: float | None) -> Delivery:
         due = next_try(

@@ -1,8 +1,8 @@
 """
-Which delivery is tried when: at once those just planned, the others as the store has them due.
+Starts the attempts that are due: of deliveries just planned at once, of others from the store.
 
-Only what is being tried is in memory; what must wait stays in the store. A delivery in hand counts
-as such until what became of it is written down, so none is taken up twice.
+Only attempts in flight are in memory; deliveries that must wait stay in the store. A delivery is in
+flight until its result is recorded, so none is started twice.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from jobwire.schemas.errors import Unavailable
 
 _log = structlog.get_logger()
 
-#: Longest time between two looks at the store, whatever is expected.
-LOOK_S = 1.0
+#: Longest time between two readings of the store, whatever is expected.
+POLL_S = 1.0
 #: Pause before results are written again when the store could not.
 _PAUSE_S = 0.5
-#: How long tries in hand may take when the service stops; they are repeated at the next start.
+#: How long attempts in flight may take when the service stops; others are repeated at a start.
 _GRACE_S = 1.0
 
 
 class Dispatcher:
-    """Starts tries and writes down what became of them."""
+    """Starts attempts and records their results."""
 
     def __init__(
         self,
         *,
         store: Store,
-        courier: DeliveryAttempt,
+        attempt: DeliveryAttempt,
         breaker: Breaker,
         each: int,
         telemetry: Telemetry,
         clock: Callable[[], datetime],
     ) -> None:
-        """Have a courier deliver what a breaker allows, at most `each` at one endpoint."""
+        """Start what a breaker allows, at most `each` at one endpoint."""
         self._store = store
-        self._courier = courier
+        self._attempt = attempt
         self._breaker = breaker
         self._each = each
         self._telemetry = telemetry
@@ -55,37 +55,37 @@ class Dispatcher:
         self._results: list[DeliveryResult] = []
         self._ended = asyncio.Event()
         self._wake = asyncio.Event()
-        self._look_at = clock()
+        self._poll_at = clock()
         self._ended_meanwhile: set[str] | None = None
-        """What has ended while the store is read: that reading may still show it as due."""
+        """Deliveries that ended while the store is read: it may still show them as due."""
         self._stopping = False
 
     def offer(self, delivery: Delivery) -> None:
-        """Try a delivery at once if it is due and may be tried; else it waits in the store."""
+        """Start a delivery at once if it is due and not blocked; else it waits in the store."""
         if delivery.next_at is None or self._stopping:
             return
         if delivery.next_at > self._clock() or not self._start(delivery):
-            self._look_by(delivery.next_at)
+            self._poll_by(delivery.next_at)
 
-    def look(self) -> None:
-        """Look at the store now: somebody has asked for deliveries."""
-        self._look_by(self._clock())
+    def poll(self) -> None:
+        """Read the store now."""
+        self._poll_by(self._clock())
 
-    async def run(self) -> None:
-        """Start what is due, again and again; ends never."""
+    async def keep_starting(self) -> None:
+        """Start what is due; never ends."""
         while True:
-            if self._look_at <= self._clock():
-                await self._take_up()
-            left_s = (self._look_at - self._clock()).total_seconds()
+            if self._poll_at <= self._clock():
+                await self._start_due()
+            left_s = (self._poll_at - self._clock()).total_seconds()
             try:
-                async with asyncio.timeout(min(max(left_s, 0.0), LOOK_S)):
+                async with asyncio.timeout(min(max(left_s, 0.0), POLL_S)):
                     await self._wake.wait()
             except TimeoutError:
                 pass
             self._wake.clear()
 
-    async def record(self) -> None:
-        """Write down what became of tries, as many at a time as have ended; ends never."""
+    async def keep_recording(self) -> None:
+        """Record the results of attempts, all that have ended at a time; never ends."""
         while True:
             self._ended.clear()
             try:
@@ -97,7 +97,7 @@ class Dispatcher:
                 await self._ended.wait()
 
     async def stop(self) -> None:
-        """Let tries in hand end, but not for long; those that do not are made again."""
+        """Let attempts in flight end, but not for long; those that do not are repeated."""
         self._stopping = True
         tasks = list(self._tasks.values())
         if tasks:
@@ -110,46 +110,46 @@ class Dispatcher:
         except Unavailable as error:
             _log.warning("callbacks_not_recorded", error=error.detail)
 
-    async def _take_up(self) -> None:
+    async def _start_due(self) -> None:
         now = self._clock()
-        self._look_at = now + timedelta(seconds=LOOK_S)
+        self._poll_at = now + timedelta(seconds=POLL_S)
         if self._breaker.free <= 0:
-            return  # the next try that ends looks again
-        # Of each endpoint at the most so many are in hand, so one that is free shows another one.
+            return  # the next attempt that ends reads the store
+        # An endpoint has at most so many in flight, so one that is free shows a further delivery.
         ended: set[str] = set()
         self._ended_meanwhile = ended
-        limit = self._breaker.free + self._breaker.in_hand
-        found = await self._store.deliverable(now, self._breaker.busy(), self._each, limit)
+        limit = self._breaker.free + self._breaker.in_flight
+        found = await self._store.deliverable(now, self._breaker.blocked(), self._each, limit)
         self._ended_meanwhile = None
         started = [self._start(each) for each in found if each.id not in ended]
         if len(found) == limit and not all(started):
-            # Those of one owner, or of those that fail, have hidden others: they are busy now.
-            self.look()
+            # Those of one owner, or of those that fail, have hidden others: they are blocked now.
+            self.poll()
             return
-        # Whatever is due by now and waits all the same waits for a try that is in hand.
-        to_come = await self._store.next_delivery(now, self._breaker.busy())
-        for moment in (to_come, self._breaker.rests_until()):
+        # What is due and not started waits for the end of an attempt in flight.
+        to_come = await self._store.next_delivery(now, self._breaker.blocked())
+        for moment in (to_come, self._breaker.paused_until()):
             if moment is not None:
-                self._look_by(moment)
+                self._poll_by(moment)
 
-    def _look_by(self, moment: datetime) -> None:
-        if moment < self._look_at:
-            self._look_at = moment
+    def _poll_by(self, moment: datetime) -> None:
+        if moment < self._poll_at:
+            self._poll_at = moment
             self._wake.set()
 
     def _start(self, delivery: Delivery) -> bool:
         if self._stopping or delivery.id in self._tasks:
             return True
-        if not self._breaker.take(delivery.endpoint):
+        if not self._breaker.acquire(delivery.endpoint):
             return False
         self._telemetry.callbacks_in_hand.inc()
-        task = asyncio.create_task(self._try(delivery), name="notifier.try")
+        task = asyncio.create_task(self._run_attempt(delivery), name="notifier.attempt")
         self._tasks[delivery.id] = task
         return True
 
-    async def _try(self, delivery: Delivery) -> None:
+    async def _run_attempt(self, delivery: Delivery) -> None:
         try:
-            done = await self._courier.deliver(delivery)
+            done = await self._attempt.deliver(delivery)
         except Unavailable as error:
             # The store could not say what must be known; the delivery stays due.
             _log.warning("callback_waits", job_id=delivery.job, error=error.detail)
@@ -157,7 +157,7 @@ class Dispatcher:
             done = DeliveryResult(delivery, failures=1)
         except Exception:  # noqa: BLE001 - logged; tried again by its schedule
             _log.exception("callback_broke", job_id=delivery.job, seq=delivery.seq)
-            done = self._courier.broken(delivery)
+            done = self._attempt.broken(delivery)
         self._results.append(done)
         self._ended.set()
 
@@ -168,21 +168,21 @@ class Dispatcher:
         await self._store.save_deliveries([each.delivery for each in done])
         del self._results[: len(done)]
         for each in done:
-            self._let_go(each)
+            self._release(each)
         failpoint("notifier.after_record")
 
-    def _let_go(self, done: DeliveryResult) -> None:
+    def _release(self, done: DeliveryResult) -> None:
         delivery = done.delivery
         self._tasks.pop(delivery.id, None)
         self._telemetry.callbacks_in_hand.dec()
         if self._ended_meanwhile is not None:
             self._ended_meanwhile.add(delivery.id)
-        may_wait = self._breaker.give_back(
-            delivery.endpoint, failures=done.failures, rest_s=done.rest_s
+        may_wait = self._breaker.release(
+            delivery.endpoint, failures=done.failures, pause_s=done.pause_s
         )
         if done.follower is not None:
             self.offer(done.follower)
         if may_wait:
-            self.look()
+            self.poll()
         elif delivery.next_at is not None:
-            self._look_by(delivery.next_at)
+            self._poll_by(delivery.next_at)

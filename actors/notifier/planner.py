@@ -1,4 +1,4 @@
-"""From entries of which somebody must be told to deliveries that are written down."""
+"""Makes deliveries of entries that somebody has subscribed to."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from jobwire.actors.notifier.endpoints import endpoint_of
 from jobwire.actors.notifier.message import delivery_id, write_body
 from jobwire.actors.notifier.schedule import first_try
 from jobwire.actors.operations.deliveries import Deliveries
+from jobwire.actors.runtime.cache import BoundedCache
 from jobwire.actors.runtime.failpoints import failpoint
 from jobwire.actors.stores.base import DeliveryFilter, EventKey, Store
 from jobwire.schemas.deliveries import Delivery, Subscription
@@ -20,7 +21,7 @@ from jobwire.schemas.jobs import Entry, Job
 
 _log = structlog.get_logger()
 
-#: Subscriptions that are remembered; they never change.
+#: Subscriptions that are cached; they never change.
 _MOST_CACHED = 10_000
 
 
@@ -36,17 +37,17 @@ class Planner:
         schedule_s: Sequence[float],
         clock: Callable[[], datetime],
     ) -> None:
-        """Write to a store; look subscriptions up in `deliveries`, and tell in `dialects`."""
+        """Write to a store; load subscriptions from `deliveries`; word messages by `dialects`."""
         self._store = store
         self._deliveries = deliveries
         self._dialects = dialects
         self._schedule_s = schedule_s
         self._clock = clock
-        self._cache: dict[str, Subscription] = {}
+        self._cache = BoundedCache[str, Subscription](_MOST_CACHED)
 
     async def plan(self, entries: Sequence[Entry]) -> list[Delivery]:
         """
-        Write the deliveries of entries down; from then on they are not lost.
+        Store the deliveries of entries; from then on they are not lost.
 
         Returns:
             The new ones; those of an earlier run are found in the store.
@@ -69,11 +70,8 @@ class Planner:
         known = self._cache.get(key)
         if known is None:
             known = await self._deliveries.subscription(owner, key)
-            if known is None:
-                return None
-            if len(self._cache) >= _MOST_CACHED:
-                self._cache.pop(next(iter(self._cache)))
-            self._cache[key] = known
+            if known is not None:
+                self._cache[key] = known
         return known
 
     async def _of_entry(self, entry: Entry, job: Job | None) -> list[Delivery]:
@@ -83,7 +81,9 @@ class Planner:
         for key in entry.due:
             subscription = await self.subscription(entry.owner, key)
             if subscription is None:
-                _log.warning("nobody_to_tell", job_id=entry.job, seq=entry.seq, subscription=key)
+                _log.warning(
+                    "subscription_missing", job_id=entry.job, seq=entry.seq, subscription=key
+                )
                 continue
             notice: Notice | None = standard
             if job is not None and dialect is not None:
@@ -93,7 +93,7 @@ class Planner:
         return planned
 
     async def _is_overtaken(self, entry: Entry, subscription: Subscription, notice: Notice) -> bool:
-        """Return whether it is too late for order: a later entry has been told already."""
+        """Return whether it is too late for order: a later entry has its delivery already."""
         if not notice.in_order:
             return False
         which = DeliveryFilter(job=entry.job, subscription=subscription.id)

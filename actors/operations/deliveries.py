@@ -16,6 +16,7 @@ from msgspec import structs
 from jobwire.actors.runtime.egress import Egress
 from jobwire.actors.stores.base import AfterDelivery, DeliveryFilter, Record, Store
 from jobwire.actors.transports.base import Transport
+from jobwire.schemas.addresses import DELIVERIES_ASKED
 from jobwire.schemas.cursors import Cursors
 from jobwire.schemas.deliveries import (
     SECRET_HEAD,
@@ -39,9 +40,6 @@ _MOST_RECOVERED, _RECOVERED_AT_ONCE = 10_000, 200
 
 _decoder = msgspec.msgpack.Decoder(Subscription)
 _encode = msgspec.msgpack.Encoder().encode
-
-#: Where it is told that deliveries were asked for again: of one endpoint, or (empty) of several.
-ASKED_TOPIC = "deliveries.asked"
 
 
 class DeliveryPage(NamedTuple):
@@ -239,7 +237,7 @@ class Deliveries:
     async def _ask(self, endpoint: str | None) -> None:
         """Have whoever sends look at once: it would find in the store a moment later anyway."""
         with suppress(Unavailable):
-            await self._transport.broadcast(ASKED_TOPIC, (endpoint or "").encode())
+            await self._transport.broadcast(DELIVERIES_ASKED, (endpoint or "").encode())
 
     def _secret(self, key: str) -> str:
         """Make the secret of a subscription: always the same one, and nobody can guess it."""

@@ -1,49 +1,34 @@
-"""What a client may ask about events: post one, post many, wait for the outcome."""
+"""What a client may ask about events: build one of what it sent, post it, wait for its outcome."""
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import NamedTuple
-
-from msgspec import structs
 
 from jobwire.actors.messaging.packer import Packer
-from jobwire.actors.messaging.replies import PendingOutcome, ReplyInbox
-from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.actors.messaging.poster import EventPoster, Posted
+from jobwire.actors.messaging.replies import ReplyInbox
 from jobwire.schemas.codec import canonical
-from jobwire.schemas.errors import Forbidden, Invalid, JobwireError, TooLarge, Unauthorized
+from jobwire.schemas.errors import Forbidden, Invalid, TooLarge, Unauthorized
 from jobwire.schemas.events import Event, SignedAuthority, TokenAuthority, payload_digest
-from jobwire.schemas.identifiers import EventId, JobId, shard_of
+from jobwire.schemas.identifiers import EventId, JobId
 from jobwire.schemas.jobs import JobCreation
 from jobwire.schemas.lifecycle import CREATE, DELETE, ROTATE
-from jobwire.schemas.outcomes import Outcome
 from jobwire.schemas.principals import Principal, Scope
 from jobwire.schemas.tokens import Keyring, sign
 
+__all__ = ["Events", "Posted"]
+
 #: Events that make, delete or change a record need the right to do that, however they arrive.
 _OF_THE_RECORD = (CREATE, DELETE, ROTATE)
-
 
 #: Years of the time that a sender may name: all that a packet can carry in any time zone.
 _FIRST_YEAR, _LAST_YEAR = 1970, 9998
 
 
-class Posted(NamedTuple):
-    """
-    What became of one event of many.
-
-    Stored (with its outcome, where it was waited for), or an error.
-    """
-
-    error: JobwireError | None
-    outcome: Outcome | None
-
-
-class Events:
-    """Takes events in."""
+class Events(EventPoster):
+    """Builds events of clients, and posts them."""
 
     def __init__(
         self,
@@ -52,19 +37,16 @@ class Events:
         replies: ReplyInbox,
         keyring: Keyring,
         clock: Callable[[], datetime],
-        shards: int,
         data_bytes: int,
     ) -> None:
         """Send through a packer; check tokens with a keyring; bound `data` to `data_bytes`."""
-        self._packer = packer
-        self._replies = replies
+        super().__init__(packer, replies)
         self._keyring = keyring
         self._clock = clock
-        self._shards = shards
         self._data_bytes = data_bytes
 
     def now(self) -> datetime:
-        """Tell the time that events are stamped with."""
+        """Return the time that events are stamped with."""
         return self._clock()
 
     def build(
@@ -81,7 +63,7 @@ class Events:
         creation: JobCreation | None = None,
     ) -> Event:
         """
-        Make an event of what a client sent; the job's token is checked here, by arithmetic only.
+        Build an event of what a client sent; the job's token is checked here, by arithmetic only.
 
         Raises:
             Unauthorized: neither a genuine token of this job nor an API key.
@@ -124,90 +106,6 @@ class Events:
         if scope not in principal.scopes:
             raise Forbidden(f"this API key lacks the scope {scope!r}", code="scope_missing")
         return sign(self._keyring, job, event, "caller", principal.name)
-
-    async def post(self, event: Event, wait_s: float | None = None) -> Outcome | None:
-        """
-        Return when the event is safe; with `wait_s`, when its outcome is known.
-
-        The time that it takes until the event is safe is part of the wait.
-
-        Returns:
-            The outcome; None when none was waited for, or none came in time.
-
-        Raises:
-            InDoubt: it may be stored or not; the same id makes a repetition harmless.
-            Unavailable: it was not taken.
-
-        """
-        if wait_s is None:
-            await self._packer.put(shard_of(event.job, self._shards), event)
-            failpoint("gateway.before_answer")
-            return None
-        reply = self._replies.expect()
-        until = asyncio.get_running_loop().time() + wait_s
-        try:
-            event = structs.replace(event, reply=reply.address)
-            await self._packer.put(shard_of(event.job, self._shards), event)
-            failpoint("gateway.before_answer")
-            async with asyncio.timeout_at(until):
-                return await reply.outcome
-        except TimeoutError:
-            return None
-        finally:
-            self._replies.forget(reply)
-
-    async def post_many(self, events: Sequence[Event], wait_s: float | None = None) -> list[Posted]:
-        """
-        Post events in their order; give what became of each.
-
-        After an event that could not be stored, later ones of the same job are not sent.
-        """
-        if wait_s is None:
-            errors = await self._put_by_shard(events)
-            failpoint("gateway.before_answer")
-            return [Posted(error, None) for error in errors]
-        replies = [self._replies.expect() for _ in events]
-        try:
-            return await self._post_and_wait(events, replies, wait_s)
-        finally:
-            for reply in replies:
-                self._replies.forget(reply)
-
-    async def _post_and_wait(
-        self, events: Sequence[Event], replies: Sequence[PendingOutcome], wait_s: float
-    ) -> list[Posted]:
-        until = asyncio.get_running_loop().time() + wait_s
-        awaited = [
-            structs.replace(event, reply=reply.address)
-            for event, reply in zip(events, replies, strict=True)
-        ]
-        errors = await self._put_by_shard(awaited)
-        failpoint("gateway.before_answer")
-        outcomes = [reply.outcome for reply in replies]
-        pending = [each for each, error in zip(outcomes, errors, strict=True) if error is None]
-        if pending:
-            left_s = max(0.0, until - asyncio.get_running_loop().time())
-            await asyncio.wait(pending, timeout=left_s)
-        return [
-            Posted(error, each.result() if each.done() else None)
-            for error, each in zip(errors, outcomes, strict=True)
-        ]
-
-    async def _put_by_shard(self, events: Sequence[Event]) -> list[JobwireError | None]:
-        lanes: dict[int, list[int]] = {}
-        for index, event in enumerate(events):
-            lanes.setdefault(shard_of(event.job, self._shards), []).append(index)
-        results = await asyncio.gather(
-            *(
-                self._packer.put_many(shard, [events[index] for index in lane])
-                for shard, lane in lanes.items()
-            )
-        )
-        errors: list[JobwireError | None] = [None] * len(events)
-        for lane, result in zip(lanes.values(), results, strict=True):
-            for index, error in zip(lane, result, strict=True):
-                errors[index] = error
-        return errors
 
 
 def _storable(moment: datetime) -> datetime:

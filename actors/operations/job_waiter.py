@@ -9,6 +9,7 @@ from typing import Final
 
 from jobwire.actors.operations.jobs import Jobs
 from jobwire.actors.operations.streams import Streams
+from jobwire.actors.runtime.backoff import Backoff
 from jobwire.schemas.errors import InDoubt, NotFound, Unavailable
 from jobwire.schemas.identifiers import JobId
 from jobwire.schemas.jobs import Entry, Job
@@ -70,12 +71,11 @@ class JobWaiter:
         return await self._jobs.get(principal, job.id)
 
     async def _look(self, principal: Principal, job_id: JobId) -> Job:
-        pause_s = _FIRST_PAUSE_S
+        backoff = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         while not self._streams.is_closed:
             with suppress(NotFound, Unavailable):
                 return await self._jobs.get(principal, job_id)
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            await asyncio.sleep(backoff.next_s())
         raise _stopping()
 
     async def _follow(self, principal: Principal, job: Job, is_reached: IsReached) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta, Struct, structs
 
+from jobwire.actors.runtime.cache import BoundedCache
 from jobwire.actors.stores.base import Record, Store
 from jobwire.schemas.errors import Forbidden, Misconfigured, NotFound, Unauthorized
 from jobwire.schemas.identifiers import Name
@@ -48,7 +49,7 @@ class Keys:
         """Keep keys in a store, hashed."""
         self._store = store
         self._clock = clock
-        self._cache: dict[str, tuple[datetime, Principal]] = {}
+        self._cache = BoundedCache[str, tuple[datetime, Principal]](_MOST_CACHED)
 
     async def is_good(self, text: str | None) -> bool:
         """Return whether a text is an API key that opens anything."""
@@ -75,15 +76,9 @@ class Keys:
         if parts is None or key is None or not key.admits(parts[1], now):
             raise Unauthorized("the API key is not valid", code="wrong_api_key")
         principal = Principal(key.principal, frozenset(key.scopes))
-        self._remember(
-            presented, principal, min(now + _CACHED_FOR, key.expires or now + _CACHED_FOR)
-        )
-        return principal
-
-    def _remember(self, presented: str, principal: Principal, until: datetime) -> None:
-        if len(self._cache) >= _MOST_CACHED:
-            self._cache.pop(next(iter(self._cache)))
+        until = min(now + _CACHED_FOR, key.expires or now + _CACHED_FOR)
         self._cache[presented] = (until, principal)
+        return principal
 
     async def create(self, request: KeyRequest) -> NewKey:
         """Make a key; its text is in the answer and nowhere else."""

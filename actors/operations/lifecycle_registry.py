@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from jobwire.actors.runtime.cache import BoundedCache
 from jobwire.actors.stores.base import Store
 from jobwire.schemas.events import Event
 from jobwire.schemas.jobs import Job
@@ -30,7 +31,7 @@ class LifecycleRegistry:
     def __init__(self, store: Store) -> None:
         """Read registered lifecycles from a store."""
         self._store = store
-        self._read: dict[tuple[str, str], Lifecycle] = {}
+        self._read = BoundedCache[tuple[str, str], Lifecycle](_MOST)
 
     async def of(self, job: Job | None, event: Event) -> Lifecycle | None:
         """Return the table of a job; of a `create` that of its birth; None: there is none."""
@@ -46,11 +47,7 @@ class LifecycleRegistry:
         if name in BUILT_IN:
             return BUILT_IN[name]
         key = (owner, table_key(name, version))
-        if key not in self._read:
-            record = await self._store.fetch(LIFECYCLES, *key)
-            if record is None:
-                return None
-            if len(self._read) >= _MOST:
-                self._read.pop(next(iter(self._read)))
-            self._read[key] = _decoder.decode(record.body)
-        return self._read[key]
+        lifecycle = self._read.get(key)
+        if lifecycle is None and (record := await self._store.fetch(LIFECYCLES, *key)) is not None:
+            lifecycle = self._read[key] = _decoder.decode(record.body)
+        return lifecycle

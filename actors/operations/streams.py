@@ -9,27 +9,18 @@ while.
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
 
-import msgspec
-import structlog
-
+from jobwire.actors.messaging.entry_buffer import EntryBuffer
+from jobwire.actors.messaging.entry_feed import EntryFeed
 from jobwire.actors.stores.base import Place, Positioned, Store, is_after, moved_to
-from jobwire.actors.transports.base import Transport
 from jobwire.schemas.errors import TooManyRequests
 from jobwire.schemas.identifiers import JobId
 from jobwire.schemas.jobs import Entry, Job
 from jobwire.schemas.principals import Principal
 
-_log = structlog.get_logger()
-_decoder = msgspec.msgpack.Decoder(list[Positioned])
-
-#: Where the state manager broadcasts the entries of each batch.
-ENTRIES_TOPIC = "entries"
 #: After so many quiet seconds a stream gives an empty list, so that its reader can see whether
 #: anybody is there.
 PULSE_S = 15.0
@@ -50,70 +41,53 @@ Read = Callable[[Place], Awaitable[tuple[list[Positioned], Place]]]
 """Reads a page after a place; gives where to go on, which is the same place at the end."""
 
 
-class StreamSubscription:
-    """What one subscriber has not yet taken."""
+class StreamSubscription(EntryBuffer[Positioned]):
+    """What one subscriber has not taken yet of an owner's entries, of one job or of all."""
 
     def __init__(self, owner: str, job: JobId | None, *, counted: bool = True) -> None:
-        """Hear an owner's entries, of one job or of all."""
+        """Keep entries of an owner; `counted` is a stream that a client holds open."""
+        super().__init__(self._pick_entry, _QUEUE_ENTRIES)
         self.owner = owner
-        self.job = job
         self.counted = counted
-        self.is_behind = False
-        self._waiting: deque[Positioned] = deque()
-        self._filled = asyncio.Event()
+        self._job = job
         self._closed = False
-
-    def offer(self, entries: Sequence[Positioned]) -> None:
-        """Put entries before the subscriber; too many at once make it fall behind."""
-        if len(self._waiting) + len(entries) > _QUEUE_ENTRIES:
-            self.fall_behind()
-        elif not self.is_behind:
-            self._waiting.extend(entries)
-        self._filled.set()
-
-    def fall_behind(self) -> None:
-        """Have the subscriber read the store again: something may not have been heard."""
-        self._waiting.clear()
-        self.is_behind = True
-        self._filled.set()
 
     def close(self) -> None:
         """Let the subscriber end."""
         self._closed = True
         self._filled.set()
 
-    async def take(self) -> list[Positioned] | None:
+    async def receive(self) -> list[Positioned] | None:
         """
         Wait for entries and take them all.
 
         Nothing after a while: an empty list; closed: None.
         """
-        try:
-            async with asyncio.timeout(PULSE_S):
-                await self._filled.wait()
-        except TimeoutError:
-            return []
-        if self._closed:
-            return None
-        taken = list(self._waiting)
-        self._waiting.clear()
-        self._filled.clear()
-        return taken
+        if not self._closed:
+            await self.wait(PULSE_S)
+        return None if self._closed else self.take()
+
+    def _pick_entry(self, each: Positioned) -> Positioned | None:
+        if self._job is None:
+            return each
+        # A job's stream has one lane, in which an entry stands at its seq.
+        return Positioned(each.entry.seq, each.entry) if each.entry.job == self._job else None
 
 
 class Streams:
     """Follows entries as they are committed."""
 
-    def __init__(self, store: Store, most_per_owner: int) -> None:
-        """Read what was before from a store; serve each owner so many streams."""
+    def __init__(self, store: Store, feed: EntryFeed, most_per_owner: int) -> None:
+        """Read what was before from a store; serve each owner at most so many streams."""
         self._store = store
+        self._feed = feed
         self._most = most_per_owner
         self._by_owner: dict[str, set[StreamSubscription]] = {}
         self._closed = False
 
-    async def start(self, transport: Transport) -> None:
-        """Begin to hear."""
-        await transport.listen(ENTRIES_TOPIC, self._on_message, self._missed)
+    async def start(self) -> None:
+        """Begin to follow what is committed."""
+        await self._feed.follow(self)
 
     def close(self) -> None:
         """End every stream; clients come back with the place they stand at."""
@@ -181,6 +155,25 @@ class Streams:
             async for items in followed:
                 yield items
 
+    def wants(self, _message: bytes) -> bool:
+        """Return whether any stream is open."""
+        return bool(self._by_owner)
+
+    def on_entries(self, entries: Sequence[Positioned]) -> None:
+        """Hand entries to the streams of their owners."""
+        by_owner: dict[str, list[Positioned]] = {}
+        for positioned in entries:
+            by_owner.setdefault(positioned.entry.owner, []).append(positioned)
+        for owner, own in by_owner.items():
+            for subscription in self._by_owner.get(owner, ()):
+                subscription.on_entries(own)
+
+    def on_missed(self) -> None:
+        """Have every stream read the store again."""
+        for subscriptions in self._by_owner.values():
+            for subscription in subscriptions:
+                subscription.on_missed()
+
     async def _follow(
         self,
         subscription: StreamSubscription,
@@ -194,7 +187,7 @@ class Streams:
             yield []  # registered: from here on nothing is missed
             heard: Sequence[Positioned] = ()
             while True:
-                subscription.is_behind = False
+                subscription.catch_up()
                 async for page, end in _pages(read, place):
                     if page:
                         yield _items(place, page)
@@ -204,7 +197,7 @@ class Streams:
                     place = items[-1].place
                     yield items
                 while not subscription.is_behind:
-                    taken = await subscription.take()
+                    taken = await subscription.receive()
                     if taken is None:
                         return
                     heard = taken
@@ -236,29 +229,6 @@ class Streams:
         mine.discard(subscription)
         if not mine:
             self._by_owner.pop(subscription.owner, None)
-
-    def _on_message(self, _topic: str, message: bytes) -> None:
-        if not self._by_owner:
-            return
-        heard: dict[str, list[Positioned]] = {}
-        for positioned in _decoder.decode(message):
-            heard.setdefault(positioned.entry.owner, []).append(positioned)
-        for owner, entries in heard.items():
-            for subscription in self._by_owner.get(owner, ()):
-                job = subscription.job
-                matching = entries if job is None else _of_job(job, entries)
-                if matching:
-                    subscription.offer(matching)
-
-    def _missed(self) -> None:
-        for subscriptions in self._by_owner.values():
-            for subscription in subscriptions:
-                subscription.fall_behind()
-
-
-def _of_job(job: JobId, entries: Sequence[Positioned]) -> list[Positioned]:
-    """Return the entries of one job, each at its seq: a job's stream has one lane."""
-    return [Positioned(each.entry.seq, each.entry) for each in entries if each.entry.job == job]
 
 
 async def _pages(read: Read, place: Place) -> AsyncGenerator[tuple[list[Positioned], Place], None]:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import structlog
 
 from jobwire.actors.runtime.actor import Actor
-from jobwire.actors.runtime.tasks import Loop, is_ending
+from jobwire.actors.runtime.periodic import Periodic
+from jobwire.actors.runtime.tasks import is_ending
 from jobwire.actors.stores.base import Store
 from jobwire.actors.stores.leases import LEASE_S, RENEW_S
 from jobwire.schemas.errors import JobwireError, Unavailable
@@ -39,7 +40,7 @@ class LeaderRole:
         self._rests_until = 0.0
         self._is_elsewhere = False
         self._trouble: str | None = "has not begun"
-        self._loop = Loop(f"standby.{role}", self._keep_asking)
+        self._loop = Periodic(f"standby.{role}", self._keep, RENEW_S)
 
     async def start(self) -> None:
         """Begin to ask for the role."""
@@ -59,18 +60,15 @@ class LeaderRole:
             return f"{self.name}: {self._trouble}"
         return self._actor.not_ready() if self._actor is not None else self.name
 
-    async def _keep_asking(self) -> None:
-        while True:
-            try:
-                await self._ask()
-            except Unavailable as error:
-                self._trouble = error.detail
-                _log.warning("role_waits", role=self.name, error=error.detail)
-                if _now() > self._held_until:
-                    await self._stop_actor()  # another one may have it by now
-            if is_ending():
-                return
-            await asyncio.sleep(RENEW_S)
+    async def _keep(self) -> None:
+        """Ask for the role, or renew its lease."""
+        try:
+            await self._ask()
+        except Unavailable as error:
+            self._trouble = error.detail
+            if _now() > self._held_until:
+                await self._stop_actor()  # another one may have it by now
+            raise
 
     async def _ask(self) -> None:
         if not self._works:

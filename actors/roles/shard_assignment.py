@@ -14,10 +14,11 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import structlog
 
-from jobwire.actors.runtime.tasks import Loop
+from jobwire.actors.runtime.periodic import Periodic
 from jobwire.actors.stores.base import Store
 from jobwire.actors.stores.leases import LEASE_S, RENEW_S
 from jobwire.actors.transports.base import BusMessage, ConsumerHandle, Transport
+from jobwire.schemas.addresses import shard_queue
 from jobwire.schemas.errors import Unavailable
 
 _log = structlog.get_logger()
@@ -51,7 +52,7 @@ class ShardAssignment:
         self._holder = holder
         self._take = take
         self._consumers: dict[int, ConsumerHandle] = {}
-        self._loop = Loop("state_manager.sharing", self._keep_sharing)
+        self._loop = Periodic("state_manager.shards", self._share, RENEW_S)
 
     async def start(self) -> None:
         """Begin to consume."""
@@ -75,14 +76,9 @@ class ShardAssignment:
         """The shards that are consumed here."""
         return self._consumers.keys()
 
-    async def _keep_sharing(self) -> None:
-        while True:
-            try:
-                await self._settle_on(await self._fair_share())
-            except Unavailable as error:
-                # Whoever cannot reach the store commits nothing, so nobody is harmed by waiting.
-                _log.warning("lease_waits", error=error.detail)
-            await asyncio.sleep(RENEW_S)
+    async def _share(self) -> None:
+        # A state manager that cannot reach the store commits nothing, so it may keep its shards.
+        await self._settle_on(await self._fair_share())
 
     async def _fair_share(self) -> Collection[int]:
         await self._store.claim(_ROLE + self._holder, self._holder, LEASE_S)
@@ -96,7 +92,7 @@ class ShardAssignment:
             del self._consumers[shard]
         for shard in shards:
             if shard not in self._consumers:
-                queue = f"events.{shard}"
+                queue = shard_queue(shard)
                 self._consumers[shard] = await self._transport.consume(queue, self._taker(queue))
         if leaving:
             _log.info("shards_given_up", shards=leaving)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from jobwire.actors.runtime.cache import BoundedCache
+
 #: Names remembered; the longest idle are forgotten first.
 _MOST_NAMES = 10_000
 
@@ -15,7 +17,7 @@ class Quota:
         """Admit `per_minute`; measure with a monotonic clock."""
         self._interval_s = 60 / per_minute
         self._monotonic = monotonic
-        self._due: dict[str, float] = {}
+        self._due = BoundedCache[str, float](_MOST_NAMES)
 
     @property
     def retry_after_s(self) -> int:
@@ -27,12 +29,9 @@ class Quota:
         if self.is_spent(name):
             return False
         now = self._monotonic()
-        due = max(self._due.pop(name, now), now) + self._interval_s
-        self._due[name] = due
-        if len(self._due) > _MOST_NAMES:
-            self._due.pop(next(iter(self._due)))
+        self._due[name] = max(self._due.get(name) or now, now) + self._interval_s
         return True
 
     def is_spent(self, name: str) -> bool:
         """Return whether a name has nothing left now."""
-        return self._due.get(name, 0.0) - self._monotonic() > 60 - self._interval_s
+        return (self._due.get(name) or 0.0) - self._monotonic() > 60 - self._interval_s

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Coroutine
 from time import monotonic
 
 import structlog
+
+from jobwire.actors.runtime.backoff import Backoff
 
 _log = structlog.get_logger()
 
@@ -40,15 +43,22 @@ def is_ending() -> bool:
 class Loop:
     """Runs one endless coroutine and starts it again, with back-off, when it fails."""
 
-    def __init__(self, name: str, run: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Give the loop its name (for logs) and the coroutine function that never returns."""
+    def __init__(
+        self,
+        name: str,
+        run: Callable[[], Coroutine[None, None, None]],
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """Prepare the loop: its name (for logs), and the coroutine function that never returns."""
         self.name = name
         self.failing = False
         self._run = run
+        self._backoff = Backoff(_PAUSE_S, _LONGEST_PAUSE_S, jitter)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Start the loop."""
+        self._backoff.reset()
         self._task = asyncio.create_task(self._supervise(), name=self.name)
 
     async def stop(self) -> None:
@@ -59,7 +69,6 @@ class Loop:
             self._task = None
 
     async def _supervise(self) -> None:
-        pause = _PAUSE_S
         while True:
             started = monotonic()
             try:
@@ -71,11 +80,11 @@ class Loop:
                     _log.exception("loop_failed_ending", loop=self.name)
                     return
                 if monotonic() - started >= _STEADY_S:
-                    pause = _PAUSE_S
-                _log.exception("loop_failed", loop=self.name, pause_s=pause)
+                    self._backoff.reset()
+                pause_s = self._backoff.next_s()
+                _log.exception("loop_failed", loop=self.name, pause_s=pause_s)
                 self.failing = True
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE_S)
+                await asyncio.sleep(pause_s)
             else:
                 return
             finally:

@@ -30,6 +30,7 @@ from jobwire.actors.stager.turns import Turns
 from jobwire.actors.transports.base import Transport
 from jobwire.actors.workers.command_consumer import CommandConsumer
 from jobwire.actors.workers.gateway import Assignment, WorkerGateway
+from jobwire.schemas.addresses import STAGER
 from jobwire.schemas.commands import Command
 from jobwire.schemas.errors import Invalid, JobwireError, NotFound
 from jobwire.schemas.identifiers import EventId, JobId
@@ -37,7 +38,6 @@ from jobwire.schemas.specs import Cause
 
 _log = structlog.get_logger()
 
-QUEUE = "commands.stager"
 #: Pauses before further tries of a copy that failed for want of space or the like.
 _PAUSES_S = (0.5, 2.0, 8.0)
 #: How often a running haul is looked at: whether it is still wanted, and how far it has come.
@@ -61,7 +61,7 @@ class Stager:
         look_s: float = _LOOK_S,
     ) -> None:
         """Copy between the roots of a job's owner and its sandbox."""
-        self._commands = CommandConsumer(transport, work, QUEUE)
+        self._commands = CommandConsumer(transport, work, STAGER)
         self._work = work
         self._sites = sites
         self._roots = roots

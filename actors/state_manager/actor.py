@@ -160,7 +160,7 @@ class StateManager:
                 _log.error("packet_not_read", queue=taken.queue, error=error.detail)
                 if self._transport.confirms_when_handled:
                     raise Unavailable(error.detail, retry_after_s=5) from error
-                await self._transport.set_aside(taken.queue, delivery, error.detail)
+                await self._transport.dead_letter(taken.queue, delivery, error.detail)
         return packets
 
     async def _settle(self, batch: Sequence[_Decoded]) -> None:

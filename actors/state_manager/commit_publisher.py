@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import msgspec
 import structlog
 
-from jobwire.actors.messaging.packets import receipts_topic
-from jobwire.actors.operations.streams import ENTRIES_TOPIC
+from jobwire.actors.messaging.entry_feed import broadcast_entries
 from jobwire.actors.runtime.failpoints import failpoint
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.state_manager.batch import CommittedBatch
 from jobwire.actors.transports.base import Transport
+from jobwire.schemas.addresses import receipts_topic
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.events import Packet
 from jobwire.schemas.jobs import Job
@@ -37,7 +37,7 @@ class CommitPublisher:
         """Tell of a committed batch and of the packets that it came in."""
         try:
             if settled.entries:
-                await self._transport.broadcast(ENTRIES_TOPIC, _encode(settled.entries))
+                await broadcast_entries(self._transport, settled.entries)
             await self._give_receipts(packets)
             if settled.awaiting:
                 await publish_awaited(self._transport, self._telemetry, settled.awaiting)

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-import structlog
-
-from jobwire.actors.runtime.tasks import Loop
+from jobwire.actors.runtime.periodic import Periodic
 from jobwire.actors.stores.base import Store
-from jobwire.schemas.errors import Unavailable
-
-_log = structlog.get_logger()
 
 #: Pause between two looks when nothing is left to forget, and jobs of one write.
 _LOOK_S, _AT_ONCE = 60.0, 200
@@ -28,7 +22,7 @@ class JobRetention:
         self._store = store
         self._keep_s = keep_s
         self._clock = clock
-        self._loop = Loop(self.name, self._run)
+        self._loop = Periodic(self.name, self._forget_all, _LOOK_S)
 
     async def start(self) -> None:
         """Begin to look."""
@@ -48,12 +42,6 @@ class JobRetention:
         before = self._clock() - timedelta(seconds=self._keep_s)
         return await self._store.forget(before, _AT_ONCE)
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                forgotten = await self.forget()
-            except Unavailable as error:
-                _log.warning("forgetter_waits", error=error.detail)
-                forgotten = 0
-            if not forgotten:
-                await asyncio.sleep(_LOOK_S)
+    async def _forget_all(self) -> None:
+        while await self.forget():
+            pass

@@ -7,26 +7,25 @@ awaits.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from functools import partial
 
 import msgspec
 import structlog
 
+from jobwire.actors.messaging.signed_event import signed_event
 from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
-from jobwire.actors.runtime.tasks import Loop
+from jobwire.actors.runtime.periodic import Periodic
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.state_manager.commit_publisher import publish_awaited
 from jobwire.actors.stores.base import Awaited, Store
 from jobwire.actors.transports.base import Transport
 from jobwire.schemas.errors import Unavailable
-from jobwire.schemas.events import Event, payload_digest
+from jobwire.schemas.events import Event
 from jobwire.schemas.identifiers import RESERVED_ID, EventId
 from jobwire.schemas.jobs import LONGEST_REPUBLISH_S, REPUBLISH_S, Job
 from jobwire.schemas.lifecycle import Facts, Lifecycle, next_state
-from jobwire.schemas.tokens import Keyring, sign
+from jobwire.schemas.tokens import Keyring
 
 _log = structlog.get_logger()
 
@@ -62,11 +61,10 @@ class Reaper:
         self._post = post
         self._clock = clock
         self._telemetry = telemetry
-        self._interval_s = interval_s
         # Each goes on by itself: what one is kept from does not keep the other.
         self._loops = [
-            Loop("reaper.stale", partial(self._keep, self.reap)),
-            Loop("reaper.commands", partial(self._keep, self.republish)),
+            Periodic("reaper.stale", self.reap, interval_s, pauses_first=True),
+            Periodic("reaper.commands", self.republish, interval_s, pauses_first=True),
         ]
 
     async def start(self) -> None:
@@ -117,14 +115,6 @@ class Reaper:
                 return published
             after = page[-1]
 
-    async def _keep(self, look: Callable[[], Awaitable[int]]) -> None:
-        while True:
-            await asyncio.sleep(self._interval_s)
-            try:
-                await look()
-            except Unavailable as error:
-                _log.warning("reaper_waits", error=error.detail)
-
     async def _look_at(self, job: Job) -> bool:
         stale_at = job.stale_at()
         lifecycle = await self._registry.get(job.owner, job.lifecycle, job.lifecycle_version)
@@ -142,17 +132,15 @@ class Reaper:
 
     def _stale(self, job: Job, name: str) -> Event:
         now = self._clock()
-        data = _stale_data(job, now)
-        event_id = EventId(f"{RESERVED_ID}stale.{job.seq}")
-        return Event(
-            id=event_id,
+        return signed_event(
+            self._keyring,
+            "reaper",
             job=job.id,
+            event_id=EventId(f"{RESERVED_ID}stale.{job.seq}"),
             name=name,
-            authority=sign(self._keyring, job.id, event_id, "reaper"),
             received=now,
-            digest=payload_digest(name, b"stale"),
-            data=data,
-            source="reaper",
+            data=_stale_data(job, now),
+            same=b"stale",
             expects=job.seq,
         )
 

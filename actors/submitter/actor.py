@@ -30,6 +30,7 @@ from jobwire.actors.submitter.watcher import Watcher
 from jobwire.actors.transports.base import Transport
 from jobwire.actors.workers.command_consumer import CommandConsumer
 from jobwire.actors.workers.gateway import Assignment, WorkerGateway
+from jobwire.schemas.addresses import site_queue
 from jobwire.schemas.commands import Command
 from jobwire.schemas.errors import JobwireError
 from jobwire.schemas.identifiers import JobId
@@ -64,7 +65,7 @@ class Submitter:
         """Serve a site; jobs report to the service at `url`. Others may serve it with a `home`."""
         self._home = home
         self.name = f"submitter.{site.name}"
-        self._commands = CommandConsumer(transport, work, f"commands.site.{site.name}")
+        self._commands = CommandConsumer(transport, work, site_queue(site.name))
         self._work = work
         self._runs = Runs(
             site=site, work=work, secrets=secrets, settings=settings, url=url, began=clock()

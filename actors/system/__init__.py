@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 import structlog
 
 from jobwire.actors.gateway.actor import Gateway
+from jobwire.actors.runtime.backoff import Backoff
 from jobwire.actors.runtime.folder import DataFolder, Service
 from jobwire.actors.runtime.settings import Settings
 from jobwire.actors.runtime.tasks import is_ending
@@ -154,7 +155,7 @@ class System:
 
     async def _begin_in_time(self) -> None:
         """Begin as soon as what is needed is there; a wrong setting is not waited for."""
-        pause = _PAUSE_S
+        backoff = Backoff(_PAUSE_S, _LONGEST_PAUSE_S)
         while True:
             try:
                 await self._begin()
@@ -171,8 +172,7 @@ class System:
                 return
             if is_ending():
                 return
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE_S)
+            await asyncio.sleep(backoff.next_s())
 
     async def _begin(self) -> None:
         """Take the steps of the beginning; a repetition goes on with the one that failed."""
@@ -185,13 +185,13 @@ class System:
         """Return the steps: the bus and the store, then the actors."""
         container, settings, folder = self._container, self._settings, self._folder
         transport = container.transport
-        steps: list[Step] = [transport.open, container.packets.start]
+        steps: list[Step] = [transport.open, container.packer.start]
         steps.append(lambda: container.replies.start(transport))
         if isinstance(self._front, Gateway):
-            steps.append(lambda: container.operations.streams.start(transport))
+            steps.append(container.operations.streams.start)
         steps += [site.host.open for site in container.sites.values()]
         steps += [container.store.open, lambda: fix_shards(container.store, settings.shards)]
-        steps.append(container.packets.admit)
+        steps.append(container.packer.admit)
         if self._is_alone:
             steps.append(lambda: make_first_key(container.keys, folder))
         elif isinstance(self._front, Gateway):

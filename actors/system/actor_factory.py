@@ -25,8 +25,6 @@ from jobwire.actors.state_manager.reaper import Reaper
 from jobwire.actors.submitter.actor import Submitter
 from jobwire.actors.submitter.sandbox_root import SandboxRoot
 from jobwire.actors.system.container import Container, now
-from jobwire.schemas.events import Event
-from jobwire.schemas.identifiers import shard_of
 
 ActorName = Literal["gateway", "state-manager", "submitter", "stager", "notifier"]
 
@@ -108,7 +106,7 @@ class ActorFactory:
             transport=container.transport,
             registry=container.registry,
             keyring=container.keyring,
-            post=self._post,
+            post=container.packer.put,
             clock=now,
             telemetry=container.telemetry,
             interval_s=container.settings.reaper_interval_s,
@@ -155,6 +153,7 @@ class ActorFactory:
             return Notifier(
                 store=container.store,
                 transport=container.transport,
+                feed=container.entry_feed,
                 deliveries=container.deliveries,
                 dialects=container.dialects,
                 signers=container.signers,
@@ -167,7 +166,10 @@ class ActorFactory:
         notifier = self._alone("notifier", make)
         if not self._is_shared:
             return [notifier]
-        return [notifier, self._alone("herald", lambda: TransitionPublisher(container.transport))]
+        return [notifier, self._alone("herald", self._transition_publisher)]
+
+    def _transition_publisher(self) -> Actor:
+        return TransitionPublisher(self._container.transport, self._container.entry_feed)
 
     def _behind_gateway(self) -> Sequence[Actor]:
         """Return what works for the dialects that are spoken."""
@@ -182,10 +184,6 @@ class ActorFactory:
         if not self._is_shared:
             return make()
         return LeaderRole(make, self._container.store, role, self._holder)
-
-    async def _post(self, event: Event) -> None:
-        container = self._container
-        await container.packer.put(shard_of(event.job, container.settings.shards), event)
 
 
 def process_name(names: Collection[ActorName]) -> str:

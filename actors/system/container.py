@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import cast
 
 import structlog
 
@@ -25,8 +24,8 @@ from jobwire.actors.dialects.base import (
 from jobwire.actors.dialects.request_guard import RequestGuard
 from jobwire.actors.filesystems.file import FileTree
 from jobwire.actors.hosts.local import LocalHost
+from jobwire.actors.messaging.entry_feed import EntryFeed
 from jobwire.actors.messaging.packer import Packer
-from jobwire.actors.messaging.packets import Packets
 from jobwire.actors.messaging.replies import ReplyInbox
 from jobwire.actors.operations import Operations
 from jobwire.actors.operations.controls import Controls
@@ -93,12 +92,15 @@ class Container:
         self.telemetry = Telemetry()
         self.store = self._make_store()
         self.transport = self._make_transport(name)
-        self.packets = Packets(self.transport, self.telemetry, settings.shards)
-        linger_s = 0.0 if self.transport.confirms_when_handled else _LINGER_S
         self.packer = Packer(
-            settings.shards, self.packets.send, settings.answer_s, linger_s=linger_s
+            self.transport,
+            self.telemetry,
+            shards=settings.shards,
+            answer_s=settings.answer_s,
+            linger_s=0.0 if self.transport.confirms_when_handled else _LINGER_S,
         )
         self.replies = ReplyInbox()
+        self.entry_feed = EntryFeed(self.transport)
 
     def _make_store(self) -> Store:
         settings = self.settings
@@ -159,7 +161,6 @@ class Container:
             replies=self.replies,
             keyring=self.keyring,
             clock=now,
-            shards=self.settings.shards,
             data_bytes=self.settings.limits.data_bytes,
         )
 
@@ -197,7 +198,7 @@ class Container:
             identity=self.secrets.identity,
             quota=Quota(limits.jobs_per_minute, time.monotonic),
         )
-        streams = Streams(self.store, limits.streams_per_owner)
+        streams = Streams(self.store, self.entry_feed, limits.streams_per_owner)
         return Operations(
             events=self.events,
             jobs=jobs,
@@ -246,8 +247,7 @@ class Container:
         made: dict[str, ForeignDialect] = {}
         for name in registry.foreign_names():
             try:
-                plugin = registry.plugin(name)
-                made[name] = cast("ForeignDialect", plugin.build(self._context(plugin)))
+                made[name] = self._foreign(registry.plugin(name))
             except Exception as error:
                 if name not in self.settings.dialects:
                     _log.error("dialect_left_out", dialect=name, error=str(error))
@@ -258,6 +258,12 @@ class Container:
                     raise Misconfigured(detail) from error
         return made
 
+    def _foreign(self, plugin: DialectPlugin) -> ForeignDialect:
+        dialect = plugin.build(self._context(plugin))
+        if not isinstance(dialect, ForeignDialect):
+            raise Misconfigured(f"{plugin.dialect} of {plugin.name!r} is not a ForeignDialect")
+        return dialect
+
     def _context(self, plugin: DialectPlugin) -> DialectContext[Mounting]:
         return DialectContext(
             own=self.settings.dialects.get(plugin.name) or plugin.settings(),
@@ -266,6 +272,7 @@ class Container:
             records=DialectRecords(self.store, plugin.name, plugin.unprefixed_kinds),
             guard=self.guard,
             transport=self.transport,
+            feed=self.entry_feed,
             identity=self.secrets.identity,
             cursors=Cursors(self.secrets.identity),
             clock=now,

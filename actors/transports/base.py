@@ -23,15 +23,15 @@ Handler = Callable[[Sequence[BusMessage]], Awaitable[None]]
 """Handles a batch of one queue in order; the batch is acknowledged when it returns."""
 
 Listener = Callable[[str, bytes], None]
-"""Hears a broadcast; called in order, must not block."""
+"""Receives a broadcast and its topic; called in order, must not block."""
 
 
 class ConsumerHandle(Protocol):
-    """Something that was begun, and can be ended."""
+    """A consumer of a queue, or a subscription to a topic."""
 
     async def close(self) -> None:
         """
-        End it; may be called twice.
+        Receive nothing more; may be called twice.
 
         A consumer hands out nothing more and acknowledges the batch in hand when its handler has
         returned; what it had not handed out goes to the next consumer, in its place.
@@ -42,9 +42,9 @@ class Transport(Protocol):
     """
     A bus that keeps what is sent to a queue and repeats what was not acknowledged.
 
-    A message may be delivered more than once and never out of order within one queue. Queues are
-    named `events.<shard>` (packets of events), `commands.<worker>` (orders) and `events.in`
-    (single events of other systems); whoever consumes or sends needs nothing to be declared.
+    A message may be delivered more than once and never out of order within one queue. The names of
+    queues and topics are those of `jobwire.schemas.addresses`; consumers and senders need nothing
+    to be declared.
     """
 
     confirms_when_handled: bool
@@ -81,47 +81,47 @@ class Transport(Protocol):
         raises, the batch is handed out again after a pause, to it or to the next.
         """
 
-    async def set_aside(self, queue: str, delivery: BusMessage, reason: str) -> None:
+    async def dead_letter(self, queue: str, delivery: BusMessage, reason: str) -> None:
         """
-        Keep a message that can never be handled where people find it, with the reason.
+        Keep a message that can never be handled in the queue's dead letters, with the reason.
 
-        Its handler calls this, and acknowledges it like the others by returning.
+        Its handler calls this, and acknowledges the message like the others by returning.
 
         Raises:
-            Unavailable: it could not be put there; hand the batch back by raising.
+            Unavailable: it could not be kept; the handler raises, and gets the batch again.
 
         """
 
     async def broadcast(self, topic: str, message: bytes) -> None:
         """
-        Tell everyone who listens now; kept for nobody.
+        Publish to everyone who listens now; the message is kept for nobody.
 
         Raises:
-            Unavailable: it was told to nobody.
+            Unavailable: it was not published.
 
         """
 
     async def listen(
-        self, pattern: str, listener: Listener, missed: Callable[[], None] | None = None
+        self, pattern: str, on_message: Listener, on_missed: Callable[[], None] | None = None
     ) -> ConsumerHandle:
         """
-        Hear broadcasts of one topic; `prefix.*` stands for all that begin with `prefix.`.
+        Subscribe to broadcasts of one topic, or of all topics that begin with a prefix.
 
         Args:
             pattern: the topic, or `prefix.*`.
-            listener: called for each in the order of its sender.
-            missed: called when broadcasts may have been lost, such as after a broken connection.
+            on_message: called for each broadcast, in the order of its sender.
+            on_missed: called when broadcasts may have been lost, such as after a broken connection.
 
         """
 
     async def announce(self, topic: str, message: bytes) -> None:
         """
-        Tell other systems, who listen on the bus themselves; best effort, kept for nobody here.
+        Publish to other systems that listen on the bus themselves; best effort.
 
         Raises:
-            Unavailable: it was told to nobody.
+            Unavailable: it was not published.
 
         """
 
     async def reply(self, address: str, message: bytes) -> None:
-        """Tell the one listener of an address; lost when it has gone."""
+        """Publish to the one listener of an address; lost when it has gone."""

@@ -15,12 +15,13 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from jobwire.actors.transports.base import BusMessage, ConsumerHandle, Handler, Listener
+from jobwire.schemas.addresses import EVENTS
 from jobwire.schemas.errors import InDoubt, Unavailable
 
 _log = structlog.get_logger()
 
 #: Queues whose messages are safe only when they have been handled.
-_CONFIRMED_WHEN_HANDLED = "events."
+_CONFIRMED_WHEN_HANDLED = f"{EVENTS}."
 #: Messages that a queue holds before senders are told to come back.
 _QUEUE_LIMIT = 10_000
 #: Messages of one batch.
@@ -38,7 +39,7 @@ class EmbeddedTransport:
     def __init__(self) -> None:
         """Make a bus without queues; they come with their first use."""
         self._queues: dict[str, _Queue] = {}
-        self._ears: list[_LocalSubscriber] = []
+        self._subscribers: list[_LocalSubscriber] = []
         self._open = False
 
     async def open(self) -> None:
@@ -50,8 +51,8 @@ class EmbeddedTransport:
         self._open = False
         for queue in self._queues.values():
             await queue.close()
-        for ear in list(self._ears):
-            await ear.close()
+        for subscriber in list(self._subscribers):
+            await subscriber.close()
 
     def not_ready(self) -> str | None:
         """Return whether the bus takes messages."""
@@ -76,29 +77,29 @@ class EmbeddedTransport:
         consumer.start()
         return consumer
 
-    async def set_aside(self, queue: str, delivery: BusMessage, reason: str) -> None:
+    async def dead_letter(self, queue: str, delivery: BusMessage, reason: str) -> None:
         """Write the message into the log: what is in this process alone was made by it."""
-        _log.error("message_set_aside", queue=queue, reason=reason, body=delivery.body.hex())
+        _log.error("message_dead_lettered", queue=queue, reason=reason, body=delivery.body.hex())
 
     async def broadcast(self, topic: str, message: bytes) -> None:
-        """Put the message before every listener; each has a queue of its own."""
-        for ear in self._ears:
-            ear.hear(topic, message)
+        """Queue the message for every subscriber of the topic."""
+        for subscriber in self._subscribers:
+            subscriber.on_message(topic, message)
 
     async def listen(
-        self, pattern: str, listener: Listener, missed: Callable[[], None] | None = None
+        self, pattern: str, on_message: Listener, on_missed: Callable[[], None] | None = None
     ) -> ConsumerHandle:
-        """Hear a topic, or `prefix.*`; nothing is ever missed inside one process."""
-        del missed
-        ear = _LocalSubscriber(pattern, listener, self._ears)
-        self._ears.append(ear)
-        return ear
+        """Subscribe to a topic, or to `prefix.*`; nothing is ever missed inside one process."""
+        del on_missed
+        subscriber = _LocalSubscriber(pattern, on_message, self._subscribers)
+        self._subscribers.append(subscriber)
+        return subscriber
 
     async def announce(self, topic: str, message: bytes) -> None:
-        """Tell nobody: other systems do not reach a bus inside this process."""
+        """Do nothing: other systems do not reach a bus inside this process."""
 
     async def reply(self, address: str, message: bytes) -> None:
-        """Tell the one listener of an address."""
+        """Send to the one listener of an address."""
         await self.broadcast(address, message)
 
     def _queue(self, name: str) -> _Queue:
@@ -179,37 +180,39 @@ class _LocalConsumer:
 
 
 class _LocalSubscriber:
-    """A listener with a queue of its own, so that a slow one delays nobody."""
+    """A subscription with a queue of its own, so that a slow listener delays nobody."""
 
-    def __init__(self, pattern: str, listener: Listener, ears: list[_LocalSubscriber]) -> None:
+    def __init__(
+        self, pattern: str, listener: Listener, subscribers: list[_LocalSubscriber]
+    ) -> None:
         self._pattern = pattern
         self._listener = listener
-        self._ears = ears
-        self._heard: deque[tuple[str, bytes]] = deque()
-        self._waiting = False
+        self._subscribers = subscribers
+        self._waiting: deque[tuple[str, bytes]] = deque()
+        self._is_scheduled = False
 
-    def hear(self, topic: str, message: bytes) -> None:
+    def on_message(self, topic: str, message: bytes) -> None:
         pattern = self._pattern
         if pattern != topic and not (pattern.endswith(".*") and topic.startswith(pattern[:-1])):
             return
-        self._heard.append((topic, message))
-        if not self._waiting:
-            self._waiting = True
-            asyncio.get_running_loop().call_soon(self._tell)
+        self._waiting.append((topic, message))
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._hand_over)
 
-    def _tell(self) -> None:
-        self._waiting = False
-        while self._heard:
-            topic, message = self._heard.popleft()
+    def _hand_over(self) -> None:
+        self._is_scheduled = False
+        while self._waiting:
+            topic, message = self._waiting.popleft()
             try:
                 self._listener(topic, message)
             except Exception:  # noqa: BLE001 - logged; other listeners go on
                 _log.exception("listener_failed", topic=topic)
 
     async def close(self) -> None:
-        self._heard.clear()
-        if self in self._ears:
-            self._ears.remove(self)
+        self._waiting.clear()
+        if self in self._subscribers:
+            self._subscribers.remove(self)
 
 
 def _refuse(handled: asyncio.Future[None], error: Exception) -> None:

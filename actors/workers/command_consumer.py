@@ -56,7 +56,7 @@ class CommandConsumer:
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     _log.error("command_not_read", queue=self._queue, error=str(error))
                     reason = f"not a command: {error}"
-                    await self._transport.set_aside(self._queue, delivery, reason)
+                    await self._transport.dead_letter(self._queue, delivery, reason)
                 else:
                     accept(command)
 

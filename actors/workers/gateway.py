@@ -16,17 +16,17 @@ from typing import Any, NamedTuple
 import msgspec
 import structlog
 
-from jobwire.actors.operations.events import Events
+from jobwire.actors.messaging.poster import EventPoster
+from jobwire.actors.messaging.signed_event import signed_event
 from jobwire.actors.stores.base import Awaited, Store
-from jobwire.schemas.codec import canonical
 from jobwire.schemas.commands import Command, CommandKind
 from jobwire.schemas.errors import Unavailable
-from jobwire.schemas.events import Event, payload_digest
+from jobwire.schemas.events import Event
 from jobwire.schemas.identifiers import RESERVED_ID, EventId, JobId
 from jobwire.schemas.jobs import LONGEST_REPUBLISH_S, Job, JobCreation
 from jobwire.schemas.lifecycle import Role
 from jobwire.schemas.specs import Spec
-from jobwire.schemas.tokens import Keyring, mint_token, sign
+from jobwire.schemas.tokens import Keyring, mint_token
 
 _log = structlog.get_logger()
 
@@ -50,7 +50,7 @@ class WorkerGateway:
     """Serves the workers of one process."""
 
     def __init__(
-        self, *, store: Store, events: Events, keyring: Keyring, clock: Callable[[], datetime]
+        self, *, store: Store, events: EventPoster, keyring: Keyring, clock: Callable[[], datetime]
     ) -> None:
         """Read jobs from a store; report through the same door as everybody."""
         self._store = store
@@ -208,15 +208,14 @@ class WorkerGateway:
         attempt: int | None = None,
         expects: int | None = None,
     ) -> Event:
-        encoded = msgspec.json.encode(data) if data else None
-        return Event(
-            id=event_id,
+        return signed_event(
+            self._keyring,
+            role,
             job=job,
+            event_id=event_id,
             name=name,
-            authority=sign(self._keyring, job, event_id, role, attempt=attempt),
             received=self._clock(),
-            digest=payload_digest(name, canonical(encoded) if encoded else b""),
-            data=encoded,
-            source=role,
+            data=msgspec.json.encode(data) if data else None,
+            attempt=attempt,
             expects=expects,
         )

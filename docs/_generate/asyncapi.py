@@ -9,7 +9,8 @@ from typing import Any
 from _generate.schemas import REFERENCE, described
 from jobwire.actors.dialects.native.events import EventBody
 from jobwire.actors.dialects.native.messages import CLOUD_EVENT, CLOUD_HEADS, CloudEvent
-from jobwire.actors.transports.rabbitmq.topology import EVENTS_IN, JOBS, dead_queue
+from jobwire.actors.transports.rabbitmq.topology import dead_queue
+from jobwire.schemas.addresses import EVENTS_IN, JOBS
 from jobwire.schemas.transitions import Transition
 
 #: A piece of the document: JSON, and nothing more is said about it.

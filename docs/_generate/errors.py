@@ -38,7 +38,7 @@ _KINDS: dict[str, type[JobwireError]] = {
     and kind not in (JobwireError, Misconfigured)
 }
 
-#: What a client can do. A code that is missing here stops `make generate`.
+#: What a client can do. Dialects have their own; a code that is missing stops `make generate`.
 _ADVICE: dict[tuple[int, str], str] = {
     (503, "file_system"): "A file operation failed on the service's disk. Retry later.",
     (
@@ -92,16 +92,10 @@ _ADVICE: dict[tuple[int, str], str] = {
     (400, "invalid_json"): "The body is not JSON in UTF-8. The detail names the place.",
     (400, "json_limits"): "The JSON is nested too deeply, has too many elements, too long a "
     "string, or a number beyond 64 bits. Send less, or send numbers as strings.",
-    (400, "wrong_type"): "A field of a compatible interface has the wrong JSON type. The detail "
-    "names it.",
-    (403, "foreign_origin"): "A page of another site sent this request, or the `Host` is not this "
-    "machine. Use localhost, or send an API key.",
-    (422, "not_staged"): "An input could not be copied; the detail names it. No job was created.",
     (422, "same_target"): "Two files would have the same name in the job's directory. Rename one.",
     (503, "not_confirmed"): "It is not known whether the request was stored. Send it again with "
     "the "
     "same id.",
-    (503, "withdrawn"): "The job was not ready in time and was cancelled. Submit it again.",
     (
         503,
         "in_doubt",
@@ -169,9 +163,6 @@ _ADVICE: dict[tuple[int, str], str] = {
     (503, "unavailable"): "Send the same request again, with the same id, after `Retry-After`.",
 }
 
-for _documentation in documentations():
-    _ADVICE |= _documentation.advice
-
 _INTRODUCTION = """\
 # Errors
 
@@ -217,10 +208,15 @@ def errors_page() -> str:
     Write the page.
 
     Raises:
-        LookupError: the source has a code without advice here.
+        LookupError: the source has a code without advice.
 
     """
-    rows = [[str(status), f"`{code}`", _ADVICE[status, code]] for status, code in sorted(_codes())]
+    advice = _ADVICE | {key: text for each in documentations() for key, text in each.advice.items()}
+    found = sorted(_codes())
+    if missing := [each for each in found if each not in advice]:
+        message = f"neither docs/_generate/errors.py nor a dialect has advice for {missing}"
+        raise LookupError(message)
+    rows = [[str(status), f"`{code}`", advice[status, code]] for status, code in found]
     return (
         note("schemas/errors.py and every place that raises an error")
         + "\n"
@@ -242,10 +238,6 @@ def _codes() -> set[tuple[int, str]]:
         for file in sorted((_ROOT / folder).rglob("*.py")):
             if not _NOT_HTTP & {file, *file.parents}:
                 found |= set(_raised(ast.parse(file.read_text())))
-    missing = sorted(found - _ADVICE.keys())
-    if missing:
-        message = f"neither docs/_generate/errors.py nor a dialect has advice for {missing}"
-        raise LookupError(message)
     return found
 
 

@@ -28,29 +28,29 @@ def _breaker(clock: _Clock, *, parallel: int = 8, each: int = 2) -> Breaker:
 
 def _fail(breaker: Breaker, endpoint: str, count: int = FAILING) -> None:
     for _ in range(count):
-        assert breaker.take(endpoint)
-        breaker.give_back(endpoint, failures=1)
+        assert breaker.acquire(endpoint)
+        breaker.release(endpoint, failures=1)
 
 
 def test_an_endpoint_gets_so_many_tries_and_all_together_so_many() -> None:
     breaker = _breaker(_Clock(), parallel=3, each=2)
 
-    assert [breaker.take("a") for _ in range(3)] == [True, True, False]
-    assert breaker.busy().endpoints == {"a"}
-    assert [breaker.take("b") for _ in range(2)] == [True, False]
-    assert (breaker.free, breaker.in_hand) == (0, 3)
+    assert [breaker.acquire("a") for _ in range(3)] == [True, True, False]
+    assert breaker.blocked().endpoints == {"a"}
+    assert [breaker.acquire("b") for _ in range(2)] == [True, False]
+    assert (breaker.free, breaker.in_flight) == (0, 3)
 
 
 def test_the_end_of_a_try_says_whether_somebody_waited_for_it() -> None:
     breaker = _breaker(_Clock(), parallel=3, each=2)
-    breaker.take("a")
-    assert not breaker.give_back("a", failures=0)
-    breaker.take("a")
-    breaker.take("a")
-    assert breaker.give_back("a", failures=0)
-    breaker.take("b")
-    breaker.take("b")
-    assert breaker.give_back("a", failures=0)
+    breaker.acquire("a")
+    assert not breaker.release("a", failures=0)
+    breaker.acquire("a")
+    breaker.acquire("a")
+    assert breaker.release("a", failures=0)
+    breaker.acquire("b")
+    breaker.acquire("b")
+    assert breaker.release("a", failures=0)
 
 
 def test_an_endpoint_that_keeps_failing_rests_and_then_gets_one_try_at_a_time() -> None:
@@ -58,11 +58,11 @@ def test_an_endpoint_that_keeps_failing_rests_and_then_gets_one_try_at_a_time() 
     breaker = _breaker(clock)
     _fail(breaker, "a")
 
-    assert breaker.is_busy("a")
-    assert not breaker.take("a")
-    assert breaker.rests_until() == after(0.1)
+    assert breaker.is_blocked("a")
+    assert not breaker.acquire("a")
+    assert breaker.paused_until() == after(0.1)
     clock.forward(0.1)
-    assert [breaker.take("a") for _ in range(2)] == [True, False]
+    assert [breaker.acquire("a") for _ in range(2)] == [True, False]
 
 
 def test_rests_grow_up_to_a_limit() -> None:
@@ -73,7 +73,7 @@ def test_rests_grow_up_to_a_limit() -> None:
         clock.forward(5.0)
         _fail(breaker, "a", 1)
 
-    ends = breaker.rests_until()
+    ends = breaker.paused_until()
     assert ends is not None
     assert (ends - clock.now).total_seconds() == 5.0
 
@@ -83,26 +83,26 @@ def test_a_success_makes_good_for_everything() -> None:
     breaker = _breaker(clock)
     _fail(breaker, "a")
     clock.forward(1)
-    breaker.take("a")
-    breaker.give_back("a", failures=0)
+    breaker.acquire("a")
+    breaker.release("a", failures=0)
 
-    assert not breaker.is_busy("a")
-    assert breaker.rests_until() is None
+    assert not breaker.is_blocked("a")
+    assert breaker.paused_until() is None
     assert breaker._endpoints == {}
 
 
 def test_a_receiver_that_asks_for_time_is_left_alone_until_somebody_insists() -> None:
     breaker = _breaker(_Clock())
     for endpoint in ("a", "b"):
-        breaker.take(endpoint)
-        breaker.give_back(endpoint, failures=1, rest_s=60.0)
-    assert breaker.busy().endpoints == {"a", "b"}
+        breaker.acquire(endpoint)
+        breaker.release(endpoint, failures=1, pause_s=60.0)
+    assert breaker.blocked().endpoints == {"a", "b"}
 
-    breaker.forgive("a")
-    assert breaker.busy().endpoints == {"b"}
-    breaker.forgive(None)
-    assert breaker.busy().endpoints == set()
-    breaker.forgive("unknown")
+    breaker.reset("a")
+    assert breaker.blocked().endpoints == {"b"}
+    breaker.reset(None)
+    assert breaker.blocked().endpoints == set()
+    breaker.reset("unknown")
 
 
 def test_endpoints_that_fail_share_half_of_the_tries() -> None:
@@ -112,23 +112,23 @@ def test_endpoints_that_fail_share_half_of_the_tries() -> None:
         _fail(breaker, endpoint)
     clock.forward(1)
 
-    assert [breaker.take(endpoint) for endpoint in "abcd"] == [True, True, False, False]
-    assert breaker.take("well")
-    assert breaker.give_back("a", failures=1)
-    assert breaker.take("c")
+    assert [breaker.acquire(endpoint) for endpoint in "abcd"] == [True, True, False, False]
+    assert breaker.acquire("well")
+    assert breaker.release("a", failures=1)
+    assert breaker.acquire("c")
 
 
 def test_one_owner_gets_half_of_the_tries_however_many_endpoints_it_has() -> None:
     breaker = _breaker(_Clock(), parallel=4)
 
-    assert [breaker.take(f"http://h{n} alice") for n in range(3)] == [True, True, False]
-    busy = breaker.busy()
+    assert [breaker.acquire(f"http://h{n} alice") for n in range(3)] == [True, True, False]
+    busy = breaker.blocked()
     assert "http://unknown alice" in busy
     assert "http://h0 bob" not in busy
-    assert [breaker.take(f"http://h{n} bob") for n in range(2)] == [True, True]
-    assert breaker.give_back("http://h0 alice", failures=0)
-    assert "http://unknown alice" not in breaker.busy()
-    breaker.give_back("http://h1 alice", failures=0)
+    assert [breaker.acquire(f"http://h{n} bob") for n in range(2)] == [True, True]
+    assert breaker.release("http://h0 alice", failures=0)
+    assert "http://unknown alice" not in breaker.blocked()
+    breaker.release("http://h1 alice", failures=0)
     assert list(breaker._owners) == ["bob"]
 
 
@@ -144,13 +144,13 @@ def test_what_is_remembered_is_bounded() -> None:
 def test_nothing_is_ever_miscounted(steps: list[tuple[str, int]]) -> None:
     clock = _Clock()
     breaker = _breaker(clock, parallel=4, each=2)
-    in_hand: list[str] = []
+    in_flight: list[str] = []
     for endpoint, failures in steps:
         clock.forward(0.05)
-        if breaker.take(endpoint):
-            in_hand.append(endpoint)
-        elif in_hand:
-            breaker.give_back(in_hand.pop(0), failures=failures)
-        failing = [name for name in in_hand if breaker._endpoints[name].failures >= FAILING]
-        assert breaker.in_hand == len(in_hand) <= 4
-        assert breaker._failing_in_hand == len(failing)
+        if breaker.acquire(endpoint):
+            in_flight.append(endpoint)
+        elif in_flight:
+            breaker.release(in_flight.pop(0), failures=failures)
+        failing = [name for name in in_flight if breaker._endpoints[name].failures >= FAILING]
+        assert breaker.in_flight == len(in_flight) <= 4
+        assert breaker._failing_in_flight == len(failing)

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from jobwire.actors.dialects.native.event_consumer import EVENTS_IN, EventConsumer
-from jobwire.actors.messaging.packer import Packer
+from jobwire.actors.dialects.native.event_consumer import EventConsumer
 from jobwire.actors.messaging.replies import ReplyInbox
 from jobwire.actors.operations.events import Events
 from jobwire.actors.runtime.settings import Limits
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.transports.base import BusMessage, ConsumerHandle, Handler
 from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.schemas.addresses import EVENTS_IN
 from jobwire.schemas.codec import canonical
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.events import Event, TokenAuthority, payload_digest
@@ -25,6 +25,7 @@ from jobwire.schemas.identifiers import shard_of
 from jobwire.schemas.tokens import mint_token
 from tests.support.deadlines import turns, until
 from tests.support.factories import KEYRING, NOW, after, job_id
+from tests.support.packing import packing
 
 _SHARDS = 2
 _JOB = job_id()
@@ -50,7 +51,7 @@ class _Bus(EmbeddedTransport):
         self.handler = handler
         return await super().consume(queue, handler)
 
-    async def set_aside(self, queue: str, delivery: BusMessage, reason: str) -> None:
+    async def dead_letter(self, queue: str, delivery: BusMessage, reason: str) -> None:
         assert queue == EVENTS_IN
         if self.is_full:
             self.refused += 1
@@ -66,13 +67,12 @@ class _Bench:
         self.telemetry = Telemetry()
         self.posted: list[Event] = []
         self.broken: set[int] = set()
-        packer = Packer(_SHARDS, self._send, 5)
+        packer = packing(self._send, shards=_SHARDS)
         self.events = Events(
             packer=packer,
             replies=ReplyInbox(),
             keyring=KEYRING,
             clock=lambda: NOW,
-            shards=_SHARDS,
             data_bytes=1_000,
         )
         limits = Limits(body_bytes=2_000)

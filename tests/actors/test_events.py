@@ -9,7 +9,6 @@ import msgspec
 import pytest
 from msgspec import Struct, field
 
-from jobwire.actors.messaging.packer import Packer
 from jobwire.actors.messaging.replies import ReplyInbox
 from jobwire.actors.operations.events import Events
 from jobwire.actors.transports.embedded import EmbeddedTransport
@@ -20,6 +19,7 @@ from jobwire.schemas.outcomes import Outcome
 from jobwire.schemas.principals import Principal
 from jobwire.schemas.tokens import identify, mint_token
 from tests.support.factories import KEYRING, NOW, OWNER, after, job_id
+from tests.support.packing import packing
 
 _SHARDS = 2
 _ALICE = Principal(OWNER, frozenset({"events", "jobs"}))
@@ -38,11 +38,10 @@ class Bench(Struct):
     def events(self, data_bytes: int = 100) -> Events:
         """Make the events."""
         return Events(
-            packer=Packer(_SHARDS, self.send, 5),
+            packer=packing(self.send, shards=_SHARDS),
             replies=self.replies,
             keyring=KEYRING,
             clock=lambda: NOW,
-            shards=_SHARDS,
             data_bytes=data_bytes,
         )
 

@@ -199,7 +199,8 @@ async def test_a_table_is_read_once_because_it_never_changes(store: SqliteStore)
 async def test_memory_of_tables_is_bounded(store: SqliteStore) -> None:
     tables = LifecycleRegistry(store)
     await _register(store)
-    tables._read = {("x", str(number)): _SMALL for number in range(1_000)}
+    for number in range(1_000):
+        tables._read["x", str(number)] = _SMALL
 
     await tables.get(OWNER, "small", 1)
 

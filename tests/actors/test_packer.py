@@ -7,13 +7,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from jobwire.actors.messaging.packer import PACKET_BYTES, PACKET_EVENTS, Packer
+from jobwire.actors.messaging.lane import PACKET_BYTES, PACKET_EVENTS
+from jobwire.actors.messaging.packer import Packer
 from jobwire.schemas.codec import encode_packet
 from jobwire.schemas.errors import InDoubt, JobwireError, Unavailable
 from jobwire.schemas.events import PACKET_VERSION, Event, Packet
+from jobwire.schemas.identifiers import shard_of
 from jobwire.schemas.specs import Spec
 from tests.support.deadlines import turns
-from tests.support.factories import make_create, make_creation, make_event
+from tests.support.factories import job_id, make_create, make_creation, make_event
+from tests.support.packing import packing
 
 
 class Wire:
@@ -62,23 +65,23 @@ async def wire() -> AsyncIterator[Wire]:
 
 
 def _packer(wire: Wire, answer_s: float = 30) -> Packer:
-    return Packer(2, wire.send, answer_s)
+    return packing(wire.send, shards=2, answer_s=answer_s)
 
 
 def _events(count: int, start: int = 0, data: bytes | None = None) -> list[Event]:
     return [make_event(event_id=f"e-{n}", data=data) for n in range(start, start + count)]
 
 
-def _put(packer: Packer, *events: Event, shard: int = 0) -> list[asyncio.Task[None]]:
-    return [asyncio.create_task(packer.put(shard, event)) for event in events]
+def _put(packer: Packer, *events: Event) -> list[asyncio.Task[None]]:
+    return [asyncio.create_task(packer.put(event)) for event in events]
 
 
 async def test_a_lone_event_leaves_at_once(wire: Wire) -> None:
     packer = _packer(wire)
 
-    await packer.put(1, make_event(event_id="a"))
+    await packer.put(make_event(event_id="a"))
 
-    assert wire.packets == [(1, ["a"])]
+    assert wire.packets == [(shard_of(job_id(), 2), ["a"])]
 
 
 async def test_what_comes_in_while_a_packet_is_away_leaves_together(wire: Wire) -> None:
@@ -117,8 +120,9 @@ async def test_an_event_is_answered_when_its_own_packet_is_confirmed(wire: Wire)
 async def test_one_shard_does_not_wait_for_another(wire: Wire) -> None:
     packer = _packer(wire)
     wire.is_held = True
-    _put(packer, *_events(1), shard=0)
-    _put(packer, *_events(1, start=1), shard=1)
+    jobs = [job_id(number) for number in range(1, 9)]
+    assert {shard_of(job, 2) for job in jobs} == {0, 1}
+    _put(packer, *(make_event(job=job, event_id=job) for job in jobs))
 
     await turns()
 
@@ -162,9 +166,9 @@ async def test_an_event_whose_packet_fails_is_told_so_and_the_next_packet_leaves
     wire.error = Unavailable("the store is away")
 
     with pytest.raises(Unavailable, match="the store is away"):
-        await packer.put(0, make_event(event_id="a"))
+        await packer.put(make_event(event_id="a"))
     wire.error = None
-    await packer.put(0, make_event(event_id="b"))
+    await packer.put(make_event(event_id="b"))
 
     assert wire.ids == ["a", "b"]
 
@@ -174,10 +178,10 @@ async def test_a_fault_in_sending_does_not_end_the_lane(wire: Wire) -> None:
     wire.error = RuntimeError("a fault")
 
     with pytest.raises(Unavailable):
-        await packer.put(0, make_event(event_id="a"))
+        await packer.put(make_event(event_id="a"))
     wire.error = None
     async with asyncio.timeout(5):
-        await packer.put(0, make_event(event_id="b"))
+        await packer.put(make_event(event_id="b"))
 
     assert wire.ids == ["a", "b"]
 
@@ -187,9 +191,9 @@ async def test_a_cancellation_that_nobody_asked_for_does_not_end_the_lane(wire: 
     wire.error = asyncio.CancelledError()
 
     with pytest.raises(Unavailable):
-        await asyncio.wait_for(packer.put(0, make_event(event_id="a")), 5)
+        await asyncio.wait_for(packer.put(make_event(event_id="a")), 5)
     wire.error = None
-    await asyncio.wait_for(packer.put(0, make_event(event_id="b")), 5)
+    await asyncio.wait_for(packer.put(make_event(event_id="b")), 5)
 
     assert wire.ids == ["a", "b"]
 
@@ -199,24 +203,24 @@ async def test_a_lane_whose_task_was_ended_begins_anew_with_the_next_event(wire:
     wire.is_held = True
     (cut,) = _put(packer, make_event(event_id="a"))
     await turns()
-    sending = packer._lanes[0]._sending
+    sending = packer._lanes[shard_of(job_id(), 2)]._sending
     assert sending is not None
     sending.cancel()
 
     with pytest.raises(Unavailable):
         await asyncio.wait_for(cut, 5)
     wire.is_held = False
-    await asyncio.wait_for(packer.put(0, make_event(event_id="b")), 5)
+    await asyncio.wait_for(packer.put(make_event(event_id="b")), 5)
 
     assert wire.ids == ["a", "b"]
 
 
 async def test_a_packet_that_was_given_up_while_it_lingered_is_not_sent(wire: Wire) -> None:
-    packer = Packer(1, wire.send, 0.02, linger_s=0.05)
-    await packer.put_many(0, _events(2))
+    packer = packing(wire.send, answer_s=0.02, linger_s=0.05)
+    await packer.put_many(_events(2))
 
     with pytest.raises(Unavailable):
-        await packer.put(0, make_event(event_id="late"))
+        await packer.put(make_event(event_id="late"))
     await packer.close()
 
     assert wire.sizes == [2]
@@ -227,7 +231,7 @@ async def test_who_waits_too_long_is_told_to_come_back(wire: Wire) -> None:
     wire.is_held = True
 
     with pytest.raises(InDoubt) as caught:
-        await packer.put(0, make_event())
+        await packer.put(make_event())
 
     assert caught.value.retry_after_s == 1
 
@@ -265,7 +269,7 @@ async def test_a_request_that_is_dropped_takes_no_neighbour_with_it(wire: Wire) 
 
 async def _put_many(packer: Packer, events: list[Event]) -> list[JobwireError | None]:
     async with asyncio.timeout(10):
-        return await packer.put_many(0, events)
+        return await packer.put_many(events)
 
 
 async def test_many_events_keep_their_order_over_several_packets(wire: Wire) -> None:
@@ -369,7 +373,7 @@ async def test_closing_waits_for_what_is_on_its_way(wire: Wire) -> None:
 async def test_closing_an_idle_packer_returns_at_once(wire: Wire) -> None:
     packer = _packer(wire)
     await packer.close()
-    await packer.put(0, make_event())
+    await packer.put(make_event())
 
     async with asyncio.timeout(2):
         await packer.close()
@@ -378,16 +382,16 @@ async def test_closing_an_idle_packer_returns_at_once(wire: Wire) -> None:
 
 
 async def test_under_load_a_packet_lingers_and_takes_in_what_comes_meanwhile(wire: Wire) -> None:
-    packer = Packer(1, wire.send, 30, linger_s=0.05)
-    lone = asyncio.create_task(packer.put(0, make_event("run", event_id="lone")))
+    packer = packing(wire.send, answer_s=30, linger_s=0.05)
+    lone = asyncio.create_task(packer.put(make_event("run", event_id="lone")))
     await turns()
     sent_at_once = list(wire.sizes)
     await lone
-    await packer.put_many(0, [make_event("run", event_id=f"a{n}") for n in range(3)])
+    await packer.put_many([make_event("run", event_id=f"a{n}") for n in range(3)])
 
-    first = asyncio.create_task(packer.put(0, make_event("run", event_id="b0")))
+    first = asyncio.create_task(packer.put(make_event("run", event_id="b0")))
     await asyncio.sleep(0.01)
-    second = asyncio.create_task(packer.put(0, make_event("run", event_id="b1")))
+    second = asyncio.create_task(packer.put(make_event("run", event_id="b1")))
     await asyncio.gather(first, second)
 
     assert sent_at_once == [1]
@@ -395,11 +399,11 @@ async def test_under_load_a_packet_lingers_and_takes_in_what_comes_meanwhile(wir
 
 
 async def test_a_full_packet_does_not_linger(wire: Wire) -> None:
-    packer = Packer(1, wire.send, 30, linger_s=30)
-    await packer.put_many(0, [make_event("run", event_id=f"a{n}") for n in range(3)])
+    packer = packing(wire.send, answer_s=30, linger_s=30)
+    await packer.put_many([make_event("run", event_id=f"a{n}") for n in range(3)])
 
     async with asyncio.timeout(5):
         full = [make_event("run", event_id=f"b{n}") for n in range(PACKET_EVENTS)]
-        await packer.put_many(0, full)
+        await packer.put_many(full)
 
     assert wire.sizes == [3, PACKET_EVENTS]

@@ -20,8 +20,8 @@ from jobwire.actors.transports.rabbitmq.topology import (
     QUEUE_BYTES,
     broadcast_route,
     dead_queue,
-    ear_route,
     route_to,
+    subscription_route,
 )
 from jobwire.schemas.errors import InDoubt, Unavailable
 from tests.support.consumers import Consumer, numbered
@@ -105,10 +105,10 @@ def test_a_queue_has_its_exchange(queue: str, exchange: str, key: str) -> None:
 
 
 def test_broadcasts_meet_their_listeners() -> None:
-    assert broadcast_route("entries") == ear_route("entries") == ("entries", "")
+    assert broadcast_route("entries") == subscription_route("entries") == ("entries", "")
     assert broadcast_route("replies.a.1") == ("signals", "replies.a.1")
-    assert ear_route("replies.a.*") == ("signals", "replies.a.#")
-    assert ear_route("packets.a") == ("signals", "packets.a")
+    assert subscription_route("replies.a.*") == ("signals", "replies.a.#")
+    assert subscription_route("packets.a") == ("signals", "packets.a")
 
 
 # --- what it keeps --------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ async def test_what_is_set_aside_lies_in_the_dead_letter_queue_with_its_reason(
 ) -> None:
     delivery = BusMessage(b"nonsense", message_id="m-1", content_type="x/y", headers={"a": "b"})
 
-    await bus.set_aside("commands.stager", delivery, "not a command: " + "x" * 2_000)
+    await bus.dead_letter("commands.stager", delivery, "not a command: " + "x" * 2_000)
     message = await _get(broker_url, dead_queue("commands.stager"))
 
     assert (message.body, message.message_id, message.content_type) == (b"nonsense", "m-1", "x/y")
@@ -268,7 +268,7 @@ async def test_a_gap_in_what_a_sender_told_is_noticed(
         raise Unavailable
 
     with monkeypatch.context() as patched:
-        patched.setattr(bus._publisher, "_tell", lose)
+        patched.setattr(bus._publisher, "_publish_unconfirmed", lose)
         with pytest.raises(Unavailable):
             await bus.broadcast("entries", b"2")
     await bus.broadcast("entries", b"3")

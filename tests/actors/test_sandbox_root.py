@@ -10,7 +10,6 @@ import pytest
 from jobwire.actors.batch_systems.local import LocalBatch
 from jobwire.actors.filesystems.file import FileTree
 from jobwire.actors.hosts.local import LocalHost
-from jobwire.actors.messaging.packer import Packer
 from jobwire.actors.messaging.replies import ReplyInbox
 from jobwire.actors.operations.events import Events
 from jobwire.actors.roles.leader import LeaderRole
@@ -26,6 +25,7 @@ from jobwire.schemas.errors import Misconfigured
 from jobwire.schemas.events import Event
 from tests.support.deadlines import until
 from tests.support.factories import KEYRING, NOW
+from tests.support.packing import packing
 
 
 def _site(root: Path, slots: int = 1) -> Site:
@@ -72,11 +72,10 @@ def _submitter(store: SqliteStore, root: Path) -> Callable[[], Submitter]:
         pytest.fail(f"nothing is to be sent: {shard} {events}")
 
     events = Events(
-        packer=Packer(1, send, 5),
+        packer=packing(send),
         replies=ReplyInbox(),
         keyring=KEYRING,
         clock=lambda: NOW,
-        shards=1,
         data_bytes=1_000,
     )
     site = _site(root)

@@ -44,6 +44,7 @@ from jobwire.schemas.jobs import Entry, Job, Plan
 from jobwire.schemas.specs import Spec
 from tests.support.deadlines import turns, until
 from tests.support.factories import KEYRING, OWNER, job_id, make_create, make_creation, make_signed
+from tests.support.packing import packing
 
 
 class _Host:
@@ -119,7 +120,7 @@ class Ring:
 
     async def post(self, event: Event) -> None:
         """Post an event."""
-        await self.packer.put(0, event)
+        await self.packer.put(event)
 
     async def cancel(self, job: JobId) -> None:
         """Cancel a job, as its owner would."""
@@ -173,10 +174,8 @@ async def ring(tmp_path: Path) -> AsyncIterator[Ring]:
         packet = encode_packet(Packet(PACKET_VERSION, events))
         await transport.send(f"events.{shard}", [packet])
 
-    packer = Packer(1, send, 5.0)
-    events = Events(
-        packer=packer, replies=replies, keyring=KEYRING, clock=now, shards=1, data_bytes=65_536
-    )
+    packer = packing(send)
+    events = Events(packer=packer, replies=replies, keyring=KEYRING, clock=now, data_bytes=65_536)
     settler = Settler(store, KEYRING, LifecycleRegistry(store), 10_000)
     manager = StateManager(
         transport=transport, store=store, settler=settler, telemetry=Telemetry(), shards=1

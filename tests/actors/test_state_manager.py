@@ -12,7 +12,6 @@ import pytest
 from msgspec.structs import replace
 
 from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
-from jobwire.actors.operations.streams import ENTRIES_TOPIC
 from jobwire.actors.runtime import failpoints
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.state_manager.actor import BATCH_EVENTS, StateManager
@@ -22,6 +21,7 @@ from jobwire.actors.stores.base import Commit, Committed, Positioned
 from jobwire.actors.stores.sqlite import SqliteStore
 from jobwire.actors.transports.base import BusMessage
 from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.schemas.addresses import ENTRIES
 from jobwire.schemas.codec import encode_packet
 from jobwire.schemas.commands import Command, CommandKind, Outstanding
 from jobwire.schemas.errors import InDoubt, Unavailable
@@ -110,7 +110,7 @@ async def ring(tmp_path: Path) -> AsyncIterator[Ring]:
         transport=transport, store=store, settler=settler, telemetry=telemetry, shards=_SHARDS
     )
     await transport.open()
-    for topic in (ENTRIES_TOPIC, "replies.*"):
+    for topic in (ENTRIES, "replies.*"):
         await transport.listen(topic, lambda name, body: heard.append((name, body)))
     await manager.start()
     yield Ring(store, transport, manager, telemetry, heard)
@@ -210,7 +210,7 @@ async def test_the_entries_of_a_batch_are_broadcast_with_their_places(ring: Ring
 
     ((topic, body),) = ring.heard
     page, _ = await ring.store.since(OWNER, (), 9)
-    assert topic == ENTRIES_TOPIC
+    assert topic == ENTRIES
     assert msgspec.msgpack.decode(body, type=list[Positioned]) == page
 
 

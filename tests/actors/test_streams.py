@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import msgspec
 import pytest
 
-from jobwire.actors.operations.streams import ENTRIES_TOPIC, Item, Streams
+from jobwire.actors.messaging.entry_feed import EntryFeed, broadcast_entries
+from jobwire.actors.operations.streams import Item, Streams
 from jobwire.actors.stores.base import Positioned, Store
 from jobwire.actors.stores.sqlite import SqliteStore
 from jobwire.actors.transports.embedded import EmbeddedTransport
@@ -39,7 +39,7 @@ class Bench:
         """Follow a store."""
         self.store = store
         self.transport = EmbeddedTransport()
-        self.streams = Streams(store, most)
+        self.streams = Streams(store, EntryFeed(self.transport), most)
         self.jobs: dict[int, list[Entry]] = {}
 
     async def commit(self, *entries: Entry) -> list[Positioned]:
@@ -50,7 +50,7 @@ class Bench:
 
     async def tell(self, positioned: list[Positioned]) -> None:
         """Broadcast entries."""
-        await self.transport.broadcast(ENTRIES_TOPIC, msgspec.msgpack.encode(positioned))
+        await broadcast_entries(self.transport, positioned)
         await turns()
 
     async def add(self, *names: str, number: int = 1, owner: str = OWNER) -> list[Entry]:
@@ -79,7 +79,7 @@ async def bench(store: SqliteStore) -> AsyncIterator[Bench]:
     """Yield streams that hear."""
     made = Bench(store)
     await made.transport.open()
-    await made.streams.start(made.transport)
+    await made.streams.start()
     yield made
     await made.transport.close()
 
@@ -195,9 +195,9 @@ async def test_what_is_committed_between_the_reading_and_the_hearing_is_not_miss
             return
 
     interposing: Any = _Interposing(store, commit_one_more)
-    streams = Streams(interposing, 10)
+    streams = Streams(interposing, EntryFeed(bench.transport), 10)
     await bench.transport.open()
-    await streams.start(bench.transport)
+    await streams.start()
     stream = streams.of_job(_ALICE, bench.job(), 0)
 
     entries = await _take(stream, 4)
@@ -214,16 +214,16 @@ class _Follower:
         self.seqs: list[int] = []
         self._ends = 0
         interposing: Any = _Interposing(bench.store, self._look)
-        self.streams = Streams(interposing, 10)
+        self.streams = Streams(interposing, EntryFeed(bench.transport), 10)
         self._stream = self.streams.of_job(_ALICE, bench.job(), 0)
         self._expected = bench.job().seq
 
     async def _look(self) -> None:
         self._ends += len(self.seqs) == self._expected
 
-    async def start(self, bench: Bench) -> asyncio.Task[None]:
+    async def start(self) -> asyncio.Task[None]:
         """Follow; return when the follower waits for what is new."""
-        await self.streams.start(bench.transport)
+        await self.streams.start()
         task = asyncio.create_task(self._follow())
         await until(lambda: self._ends == 1)
         await turns()
@@ -237,7 +237,7 @@ class _Follower:
 async def test_an_entry_that_is_told_twice_is_seen_once(bench: Bench) -> None:
     await bench.add()
     follower = _Follower(bench)
-    task = await follower.start(bench)
+    task = await follower.start()
     run = make_entry(seq=2, name="run")
     positioned = await bench.commit(run)
 
@@ -257,13 +257,13 @@ async def test_a_subscriber_that_is_too_slow_reads_the_store_again_and_misses_no
 ) -> None:
     await bench.add()
     follower = _Follower(bench)
-    task = await follower.start(bench)
+    task = await follower.start()
     half = _BATCH_OF_A_SLOW_SUBSCRIBER // 2 + 1
     updates = [make_entry(seq=2 + number, name="update") for number in range(2 * half)]
     positioned = await bench.commit(*updates)
 
     for part in (positioned[:half], positioned[half:]):
-        await bench.transport.broadcast(ENTRIES_TOPIC, msgspec.msgpack.encode(part))
+        await broadcast_entries(bench.transport, part)
     await until(lambda: follower.seqs[-1] == 1 + 2 * half)
     bench.jobs[1] += updates
     await bench.add("finish")
@@ -306,7 +306,7 @@ async def test_closing_ends_every_stream_and_lets_none_begin(bench: Bench) -> No
 async def test_an_owner_has_only_so_many_streams_and_another_owner_its_own(
     store: SqliteStore,
 ) -> None:
-    streams = Streams(store, 2)
+    streams = Streams(store, EntryFeed(EmbeddedTransport()), 2)
     mine = [streams.of_owner(_ALICE, None) for _ in range(3)]
     foreign = streams.of_owner(Principal(STRANGER, frozenset()), None)
 

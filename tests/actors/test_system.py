@@ -63,7 +63,7 @@ async def test_a_gateway_with_a_wrong_number_of_shards_fails_and_takes_no_event(
         await asyncio.wait_for(gateway.fails(), 20)
 
     with pytest.raises(Unavailable) as caught:
-        await gateway._container.packer.put(0, make_event())
+        await gateway._container.packer.put(make_event())
     assert caught.value.retry_after_s
 
 
@@ -76,7 +76,7 @@ async def test_events_are_refused_while_it_is_not_known_that_the_number_is_right
     await until(lambda: system._container.transport.not_ready() is None, 20)
 
     with pytest.raises(Unavailable) as caught:
-        await system._container.packer.put(0, make_event())
+        await system._container.packer.put(make_event())
     await system.stop()
 
     assert caught.value.retry_after_s

@@ -90,7 +90,7 @@ async def test_the_pause_grows_until_a_run_was_long(
         message = "a fault"
         raise RuntimeError(message)
 
-    loop = Loop("test", run)
+    loop = Loop("test", run, jitter=lambda: 1.0)
     monkeypatch.setattr(tasks, "_log", structlog.get_logger())
     structlog.reset_defaults()
     with capture_logs() as lines:

@@ -6,12 +6,11 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
-import msgspec
 import pytest
 
+from jobwire.actors.messaging.entry_feed import EntryFeed, broadcast_entries
 from jobwire.actors.notifier import transition_publisher
 from jobwire.actors.notifier.transition_publisher import TransitionPublisher
-from jobwire.actors.operations.streams import ENTRIES_TOPIC
 from jobwire.actors.stores.base import Positioned
 from jobwire.actors.transports.embedded import EmbeddedTransport
 from jobwire.schemas.errors import Unavailable
@@ -38,11 +37,15 @@ class _Bus(EmbeddedTransport):
     async def hear(self, *entries: Entry) -> None:
         """Broadcast entries as the state manager does."""
         positioned = [Positioned(entry.seq, entry) for entry in entries]
-        await self.broadcast(ENTRIES_TOPIC, msgspec.msgpack.encode(positioned))
+        await broadcast_entries(self, positioned)
 
     @property
     def topics(self) -> list[str]:
         return [topic for topic, _ in self.told]
+
+
+def _publisher(bus: _Bus) -> TransitionPublisher:
+    return TransitionPublisher(bus, EntryFeed(bus))
 
 
 @pytest.fixture
@@ -51,7 +54,7 @@ async def bus(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[_Bus]:
     monkeypatch.setattr(transition_publisher, "_PAUSE_S", 0.01)
     bus = _Bus()
     await bus.open()
-    actor = TransitionPublisher(bus)
+    actor = _publisher(bus)
     await actor.start()
     yield bus
     await actor.stop()
@@ -121,10 +124,13 @@ async def test_what_was_heard_while_the_bus_was_away_is_told_in_its_order(bus: _
     assert bus.topics == [f"pipeline.RUNNING.{job_id(number)}" for number in range(6)]
 
 
-async def test_of_too_many_that_wait_the_oldest_go(
-    bus: _Bus, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_of_too_many_that_wait_the_oldest_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transition_publisher, "_PAUSE_S", 0.01)
     monkeypatch.setattr(transition_publisher, "_MOST_WAITING", 3)
+    bus = _Bus()
+    await bus.open()
+    actor = _publisher(bus)
+    await actor.start()
     bus.is_away = True
     await bus.hear(*(_moved(number) for number in range(10)))
     await until(lambda: bus.tried > 1)
@@ -134,12 +140,13 @@ async def test_of_too_many_that_wait_the_oldest_go(
     await turns()
 
     assert bus.topics == [f"pipeline.RUNNING.{job_id(number)}" for number in range(7, 10)]
+    await actor.stop()
 
 
 async def test_a_herald_that_stops_tells_what_it_has_heard() -> None:
     bus = _Bus()
     await bus.open()
-    actor = TransitionPublisher(bus)
+    actor = _publisher(bus)
     await actor.start()
     await bus.hear(_moved(1), _moved(2))
     await turns()
@@ -156,7 +163,7 @@ async def test_a_herald_stops_in_time_where_the_bus_is_away(
     bus = _Bus()
     bus.is_away = True
     await bus.open()
-    actor = TransitionPublisher(bus)
+    actor = _publisher(bus)
     await actor.start()
     await bus.hear(_moved())
     await turns()
@@ -171,7 +178,7 @@ async def test_a_herald_stops_in_time_where_the_bus_is_away(
 async def test_a_herald_says_whether_it_hears() -> None:
     bus = _Bus()
     await bus.open()
-    actor = TransitionPublisher(bus)
+    actor = _publisher(bus)
     before = actor.not_ready()
 
     await actor.start()

@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from jobwire.actors.messaging.packer import Packer
 from jobwire.actors.messaging.replies import ReplyInbox
 from jobwire.actors.operations.events import Events
 from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
@@ -37,6 +36,7 @@ from tests.support.factories import (
     make_plan,
     make_signed,
 )
+from tests.support.packing import packing
 
 _SPEC = Spec(argv=("true",))
 
@@ -50,14 +50,13 @@ class Ring:
         self.transport = EmbeddedTransport()
         self.now: datetime = NOW
         self.is_away = False
-        packer = Packer(1, self._send, 5)
+        packer = packing(self._send)
         self.replies = ReplyInbox()
         self.events = Events(
             packer=packer,
             replies=self.replies,
             keyring=KEYRING,
             clock=lambda: self.now,
-            shards=1,
             data_bytes=65_536,
         )
         self.work = WorkerGateway(

@@ -16,10 +16,12 @@ from jobwire.actors.dialects.mounts import base_url
 from jobwire.actors.dialects.pipelinejobs.settings import PipelineJobs
 from jobwire.actors.gateway.actor import Gateway
 from jobwire.actors.gateway.health import HealthRoutes
+from jobwire.actors.messaging.entry_feed import EntryFeed
 from jobwire.actors.operations.streams import Streams
 from jobwire.actors.runtime.settings import Limits, Settings
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.stores.sqlite import SqliteStore
+from jobwire.actors.transports.embedded import EmbeddedTransport
 from jobwire.schemas.deliveries import Subscription
 from jobwire.schemas.errors import JobwireError
 from jobwire.schemas.jobs import Entry, Job
@@ -81,7 +83,7 @@ def _gateway(folder: Path, settings: Settings, dialect: ForeignDialect) -> Gatew
         native=Silence(),
         foreign=[dialect],
         health=HealthRoutes(_not_ready, telemetry),
-        streams=Streams(SqliteStore(folder / "jobwire.db"), 1),
+        streams=Streams(SqliteStore(folder / "jobwire.db"), EntryFeed(EmbeddedTransport()), 1),
         settings=settings,
         telemetry=telemetry,
     )

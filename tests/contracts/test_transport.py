@@ -99,11 +99,11 @@ async def test_a_slow_consumer_delays_no_other_queue(transport: Transport) -> No
 async def test_a_broadcast_reaches_those_who_listen_to_its_topic(transport: Transport) -> None:
     heard: list[tuple[str, str, bytes]] = []
 
-    def ear(pattern: str) -> Listener:
+    def subscription(pattern: str) -> Listener:
         return lambda topic, body: heard.append((pattern, topic, body))
 
     for pattern in ("entries", "jobs.*", "entries.*", "job"):
-        await transport.listen(pattern, ear(pattern))
+        await transport.listen(pattern, subscription(pattern))
 
     await transport.broadcast("entries", b"1")
     await transport.broadcast("jobs.RUNNING", b"2")
@@ -118,11 +118,11 @@ async def test_a_broadcast_reaches_those_who_listen_to_its_topic(transport: Tran
 async def test_every_listener_hears_broadcasts_in_their_order(transport: Transport) -> None:
     heard: dict[str, list[bytes]] = {"one": [], "two": []}
 
-    def ear(bodies: list[bytes]) -> Listener:
+    def subscription(bodies: list[bytes]) -> Listener:
         return lambda _, body: bodies.append(body)
 
     for bodies in heard.values():
-        await transport.listen("entries", ear(bodies))
+        await transport.listen("entries", subscription(bodies))
 
     for body in numbered(50):
         await transport.broadcast("entries", body)
@@ -200,12 +200,12 @@ async def test_closing_a_consumer_waits_for_the_batch_in_hand(transport: Transpo
 
 async def test_a_closed_listener_hears_nothing_more(transport: Transport) -> None:
     heard: list[bytes] = []
-    ear = await transport.listen("signal", lambda _, body: heard.append(body))
+    subscription = await transport.listen("signal", lambda _, body: heard.append(body))
     others: list[bytes] = []
     await transport.listen("signal", lambda _, body: others.append(body))
 
-    await ear.close()
-    await ear.close()
+    await subscription.close()
+    await subscription.close()
     await transport.broadcast("signal", b"1")
     await until(lambda: others == [b"1"])
 

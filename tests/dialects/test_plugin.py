@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -137,30 +139,31 @@ async def test_ports_read_headers_as_large_as_their_dialects_need(shell: Install
 
 
 def test_a_setting_that_it_does_not_have_is_refused_with_the_nearest_one(shell: Installed) -> None:
-    shell.config.write_text('[dialects.greetings]\nwrod = "x"\n')
+    shell.config.write_text('[dialects.greetings]\nwordx = "x"\n')
 
     refused = shell.run("up", "--port", "0", "--config", str(shell.config))
 
     assert refused.code == 1
-    assert "unknown setting dialects.greetings.wrod; did you mean dialects.greetings.word?" in (
+    assert "unknown setting dialects.greetings.wordx; did you mean dialects.greetings.word?" in (
         refused.err
     )
 
 
-_NOWHERE: Final = """
+_PLUGIN: Final = """
 from jobwire.actors.dialects.base import DialectPlugin
 
-PLUGIN = DialectPlugin(name="broken", title="Broken", dialect="broken.nowhere:X")
+class Half:
+    def __init__(self, context):
+        pass
+
+PLUGIN = DialectPlugin(name="broken", title="Broken", dialect="broken%s")
 """
 _FAULTS: Final = {
     "a module with a fault": ("broken:PLUGIN", "raise ValueError('no such day')", "no such day"),
     "a module that is not there": ("absent:PLUGIN", "", "absent"),
     "something else": ("broken:PLUGIN", "PLUGIN = 3", "is not a dialect"),
-    "a class that is not there": (
-        "broken:PLUGIN",
-        _NOWHERE,
-        "broken.nowhere",
-    ),
+    "a class that is not there": ("broken:PLUGIN", _PLUGIN % ".nowhere:X", "broken.nowhere"),
+    "a class that is half of it": ("broken:PLUGIN", _PLUGIN % ":Half", "not a ForeignDialect"),
 }
 
 
@@ -221,6 +224,20 @@ async def test_records_from_before_kinds_had_the_names_of_dialects_are_read(stor
         await store.put(kind, record)
 
     assert [await records.of(kind).fetch("alice", "key") for kind in kinds] == [record] * 5
+
+
+def test_help_of_all_commands_loads_no_part_that_takes_long() -> None:
+    code = (
+        "import sys; from jobwire.actors.cli.main import run; run(['--help'])\n"
+        "print({'aiohttp', 'rich', 'structlog', 'jobwire.actors.client'} & sys.modules.keys())"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE_S
+    )
+
+    assert "import-config" in done.stdout
+    assert done.stdout.endswith("set()\n")
 
 
 def test_plugins_have_the_names_of_their_entry_points() -> None:

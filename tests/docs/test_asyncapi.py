@@ -11,17 +11,17 @@ import msgspec
 import pytest
 
 from jobwire.actors.dialects.native.messages import read_message
-from jobwire.actors.messaging.packer import Packer
 from jobwire.actors.messaging.replies import ReplyInbox
 from jobwire.actors.operations.events import Events
 from jobwire.actors.transports.base import BusMessage
-from jobwire.actors.transports.rabbitmq.topology import EVENTS_IN, JOBS
+from jobwire.schemas.addresses import EVENTS_IN, JOBS
 from jobwire.schemas.events import Event
 from jobwire.schemas.identifiers import JobId
 from jobwire.schemas.tokens import mint_token
 from jobwire.schemas.transitions import Transition, topic_of
 from tests.docs.page import ROOT
 from tests.support.factories import KEYRING
+from tests.support.packing import packing
 
 ASYNCAPI = json.loads((ROOT / "docs" / "reference" / "asyncapi.json").read_text())
 _MESSAGES = ASYNCAPI["components"]["messages"]
@@ -94,11 +94,10 @@ def _events() -> Events:
         """Take no event."""
 
     return Events(
-        packer=Packer(1, send, 5),
+        packer=packing(send),
         replies=ReplyInbox(),
         keyring=KEYRING,
         clock=lambda: datetime(2026, 3, 1, tzinfo=UTC),
-        shards=1,
         data_bytes=65_536,
     )
 

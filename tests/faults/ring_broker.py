@@ -110,7 +110,7 @@ class Line:
         self._handlers[queue] = handler
         return Held()
 
-    async def set_aside(self, queue: str, delivery: BusMessage, reason: str) -> None:
+    async def dead_letter(self, queue: str, delivery: BusMessage, reason: str) -> None:
         """Refuse: nothing here is to be set aside."""
         message = f"{queue}: {delivery!r} was set aside: {reason}"
         raise AssertionError(message)
@@ -128,10 +128,10 @@ class Line:
             raise Unavailable(f"{topic} is blocked")
 
     async def listen(
-        self, pattern: str, listener: Listener, missed: Callable[[], None] | None = None
+        self, pattern: str, on_message: Listener, on_missed: Callable[[], None] | None = None
     ) -> ConsumerHandle:
         """Hear nothing: nobody listens here."""
-        del pattern, listener, missed
+        del pattern, on_message, on_missed
         return Held()
 
     async def announce(self, topic: str, message: bytes) -> None:

@@ -19,7 +19,7 @@ from jobwire.schemas.codec import encode_packet
 from jobwire.schemas.events import PACKET_VERSION, Packet
 from tests.support.deadlines import until
 from tests.support.fleet import ALL
-from tests.support.proxy import RabbitConnection
+from tests.support.proxy import FaultyProxy
 
 pytestmark = [
     pytest.mark.fault,
@@ -145,7 +145,7 @@ async def test_nothing_is_lost_when_an_administrator_closes_all_connections(lab:
 async def test_a_gateway_whose_broker_is_a_black_hole_refuses_and_heals(lab: Lab) -> None:
     url = lab.fleet.environment["JOBWIRE_BROKER__URL"]
 
-    async with RabbitConnection("127.0.0.1", lab.rabbit.port) as link:
+    async with FaultyProxy("127.0.0.1", lab.rabbit.port) as link:
         far = lab.fleet.add("far gateway", "gateway")
         await far.start(JOBWIRE_BROKER__URL=link.through(url))
         async with lab.trial(far.url) as trial:

@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.deadlines import turns, until
-from tests.support.proxy import RabbitConnection
+from tests.support.proxy import FaultyProxy
 
 
 @pytest.fixture(name="link")
-async def _link() -> AsyncIterator[RabbitConnection]:
+async def _link() -> AsyncIterator[FaultyProxy]:
     """Yield a link to a server that says everything again."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -27,7 +27,7 @@ async def _link() -> AsyncIterator[RabbitConnection]:
 
     server = await asyncio.start_server(echo, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with RabbitConnection("127.0.0.1", port) as link:
+    async with FaultyProxy("127.0.0.1", port) as link:
         yield link
     server.close()
     await server.wait_closed()
@@ -48,14 +48,14 @@ class Caller:
 
 
 @pytest.fixture(name="caller")
-async def _caller(link: RabbitConnection) -> AsyncIterator[Caller]:
+async def _caller(link: FaultyProxy) -> AsyncIterator[Caller]:
     """Yield an open connection."""
     caller = Caller(*await asyncio.open_connection("127.0.0.1", link.port))
     yield caller
     caller.writer.close()
 
 
-async def test_a_link_forwards_both_ways_to_the_end(link: RabbitConnection, caller: Caller) -> None:
+async def test_a_link_forwards_both_ways_to_the_end(link: FaultyProxy, caller: Caller) -> None:
     heard = await caller.says(b"hello")
     caller.writer.write_eof()
     rest = await caller.reader.read()
@@ -66,7 +66,7 @@ async def test_a_link_forwards_both_ways_to_the_end(link: RabbitConnection, call
 
 
 async def test_a_cut_link_resets_open_connections_and_new_ones_until_it_is_healed(
-    link: RabbitConnection, caller: Caller
+    link: FaultyProxy, caller: Caller
 ) -> None:
     await caller.says(b"hello")
 
@@ -85,7 +85,7 @@ async def test_a_cut_link_resets_open_connections_and_new_ones_until_it_is_heale
 
 
 async def test_a_black_hole_keeps_connections_and_swallows_everything_until_it_is_healed(
-    link: RabbitConnection, caller: Caller
+    link: FaultyProxy, caller: Caller
 ) -> None:
     await caller.says(b"hello")
 
@@ -102,7 +102,7 @@ async def test_a_black_hole_keeps_connections_and_swallows_everything_until_it_i
 
 
 async def test_a_black_hole_tells_nobody_that_the_other_side_has_gone(
-    link: RabbitConnection, caller: Caller
+    link: FaultyProxy, caller: Caller
 ) -> None:
     await caller.says(b"hello")
 
@@ -116,7 +116,7 @@ async def test_a_black_hole_tells_nobody_that_the_other_side_has_gone(
     assert await ending == b""
 
 
-async def test_a_cut_also_ends_what_came_into_a_black_hole(link: RabbitConnection) -> None:
+async def test_a_cut_also_ends_what_came_into_a_black_hole(link: FaultyProxy) -> None:
     link.swallow()
     late = Caller(*await asyncio.open_connection("127.0.0.1", link.port))
     await until(lambda: link.connections == 1)
@@ -128,7 +128,7 @@ async def test_a_cut_also_ends_what_came_into_a_black_hole(link: RabbitConnectio
     late.writer.close()
 
 
-async def test_a_slow_link_delays_each_way(link: RabbitConnection, caller: Caller) -> None:
+async def test_a_slow_link_delays_each_way(link: FaultyProxy, caller: Caller) -> None:
     link.slow(0.1)
 
     begin = time.monotonic()
@@ -143,7 +143,7 @@ async def test_a_slow_link_delays_each_way(link: RabbitConnection, caller: Calle
 
 
 async def test_a_link_to_nobody_resets_its_callers() -> None:
-    async with RabbitConnection("127.0.0.1", 1) as link:
+    async with FaultyProxy("127.0.0.1", 1) as link:
         caller = Caller(*await asyncio.open_connection("127.0.0.1", link.port))
 
         with pytest.raises(ConnectionResetError):
@@ -152,7 +152,7 @@ async def test_a_link_to_nobody_resets_its_callers() -> None:
         caller.writer.close()
 
 
-async def test_a_url_leads_through_the_link(link: RabbitConnection) -> None:
+async def test_a_url_leads_through_the_link(link: FaultyProxy) -> None:
     through = link.through("amqp://guest:p%40ss@broker:5672/jobs?heartbeat=10")
 
     assert through == f"amqp://guest:p%40ss@127.0.0.1:{link.port}/jobs?heartbeat=10"

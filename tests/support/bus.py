@@ -75,10 +75,14 @@ async def serving_bus(url: str, folder: Path) -> AsyncIterator[BusService]:
         stack.push_async_callback(parts.store.close)
         await parts.transport.open()
         stack.push_async_callback(parts.transport.close)
-        await parts.packets.start()
-        await parts.packets.admit()
+        await parts.packer.start()
+        await parts.packer.admit()
         await parts.replies.start(parts.transport)
-        for actor in (manager, TransitionPublisher(parts.transport), event_consumer):
+        for actor in (
+            manager,
+            TransitionPublisher(parts.transport, parts.entry_feed),
+            event_consumer,
+        ):
             await actor.start()
             stack.push_async_callback(actor.stop)
         stack.push_async_callback(parts.packer.close)

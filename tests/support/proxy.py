@@ -17,7 +17,7 @@ _PIECE_BYTES: Final = 64 * 1024
 _RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
-class RabbitConnection:
+class FaultyProxy:
     """
     Forwards the connections that it accepts to one address.
 

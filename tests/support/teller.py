@@ -13,9 +13,9 @@ import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from jobwire.actors.dialects.base import ForeignDialect, Signer
+from jobwire.actors.messaging.entry_feed import EntryFeed, broadcast_entries
 from jobwire.actors.notifier.actor import Notifier
 from jobwire.actors.operations.deliveries import Deliveries
-from jobwire.actors.operations.streams import ENTRIES_TOPIC
 from jobwire.actors.runtime.egress import Egress
 from jobwire.actors.runtime.settings import CallbackSettings
 from jobwire.actors.runtime.telemetry import Telemetry
@@ -32,8 +32,6 @@ from tests.support.factories import OWNER, fold, job_id, make_creation, make_ent
 #: Retries that a test does not have to wait for.
 QUICK = (0.0, 0.02, 0.02, 0.02)
 LOOPBACK = ("127.0.0.0/8",)
-
-_encode = msgspec.msgpack.Encoder().encode
 
 
 def now() -> datetime:
@@ -86,6 +84,7 @@ class CommitPublisher:
         self.notifier = Notifier(
             store=self.store,
             transport=self.transport,
+            feed=EntryFeed(self.transport),
             deliveries=self.deliveries,
             dialects=dialects,
             signers=signers,
@@ -149,14 +148,14 @@ class CommitPublisher:
         committed = await self.store.commit(make_commit([first, *rest]))
         assert committed.conflict is None
         if not quietly:
-            await self.transport.broadcast(ENTRIES_TOPIC, _encode(committed.stored[1:]))
+            await broadcast_entries(self.transport, committed.stored[1:])
         return rest
 
     async def add(self, before: Sequence[Entry], entry: Entry) -> None:
         """Commit one more entry of a job and tell of it."""
         job = fold(list(before))
         committed = await self.store.commit(make_commit([entry], before=[job]))
-        await self.transport.broadcast(ENTRIES_TOPIC, _encode(committed.stored))
+        await broadcast_entries(self.transport, committed.stored)
 
     async def all(self, owner: str = OWNER) -> list[Delivery]:
         """Return all deliveries, oldest first."""

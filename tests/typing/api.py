@@ -115,7 +115,7 @@ async def transports() -> None:
     assert_type(await transport.open(), None)
     assert_type(await transport.send("events.0", [b""]), None)
     assert_type(await transport.consume("events.0", handle), ConsumerHandle)
-    assert_type(await transport.set_aside("events.0", BusMessage(b""), "reason"), None)
+    assert_type(await transport.dead_letter("events.0", BusMessage(b""), "reason"), None)
     assert_type(await transport.announce("topic", b""), None)
     assert_type(transport.not_ready(), str | None)
     assert_type(await transport.broadcast("entries", b""), None)

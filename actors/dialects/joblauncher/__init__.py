@@ -19,4 +19,5 @@ PLUGIN: Final = DialectPlugin(
             summary="Translate another system's configuration.",
         )
     },
+    documentation=f"{__name__}.documentation:DOCUMENTATION",
 )

@@ -1,10 +1,10 @@
 """
-The inlet: takes events in from the bus, one event in each message.
+Consumes events of other systems from the bus, one event in each message.
 
 A batch is built in order and posted in packets, as the events of one HTTP request are. It is
-acknowledged when everything in it is safe: an event with those who store it, a message that is no
-event with the dead letters. A batch that cannot be made safe now is held and tried again, so what
-is good is never given up because a part of the service is away for long.
+acknowledged when everything in it is safe: events with those who store them, messages that are no
+events in the dead letters. A batch that cannot be made safe now is held and tried again, so no good
+event is given up because a part of the service is away for long.
 """
 
 from __future__ import annotations
@@ -20,26 +20,25 @@ from jobwire.actors.operations.events import Events
 from jobwire.actors.runtime.settings import Limits
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.transports.base import BusMessage, ConsumerHandle, Transport
+from jobwire.schemas.addresses import EVENTS_IN
 from jobwire.schemas.errors import JobwireError, Unavailable
 from jobwire.schemas.events import Event
 
 _log = structlog.get_logger()
 
-#: The queue that other systems' events come in by.
-EVENTS_IN = "events.in"
 #: Pause before what could not be posted is tried again.
 _PAUSE_S = 0.5
 
 
 class EventConsumer:
-    """Events in, from the bus."""
+    """Consumes the queue `events.in`."""
 
     name = "inlet"
 
     def __init__(
         self, transport: Transport, events: Events, limits: Limits, telemetry: Telemetry
     ) -> None:
-        """Consume from a transport; post what comes."""
+        """Consume from a transport, and post what comes."""
         self._transport = transport
         self._events = events
         self._limits = limits
@@ -48,9 +47,9 @@ class EventConsumer:
         self._stopping = asyncio.Event()
 
     async def start(self) -> None:
-        """Begin to consume; a broker that is away is waited for meanwhile."""
+        """Begin to consume; a broker that is away is waited for in the background."""
         self._stopping.clear()
-        self._handle = await self._transport.consume(EVENTS_IN, self._take)
+        self._handle = await self._transport.consume(EVENTS_IN, self._on_batch)
 
     async def stop(self) -> None:
         """Finish the batch in hand; one that cannot be posted now stays on the bus."""
@@ -63,18 +62,18 @@ class EventConsumer:
         """Name what is missing."""
         return None if self._handle else self.name
 
-    async def _take(self, deliveries: Sequence[BusMessage]) -> None:
+    async def _on_batch(self, deliveries: Sequence[BusMessage]) -> None:
         events, refused = self._read(deliveries)
-        # Posted first: were a batch handed out again after letters were put aside, each would be
-        # there twice, while an event that is posted again counts once.
+        # Posted first: an event that is posted again counts once, while a message of a batch that
+        # is handed out again would be in the dead letters twice.
         await self._post(events)
-        await self._set_aside(refused)
+        await self._dead_letter_all(refused)
         self._count(len(events), [error for _, error in refused])
 
     def _read(
         self, deliveries: Sequence[BusMessage]
     ) -> tuple[list[Event], list[tuple[BusMessage, JobwireError]]]:
-        """Tell the events from the messages that are none."""
+        """Part the events from the messages that are none, each with its error."""
         events: list[Event] = []
         refused: list[tuple[BusMessage, JobwireError]] = []
         for delivery in deliveries:
@@ -92,7 +91,7 @@ class EventConsumer:
         Post events until all are safe.
 
         Raises:
-            Unavailable: the inlet is to stop, and some are not.
+            Unavailable: the consumer is to stop, and some are not.
 
         """
         while events:
@@ -107,29 +106,29 @@ class EventConsumer:
             _log.warning("messages_wait", events=len(events), error=failures[0].detail)
             await self._pause(failures[0])
 
-    async def _set_aside(self, refused: Sequence[tuple[BusMessage, JobwireError]]) -> None:
+    async def _dead_letter_all(self, refused: Sequence[tuple[BusMessage, JobwireError]]) -> None:
         """
-        Put messages that are no events aside until all are there.
+        Dead-letter messages that are no events, until all are there.
 
         Raises:
-            Unavailable: the inlet is to stop, and some are not.
+            Unavailable: the consumer is to stop, and some are not.
 
         """
         for _, error in refused:
             _log.warning("message_refused", code=error.code, detail=error.detail)
         while refused:
-            failures = await asyncio.gather(*(self._bury(*each) for each in refused))
+            failures = await asyncio.gather(*(self._dead_letter(*each) for each in refused))
             refused = [each for each, failed in zip(refused, failures, strict=True) if failed]
             failure = next(filter(None, failures), None)
             if failure is not None:
-                _log.warning("letters_wait", letters=len(refused), error=failure.detail)
+                _log.warning("dead_letters_wait", messages=len(refused), error=failure.detail)
                 await self._pause(failure)
 
-    async def _bury(self, delivery: BusMessage, error: JobwireError) -> Unavailable | None:
-        """Put one message aside; give what stands against it."""
+    async def _dead_letter(self, delivery: BusMessage, error: JobwireError) -> Unavailable | None:
+        """Dead-letter one message; return why that failed, if it did."""
         reason = f"{error.code}: {error.detail}"
         try:
-            await self._transport.set_aside(EVENTS_IN, delivery, reason)
+            await self._transport.dead_letter(EVENTS_IN, delivery, reason)
         except Unavailable as failure:
             return failure
         return None
@@ -140,7 +139,7 @@ class EventConsumer:
                 await self._stopping.wait()
         except TimeoutError:
             return
-        raise Unavailable("the inlet stops; the batch stays on the bus") from failure
+        raise Unavailable("the consumer stops; the batch stays on the bus") from failure
 
     def _count(self, accepted: int, errors: Sequence[JobwireError]) -> None:
         self._telemetry.messages_accepted.inc(accepted)

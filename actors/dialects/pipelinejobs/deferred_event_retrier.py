@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
-import msgspec
 import structlog
 
 from jobwire.actors.dialects.pipelinejobs.deferred_events import DeferredEvents
-from jobwire.actors.operations.streams import ENTRIES_TOPIC
+from jobwire.actors.messaging.entry_buffer import EntryBuffer
+from jobwire.actors.messaging.entry_feed import EntryFeed
 from jobwire.actors.runtime.tasks import Loop
 from jobwire.actors.stores.base import Positioned
-from jobwire.actors.transports.base import ConsumerHandle, Transport
+from jobwire.actors.transports.base import ConsumerHandle
 from jobwire.schemas.errors import JobwireError, Unavailable
 from jobwire.schemas.identifiers import JobId
 from jobwire.schemas.principals import Principal
 
 _log = structlog.get_logger()
-_decoder = msgspec.msgpack.Decoder(list[Positioned])
 
 #: Pause after a look that could not be taken.
 _PAUSE_S = 0.5
@@ -42,7 +40,7 @@ class DeferredEventRetrier:
 
     def __init__(
         self,
-        transport: Transport,
+        feed: EntryFeed,
         deferred_events: DeferredEvents,
         lifecycle: str,
         resend: Resend,
@@ -50,27 +48,24 @@ class DeferredEventRetrier:
         look_s: float,
     ) -> None:
         """
-        Hear on a transport when jobs of a lifecycle move; resend what is parked of them.
+        Hear by a feed when jobs of a lifecycle move; resend what is parked of them.
 
         All that is parked is looked at every `look_s` seconds.
         """
-        self._transport = transport
+        self._feed = feed
         self._deferred_events = deferred_events
         self._lifecycle = lifecycle
         self._resend = resend
         self._look_s = look_s
         self._next_look = 0.0
-        self._moved: set[tuple[str, JobId]] = set()
-        self._is_behind = True
-        self._filled = asyncio.Event()
+        self._moved = EntryBuffer(self._pick, _MOST_MOVED)
         self._loop = Loop(self.name, self._wake_all)
         self._subscription: ConsumerHandle | None = None
 
     async def start(self) -> None:
         """Begin to hear, and look at what was parked before."""
-        self._subscription = await self._transport.listen(
-            ENTRIES_TOPIC, self._on_message, self._fall_behind
-        )
+        self._moved.on_missed()
+        self._subscription = await self._feed.follow(self._moved)
         self._loop.start()
 
     async def stop(self) -> None:
@@ -84,20 +79,9 @@ class DeferredEventRetrier:
         """Name what is missing."""
         return None if self._subscription is not None and not self._loop.failing else self.name
 
-    def _on_message(self, _topic: str, message: bytes) -> None:
-        for positioned in _decoder.decode(message):
-            entry = positioned.entry
-            if entry.moved_in == self._lifecycle:
-                self._moved.add((entry.owner, entry.job))
-        if len(self._moved) > _MOST_MOVED:
-            self._fall_behind()
-        if self._moved:
-            self._filled.set()
-
-    def _fall_behind(self) -> None:
-        self._moved.clear()
-        self._is_behind = True
-        self._filled.set()
+    def _pick(self, each: Positioned) -> tuple[str, JobId] | None:
+        entry = each.entry
+        return (entry.owner, entry.job) if entry.moved_in == self._lifecycle else None
 
     async def _wake_all(self) -> None:
         while True:
@@ -105,20 +89,16 @@ class DeferredEventRetrier:
                 await self._wake()
             except Unavailable as error:
                 _log.warning("waker_waits", error=error.detail)
-                self._fall_behind()
+                self._moved.on_missed()
                 await asyncio.sleep(_PAUSE_S)
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(self._next_look):
-                    await self._filled.wait()
+            await self._moved.wait(self._next_look - asyncio.get_running_loop().time())
 
     async def _wake(self) -> None:
         """Look at the jobs that have moved, or at all of which something waits."""
-        waiting = dict.fromkeys(self._moved)
-        self._moved.clear()
-        self._filled.clear()
+        waiting = dict.fromkeys(self._moved.take())
         now = asyncio.get_running_loop().time()
-        if self._is_behind or now >= self._next_look:
-            self._is_behind = False
+        if self._moved.is_behind or now >= self._next_look:
+            self._moved.catch_up()
             self._next_look = now + self._look_s
             waiting |= dict.fromkeys(await self._deferred_events.everywhere())
         for owner, job in waiting:

@@ -107,7 +107,7 @@ class PipelineJobsDialect(ForeignDialect):
 
     def _retrier(self) -> DeferredEventRetrier:
         return DeferredEventRetrier(
-            self._context.transport,
+            self._context.feed,
             self._state.deferred_events,
             PIPELINE.name,
             self._resender.resend_all,

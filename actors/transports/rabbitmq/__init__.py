@@ -18,11 +18,12 @@ from jobwire.actors.transports.rabbitmq.connection import RabbitConnection
 from jobwire.actors.transports.rabbitmq.consumer import RabbitConsumer
 from jobwire.actors.transports.rabbitmq.publisher import RabbitPublisher, properties_of
 from jobwire.actors.transports.rabbitmq.subscriber import RabbitSubscriber
-from jobwire.actors.transports.rabbitmq.topology import EVENTS_IN, JOBS, Route, broadcast_route
+from jobwire.actors.transports.rabbitmq.topology import Route, broadcast_route
+from jobwire.schemas.addresses import EVENTS_IN, JOBS
 from jobwire.schemas.errors import Misconfigured
 
 #: How long `open` and `listen` wait for a broker that is there; one that is away is not waited for.
-_PATIENCE_S = 2.0
+_READY_S = 2.0
 #: Characters of a reason that a header carries.
 _REASON_LENGTH = 500
 
@@ -43,34 +44,34 @@ class RabbitTransport:
         """
         _check(url)
         self._publisher = RabbitPublisher(url, name)
-        self._link = RabbitConnection(url, f"{name} consumes")
+        self._connection = RabbitConnection(url, f"{name} consumes")
         # What others may publish has a connection of its own: a message that breaks it, because
         # its properties cannot be read, breaks nothing else.
-        self._event_consumer = RabbitConnection(url, f"{name} takes in")
+        self._intake = RabbitConnection(url, f"{name} takes in")
         self._consumers: list[RabbitConsumer] = []
-        self._ears: list[RabbitSubscriber] = []
+        self._subscribers: list[RabbitSubscriber] = []
 
     async def open(self) -> None:
         """Begin to connect; a broker that is away is tried again and again."""
-        self._publisher.link.start()
-        self._link.start()
+        self._publisher.connection.start()
+        self._connection.start()
         with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE_S):
-                await self._publisher.link.opened()
-                await self._link.opened()
+            async with asyncio.timeout(_READY_S):
+                await self._publisher.connection.opened()
+                await self._connection.opened()
 
     async def close(self) -> None:
         """Hand out nothing more, and disconnect."""
-        handles: list[ConsumerHandle] = [*self._consumers, *self._ears]
+        handles: list[ConsumerHandle] = [*self._consumers, *self._subscribers]
         await asyncio.gather(*(each.close() for each in handles))
-        for link in (self._publisher.link, self._link, self._event_consumer):
-            await link.close()
+        for connection in (self._publisher.connection, self._connection, self._intake):
+            await connection.close()
 
     def not_ready(self) -> str | None:
         """Return what is wrong with the broker, or with what is consumed from it."""
         trouble = self._publisher.not_ready()
-        if trouble is None and not self._link.is_open:
-            trouble = self._link.trouble
+        if trouble is None and not self._connection.is_open:
+            trouble = self._connection.trouble
         if trouble is not None:
             return f"broker: {trouble}"
         down = [consumer.queue for consumer in self._consumers if consumer.is_down()]
@@ -82,16 +83,16 @@ class RabbitTransport:
 
     async def consume(self, queue: str, handler: Handler) -> ConsumerHandle:
         """Hand a queue's messages to a handler while this is its active consumer."""
-        link = self._link
+        connection = self._connection
         if queue == EVENTS_IN:
-            link = self._event_consumer
-            link.start()
-        consumer = RabbitConsumer(link, queue, handler)
+            connection = self._intake
+            connection.start()
+        consumer = RabbitConsumer(connection, queue, handler)
         self._consumers = [each for each in self._consumers if not each.is_closed]
         self._consumers.append(consumer)
         return consumer
 
-    async def set_aside(self, queue: str, delivery: BusMessage, reason: str) -> None:
+    async def dead_letter(self, queue: str, delivery: BusMessage, reason: str) -> None:
         """Put a message into the queue's dead-letter queue, with the reason as a header."""
         headers = {
             **delivery.headers,
@@ -101,36 +102,36 @@ class RabbitTransport:
         properties = properties_of(
             headers, message_id=delivery.message_id, content_type=delivery.content_type
         )
-        await self._publisher.bury(queue, delivery.body, properties)
+        await self._publisher.dead_letter(queue, delivery.body, properties)
 
     async def broadcast(self, topic: str, message: bytes) -> None:
-        """Tell every listener of a topic."""
-        await self._publisher.tell(broadcast_route(topic), message)
+        """Publish to every listener of a topic."""
+        await self._publisher.broadcast(broadcast_route(topic), message)
 
     async def listen(
-        self, pattern: str, listener: Listener, missed: Callable[[], None] | None = None
+        self, pattern: str, on_message: Listener, on_missed: Callable[[], None] | None = None
     ) -> ConsumerHandle:
-        """Hear a topic, or `prefix.*`."""
-        ear = RabbitSubscriber(self._link, pattern, listener, missed)
-        self._ears = [each for each in self._ears if not each.is_closed]
-        self._ears.append(ear)
-        if self._link.is_open:
+        """Subscribe to a topic, or to `prefix.*`."""
+        subscriber = RabbitSubscriber(self._connection, pattern, on_message, on_missed)
+        self._subscribers = [each for each in self._subscribers if not each.is_closed]
+        self._subscribers.append(subscriber)
+        if self._connection.is_open:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_PATIENCE_S):
-                    await ear.hears()
-        return ear
+                async with asyncio.timeout(_READY_S):
+                    await subscriber.subscribed()
+        return subscriber
 
     async def announce(self, topic: str, message: bytes) -> None:
         """Publish to the exchange that other systems follow."""
         await self._publisher.announce(Route(JOBS, topic), message)
 
     async def reply(self, address: str, message: bytes) -> None:
-        """Tell the one listener of an address."""
-        await self._publisher.whisper(broadcast_route(address), message)
+        """Publish to the one listener of an address."""
+        await self._publisher.reply(broadcast_route(address), message)
 
 
 def _check(url: str) -> None:
-    """Refuse what is no address of a broker; the text may hold a password, so it is not shown."""
+    """Refuse what is no URL of a broker; it may hold a password, so it is not shown."""
     try:
         parsed = URL(url)
     except ValueError:

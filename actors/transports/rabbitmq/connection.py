@@ -13,12 +13,13 @@ from aio_pika.exceptions import AMQPError
 from aiormq.exceptions import AMQPError as BareAMQPError
 from yarl import URL
 
+from jobwire.actors.runtime.backoff import Backoff
 from jobwire.actors.runtime.tasks import is_ending, is_stray
 from jobwire.schemas.errors import Unavailable
 
 _log = structlog.get_logger()
 
-#: Seconds between two heartbeats; a link that was cut without a sound is found by their absence.
+#: Seconds between two heartbeats: a connection that was cut silently is found by their absence.
 #: The broker misses two to three of them before it gives the queues of a process that stands still
 #: to the next one: with this number that takes less than 30 s.
 _HEARTBEAT_S = 9
@@ -94,7 +95,7 @@ class RabbitConnection:
         """Whether there is a connection now."""
         return self._connection is not None
 
-    def connection(self) -> AbstractConnection:
+    def current(self) -> AbstractConnection:
         """
         Return the connection.
 
@@ -114,7 +115,7 @@ class RabbitConnection:
 
     async def ready(self) -> None:
         """Wait until the broker takes messages; it blocks them for want of memory or disk."""
-        transport = self.connection().transport
+        transport = self.current().transport
         if transport is not None:
             await transport.ready()
 
@@ -125,19 +126,18 @@ class RabbitConnection:
             self._renew.set()
 
     async def _keep_open(self) -> None:
-        pause = _PAUSE_S
+        backoff = Backoff(_PAUSE_S, _LONGEST_PAUSE_S)
         while True:
             try:
                 connection = await self._connect()
             except Exception as error:  # noqa: BLE001 - logged; who gave up here would never heal
                 self.trouble = "no connection"
-                _log.warning("broker_away", link=self.name, error=describe(error))
+                _log.warning("broker_away", connection=self.name, error=describe(error))
                 if is_ending():
                     return
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE_S)
+                await asyncio.sleep(backoff.next_s())
                 continue
-            pause = _PAUSE_S
+            backoff.reset()
             try:
                 await self._stay(connection)
             finally:
@@ -172,7 +172,7 @@ class RabbitConnection:
             return  # lost already
         self._connection = connection
         self._opened.set()
-        _log.info("broker_connected", link=self.name)
+        _log.info("broker_connected", connection=self.name)
         await self._renew.wait()
 
     def _lose(self, reason: str) -> None:
@@ -196,5 +196,5 @@ async def close_channel(channel: AbstractChannel) -> None:
 
 
 def describe(error: BaseException) -> str:
-    """Say in one line what went wrong; never with the URL, which may hold a password."""
+    """Describe an error in one line; never with the URL, which may hold a password."""
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

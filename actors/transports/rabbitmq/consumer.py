@@ -17,6 +17,7 @@ import aiormq.abc
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
+from jobwire.actors.runtime.backoff import Backoff
 from jobwire.actors.transports.base import BusMessage, Handler
 from jobwire.actors.transports.rabbitmq.connection import (
     DEADLINE_S,
@@ -26,7 +27,8 @@ from jobwire.actors.transports.rabbitmq.connection import (
     describe,
     within,
 )
-from jobwire.actors.transports.rabbitmq.topology import EVENTS, declare_queue, route_to
+from jobwire.actors.transports.rabbitmq.topology import declare_queue, route_to
+from jobwire.schemas.addresses import EVENTS
 
 _log = structlog.get_logger()
 
@@ -74,14 +76,14 @@ class _Inbox:
         self._arrived.append(_Arrived(message.delivery_tag or 0, _delivery(message)))
         self.wake.set()
 
-    def lose(self, *_: object) -> None:
+    def on_closed(self, *_: object) -> None:
         self.is_gone = True
         self.wake.set()
 
-    async def batch(self, patience_s: float) -> list[_Arrived]:
+    async def batch(self, timeout_s: float) -> list[_Arrived]:
         """Wait for deliveries and take them all; none: nothing has come in time."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(timeout_s):
                 await self.wake.wait()
         self.wake.clear()
         if self.is_gone:
@@ -94,17 +96,17 @@ class _Inbox:
 class RabbitConsumer:
     """Hands one queue's messages to one handler."""
 
-    def __init__(self, link: RabbitConnection, queue: str, handler: Handler) -> None:
+    def __init__(self, connection: RabbitConnection, queue: str, handler: Handler) -> None:
         """Consume by a connection that is kept open."""
         self.queue = queue
-        self._link = link
+        self._connection = connection
         self._handler = handler
         self._inbox = _Inbox()
         self._closing = False
         # After a channel was lost messages are taken one by one: should it be one of them that
         # breaks it, its neighbours are not counted as delivered again and again.
         self._is_careful = False
-        self._pause_s = _PAUSE_S
+        self._backoff = Backoff(_PAUSE_S, _LONGEST_PAUSE_S)
         # Never yet: not ready before it consumes for the first time.
         self._down_since: float | None = -math.inf
         self._task = asyncio.create_task(self._run(), name=f"consumer.{queue}")
@@ -113,7 +115,7 @@ class RabbitConsumer:
         """Finish the batch in hand, and leave the rest to the next consumer."""
         self._closing = True
         self._inbox.wake.set()
-        if self._link.is_open:
+        if self._connection.is_open:
             await asyncio.wait([self._task], timeout=_CLOSE_S)
         self._task.cancel()
         await asyncio.wait([self._task])
@@ -132,24 +134,23 @@ class RabbitConsumer:
 
     async def _run(self) -> None:
         while not self._closing:
-            connection = await self._link.opened()
+            connection = await self._connection.opened()
             try:
                 await self._serve(connection)
             except _FailedError as error:
                 _log.warning("handler_failed", queue=self.queue, error=str(error))
-                await self._rest()
+                await self._pause()
             except Exception as error:  # noqa: BLE001 - logged; who gave up here would never heal
                 _log.warning("consumer_lost", queue=self.queue, error=describe(error))
                 self._is_careful = True
-                await self._rest()
+                await self._pause()
             finally:
                 if self._down_since is None:
                     self._down_since = asyncio.get_running_loop().time()
 
-    async def _rest(self) -> None:
+    async def _pause(self) -> None:
         """Pause before the batch is handed out again: its cause may need time to end."""
-        await asyncio.sleep(self._pause_s)
-        self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
+        await asyncio.sleep(self._backoff.next_s())
 
     async def _serve(self, connection: AbstractConnection) -> None:
         """Consume on one channel, as long as it is there and taken from as it should be."""
@@ -167,18 +168,18 @@ class RabbitConsumer:
                     batch = await inbox.batch(_OVERTAKEN_S)
                     if not batch and not self._closing:
                         raise _StalledError("the queue holds messages, and hands none out")
-                await self._hand_out(bare, batch)
+                await self._handle(bare, batch)
         finally:
             await close_channel(channel)
 
     async def _begin(self, channel: AbstractChannel, inbox: _Inbox) -> aiormq.abc.AbstractChannel:
-        channel.close_callbacks.add(inbox.lose)
+        channel.close_callbacks.add(inbox.on_closed)
         bare = await channel.get_underlay_channel()
-        bare.on_consumer_cancel_callbacks.add(inbox.lose)
+        bare.on_consumer_cancel_callbacks.add(inbox.on_closed)
         await declare_queue(channel, self.queue)
         await bare.basic_qos(prefetch_count=self._prefetch())
         # The operator of the broker sees by its tag which process has which queue.
-        await bare.basic_consume(self.queue, inbox.take, consumer_tag=self._link.name)
+        await bare.basic_consume(self.queue, inbox.take, consumer_tag=self._connection.name)
         return bare
 
     async def _holds_messages(self, bare: aiormq.abc.AbstractChannel) -> bool:
@@ -202,7 +203,7 @@ class RabbitConsumer:
             return 1
         return _PACKETS if route_to(self.queue).exchange == EVENTS else _MESSAGES
 
-    async def _hand_out(self, bare: aiormq.abc.AbstractChannel, batch: list[_Arrived]) -> None:
+    async def _handle(self, bare: aiormq.abc.AbstractChannel, batch: list[_Arrived]) -> None:
         if not batch or self._closing:
             return
         try:
@@ -212,7 +213,7 @@ class RabbitConsumer:
             raise _FailedError(describe(error)) from error
         async with within(DEADLINE_S):
             await bare.basic_ack(batch[-1].tag, multiple=True)
-        self._pause_s = _PAUSE_S
+        self._backoff.reset()
         if not batch[-1].delivery.redelivered:
             self._is_careful = False
 

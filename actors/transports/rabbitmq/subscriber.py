@@ -1,8 +1,9 @@
 """
-Hears broadcasts through a queue that lives as long as its connection.
+Receives broadcasts through a queue that lives as long as its connection.
 
-What was told while there was no queue, or beyond what the queue holds, is lost; the numbers of each
-sender show it, and so does a new connection. Then the listener is told, and reads the store.
+What was published while there was no queue, or beyond what the queue holds, is lost. The numbers of
+each sender show it, and so does a new connection. Then `on_missed` is called, and the listener
+reads the store.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import aiormq.abc
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
+from jobwire.actors.runtime.cache import BoundedCache
 from jobwire.actors.runtime.tasks import is_ending
 from jobwire.actors.transports.base import Listener
 from jobwire.actors.transports.rabbitmq.connection import (
@@ -23,7 +25,7 @@ from jobwire.actors.transports.rabbitmq.connection import (
     describe,
     within,
 )
-from jobwire.actors.transports.rabbitmq.topology import declare_ear, declare_exchanges
+from jobwire.actors.transports.rabbitmq.topology import declare_exchanges, declare_subscription
 
 _log = structlog.get_logger()
 
@@ -36,80 +38,80 @@ _MOST_SENDERS = 1_000
 
 
 class RabbitSubscriber:
-    """One listener."""
+    """One subscription to a topic."""
 
     def __init__(
         self,
-        link: RabbitConnection,
+        connection: RabbitConnection,
         pattern: str,
-        listener: Listener,
-        missed: Callable[[], None] | None,
+        on_message: Listener,
+        on_missed: Callable[[], None] | None,
     ) -> None:
-        """Hear by a connection that is kept open."""
-        self._link = link
+        """Subscribe by a connection that is kept open."""
+        self._connection = connection
         self._pattern = pattern
-        self._listener = listener
-        self._missed = missed
-        self._last: dict[str, int] = {}
-        self._gone = asyncio.Event()
-        self._hears = asyncio.Event()
-        self._task = asyncio.create_task(self._run(), name=f"ear.{pattern}")
+        self._on_message = on_message
+        self._on_missed = on_missed
+        self._last = BoundedCache[str, int](_MOST_SENDERS)
+        self._closed = asyncio.Event()
+        self._subscribed = asyncio.Event()
+        self._task = asyncio.create_task(self._run(), name=f"subscriber.{pattern}")
 
     @property
     def is_closed(self) -> bool:
         """Whether it has ended."""
         return self._task.done()
 
-    async def hears(self) -> None:
-        """Wait until what is told is heard."""
-        await self._hears.wait()
+    async def subscribed(self) -> None:
+        """Wait until broadcasts are received."""
+        await self._subscribed.wait()
 
     async def close(self) -> None:
-        """Hear nothing more."""
+        """Receive nothing more."""
         self._task.cancel()
         await asyncio.wait([self._task])
 
     async def _run(self) -> None:
         while True:
-            connection = await self._link.opened()
+            connection = await self._connection.opened()
             try:
-                await self._on_message(connection)
+                await self._serve(connection)
             except Exception as error:  # noqa: BLE001 - logged; who gave up here would never heal
-                _log.warning("listener_lost", topic=self._pattern, error=describe(error))
+                _log.warning("subscription_lost", topic=self._pattern, error=describe(error))
                 if is_ending():
                     return
-            self._hears.clear()
+            self._subscribed.clear()
             await asyncio.sleep(_PAUSE_S)
 
-    async def _on_message(self, connection: AbstractConnection) -> None:
+    async def _serve(self, connection: AbstractConnection) -> None:
         async with within(DEADLINE_S):
             channel = await connection.channel(publisher_confirms=False)
         try:
             async with within(DEADLINE_S):
                 await self._begin(channel)
-            self._hears.set()
-            self._tell_missed()
-            await self._gone.wait()
+            self._subscribed.set()
+            self._note_missed()
+            await self._closed.wait()
         finally:
             await close_channel(channel)
 
     async def _begin(self, channel: AbstractChannel) -> None:
-        self._gone.clear()
+        self._closed.clear()
         self._last.clear()
-        channel.close_callbacks.add(self._lose)
+        channel.close_callbacks.add(self._on_closed)
         bare = await channel.get_underlay_channel()
-        bare.on_consumer_cancel_callbacks.add(self._lose)
+        bare.on_consumer_cancel_callbacks.add(self._on_closed)
         await declare_exchanges(channel)
-        queue = await declare_ear(channel, self._pattern)
+        queue = await declare_subscription(channel, self._pattern)
         await bare.basic_qos(prefetch_count=_PREFETCH)
-        await bare.basic_consume(queue, self._take, no_ack=True, exclusive=True)
+        await bare.basic_consume(queue, self._receive, no_ack=True, exclusive=True)
 
-    async def _take(self, message: aiormq.abc.DeliveredMessage) -> None:
-        if self._missed is not None:
+    async def _receive(self, message: aiormq.abc.DeliveredMessage) -> None:
+        if self._on_missed is not None:
             self._check_number(message)
         topic = message.routing_key or self._pattern
         try:
-            self._listener(topic, message.body)
+            self._on_message(topic, message.body)
         except Exception:  # noqa: BLE001 - logged; other messages go on
             _log.exception("listener_failed", topic=topic)
 
@@ -120,15 +122,13 @@ class RabbitSubscriber:
         if not isinstance(sender, str) or not isinstance(number, int):
             return
         last = self._last.get(sender)
-        if last is None and len(self._last) >= _MOST_SENDERS:
-            self._last.pop(next(iter(self._last)))
         self._last[sender] = number
         if last is not None and number != last + 1:
-            self._tell_missed()
+            self._note_missed()
 
-    def _tell_missed(self) -> None:
-        if self._missed is not None:
-            self._missed()
+    def _note_missed(self) -> None:
+        if self._on_missed is not None:
+            self._on_missed()
 
-    def _lose(self, *_: object) -> None:
-        self._gone.set()
+    def _on_closed(self, *_: object) -> None:
+        self._closed.set()

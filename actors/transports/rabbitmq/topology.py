@@ -12,21 +12,16 @@ from typing import Any, Final, NamedTuple
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel
 
-#: Packets of events, one queue for each shard; only the service itself publishes here.
-EVENTS: Final = "events"
-#: Single events of other systems; any routing key.
-EVENTS_IN: Final = "events.in"
-#: Orders to workers.
-COMMANDS: Final = "commands"
-#: What each batch has stored, to every process that follows.
-ENTRIES: Final = "entries"
-#: Small messages between processes: outcomes, packet numbers, requests to look.
+from jobwire.schemas.addresses import COMMANDS, ENTRIES, EVENTS, EVENTS_IN, JOBS
+
+#: Small messages between processes: outcomes, receipts of packets, requests to try deliveries.
 SIGNALS: Final = "signals"
-#: Transitions, for other systems: `<lifecycle>.<state>.<job id>`.
-JOBS: Final = "jobs"
 #: What could not be handled: one queue for each source, `dead.<source>`.
 DEAD: Final = "dead"
 
+#: Exchanges have the names of what they carry. Only the service itself publishes to `events`, by
+#: shard; other systems publish to `events.in` with any routing key, and follow `jobs` by
+#: `<lifecycle>.<state>.<job id>`.
 _EXCHANGES: Final = {
     EVENTS: ExchangeType.DIRECT,
     EVENTS_IN: ExchangeType.TOPIC,
@@ -40,8 +35,9 @@ _EXCHANGES: Final = {
 _MIB: Final = 1024 * 1024
 #: Bytes that a queue holds before its publishers are refused.
 QUEUE_BYTES: Final = 256 * _MIB
-#: Bytes that a listener may lag behind; beyond it the oldest broadcasts go, and it reads the store.
-_EAR_BYTES: Final = 64 * _MIB
+#: Bytes that a listener may lag behind; beyond it the oldest broadcasts are dropped, and it reads
+#: the store.
+_SUBSCRIPTION_BYTES: Final = 64 * _MIB
 #: Deliveries of one message before it is dead-lettered: one whose very properties cannot be read
 #: breaks every connection that it is handed to. After a break messages are taken one by one, so
 #: its neighbours are not counted.
@@ -73,8 +69,8 @@ def dead_queue(queue: str) -> str:
     return f"{DEAD}.{queue}"
 
 
-def ear_route(pattern: str) -> Route:
-    """Return what a listener's queue is bound to."""
+def subscription_route(pattern: str) -> Route:
+    """Return what the queue of a subscription is bound to."""
     if pattern == ENTRIES:
         return Route(ENTRIES, "")
     return Route(SIGNALS, pattern.removesuffix("*") + "#" if pattern.endswith(".*") else pattern)
@@ -86,26 +82,26 @@ def broadcast_route(topic: str) -> Route:
 
 
 async def declare_exchanges(channel: AbstractChannel) -> None:
-    """Make the exchanges that are missing."""
+    """Declare the exchanges that are missing."""
     for name, kind in _EXCHANGES.items():
         await channel.declare_exchange(name, kind, durable=True)
 
 
 async def declare_queue(channel: AbstractChannel, queue: str) -> None:
-    """Make a work queue, its dead-letter queue and their bindings, where they are missing."""
+    """Declare a work queue, its dead-letter queue and their bindings, where they are missing."""
     dead = await channel.declare_queue(dead_queue(queue), durable=True, arguments=_dead_arguments())
     await dead.bind(DEAD, queue)
     declared = await channel.declare_queue(queue, durable=True, arguments=_arguments(queue))
     await declared.bind(*(EVENTS_IN, "#") if queue == EVENTS_IN else route_to(queue))
 
 
-async def declare_ear(channel: AbstractChannel, pattern: str) -> str:
-    """Make a queue that lives as long as its listener's connection; give its name."""
-    ear = await channel.declare_queue(
-        "", exclusive=True, auto_delete=True, arguments={"x-max-length-bytes": _EAR_BYTES}
+async def declare_subscription(channel: AbstractChannel, pattern: str) -> str:
+    """Declare a queue that lives as long as its connection; return its name."""
+    declared = await channel.declare_queue(
+        "", exclusive=True, auto_delete=True, arguments={"x-max-length-bytes": _SUBSCRIPTION_BYTES}
     )
-    await ear.bind(*ear_route(pattern))
-    return str(ear.name)
+    await declared.bind(*subscription_route(pattern))
+    return str(declared.name)
 
 
 def _arguments(queue: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Forgets deliveries that ended long ago, and what nobody needs any more."""
+"""Removes deliveries that ended long ago, and subscriptions and endpoints that are not needed."""
 
 from __future__ import annotations
 
@@ -6,28 +6,21 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-import structlog
-
 from jobwire.actors.notifier.endpoints import ENDPOINTS, Endpoints
 from jobwire.actors.operations.deliveries import Deliveries
 from jobwire.actors.stores.base import DeliveryFilter, Store
 from jobwire.schemas.deliveries import Subscription
-from jobwire.schemas.errors import Unavailable
 
-_log = structlog.get_logger()
-
-#: How often it is looked.
-_LOOK_S = 60.0
-#: Deliveries of one removal, and records of one look: so short that nobody waits for it.
+#: Deliveries of one removal, and records of one page: so few that nothing waits for long.
 _PORTION = 200
-#: So old is a subscription at least whose job was never made.
+#: Age from which on a subscription is removed whose job was never created.
 _UNMADE = timedelta(hours=1)
-#: So old is one at least that its job does not name: it came with a creation that was refused.
+#: The same, where its job does not name it: it came with a creation that was refused.
 _UNNAMED = timedelta(minutes=10)
 
 
-class Retention:
-    """Removes in portions what is older than it need be."""
+class DeliveryRetention:
+    """Removes in portions what is no longer needed."""
 
     def __init__(
         self,
@@ -47,19 +40,14 @@ class Retention:
         self._subscription = ""
         self._endpoint = ""
 
-    async def run(self) -> None:
-        """Look again and again; ends never."""
-        while True:
-            try:
-                await self.drop_deliveries()
-                await self.drop_subscriptions()
-                await self.drop_endpoints()
-            except Unavailable as error:
-                _log.warning("retention_waits", error=error.detail)
-            await asyncio.sleep(_LOOK_S)
+    async def drop(self) -> None:
+        """Remove all that is no longer needed."""
+        await self.drop_deliveries()
+        await self.drop_subscriptions()
+        await self.drop_endpoints()
 
     async def drop_deliveries(self) -> int:
-        """Remove deliveries that ended long ago; give their number."""
+        """Remove deliveries that ended long ago; return their number."""
         before, dropped = self._clock() - self._keep, 0
         while True:
             some = await self._store.drop_deliveries(before, _PORTION)
@@ -69,7 +57,7 @@ class Retention:
             await asyncio.sleep(0)  # others write meanwhile
 
     async def drop_subscriptions(self) -> int:
-        """Remove some subscriptions that no job and no delivery names; give their number."""
+        """Remove some subscriptions that no job and no delivery names; return their number."""
         page = await self._deliveries.subscriptions(self._subscription, _PORTION)
         self._subscription = page[-1].id if len(page) == _PORTION else ""
         if await self._store.due(1):
@@ -82,7 +70,7 @@ class Retention:
         return dropped
 
     async def drop_endpoints(self) -> None:
-        """Forget some receivers of which nothing was heard for long."""
+        """Remove some endpoints with no failure for long."""
         page = await self._store.select(ENDPOINTS, None, self._endpoint, _PORTION)
         self._endpoint = page[-1].key if len(page) == _PORTION else ""
         for record in page:

@@ -1,8 +1,8 @@
 """
-Deliveries of one subscription that are told in the order of their entries, one at a time.
+Keeps the deliveries of one subscription in the order of their entries, one at a time.
 
-What a receiver does not take holds the later ones up through its quick tries only. Then they go
-before it, and it is never told after them: whoever asks for order wants to know what is so now.
+A delivery that fails holds the later ones up through its quick attempts only. Then they go first,
+and it is never sent after them: a receiver that asks for order wants to know the present state.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from jobwire.schemas.errors import Unavailable
 
 #: Most deliveries of one subscription that are looked at.
 _MOST = 1_000
-#: Pause before a delivery asks again whether the one before it has been told.
+#: Pause before a delivery asks again whether the one before it has been delivered.
 _PAUSE_S = 0.05
-#: A try that is further away holds nobody up. Longer than a try may take, so that one that has let
-#: others go first finds in the store that they were tried.
+#: An attempt that is further away holds no other up. Longer than an attempt may take, so that a
+#: delivery that let others go first finds their attempts in the store.
 _FAR = timedelta(seconds=60)
 
 
-class Order:
-    """Says who is before and who is next; what was told or given up keeps nobody waiting."""
+class DeliveryOrder:
+    """Finds what comes before a delivery, and what comes next; ended deliveries do not count."""
 
     def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
-        """Ask a store."""
+        """Read deliveries from a store."""
         self._store = store
         self._clock = clock
 
     async def behind(self, delivery: Delivery) -> Delivery | None:
-        """Return a delivery as it waits for one before it; None: its turn has come."""
+        """Return a delivery postponed behind one before it; None: it is its turn."""
         if not delivery.in_order:
             return None
         before = [
@@ -49,7 +49,7 @@ class Order:
         return replace(delivery, next_at=max(first.next_at or soon, soon))
 
     async def is_overtaken(self, delivery: Delivery) -> bool:
-        """Return whether a later one was tried; what was asked for by hand is still sent."""
+        """Return whether a later one was attempted; what was asked for by hand is still sent."""
         if not delivery.in_order or delivery.by_hand or not delivery.tries:
             return False
         others = await self._of_subscription(delivery, None)
@@ -57,9 +57,9 @@ class Order:
 
     async def next(self, delivery: Delivery) -> Delivery | None:
         """
-        Return the one whose turn has come with what became of another, due now.
+        Return the delivery whose turn comes with the result of this one, due now.
 
-        Where the store cannot say, it comes by itself a moment later.
+        When the store cannot be read, that delivery is found to be due a moment later.
         """
         if not delivery.in_order or not (delivery.next_at is None or self._is_far(delivery)):
             return None
@@ -67,7 +67,7 @@ class Order:
             pending = await self._of_subscription(delivery, "pending")
         except Unavailable:
             return None
-        # One that was tried waits for its own next try.
+        # One that was attempted waits for its own next attempt.
         after = [each for each in pending if each.seq > delivery.seq and not each.tries]
         if not after:
             return None

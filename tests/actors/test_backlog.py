@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
 
-from jobwire.actors.messaging import packets
-from jobwire.actors.messaging.packets import Packets, receipts_topic
+from jobwire.actors.messaging import backlog
+from jobwire.actors.messaging.packer import Packer
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.transports.base import ConsumerHandle
 from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.schemas.addresses import receipts_topic
 from jobwire.schemas.codec import decode_packet
 from jobwire.schemas.errors import Unavailable
-from jobwire.schemas.events import Packet
+from jobwire.schemas.events import Event, Packet
+from jobwire.schemas.identifiers import shard_of
 from tests.support.deadlines import turns, until
-from tests.support.factories import make_event
+from tests.support.factories import job_id, make_event
 
 
 class EarlyBus(EmbeddedTransport):
@@ -59,8 +62,8 @@ class EarlyBus(EmbeddedTransport):
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packets, "BACKLOG_S", 0.05)
-    monkeypatch.setattr(packets, "_PATIENCE_S", 0.3)
+    monkeypatch.setattr(backlog, "BACKLOG_S", 0.05)
+    monkeypatch.setattr(backlog, "_PATIENCE_S", 0.3)
 
 
 @pytest.fixture
@@ -71,8 +74,13 @@ async def bus() -> EarlyBus:
     return opened
 
 
-async def _started(bus: EarlyBus, shards: int = 2) -> Packets:
-    made = Packets(bus, Telemetry(), shards)
+def _of_shard(shard: int) -> Event:
+    jobs = (job_id(number) for number in itertools.count(1))
+    return make_event("run", job=next(job for job in jobs if shard_of(job, 2) == shard))
+
+
+async def _started(bus: EarlyBus, shards: int = 2) -> Packer:
+    made = Packer(bus, Telemetry(), shards=shards, answer_s=30)
     await made.start()
     await made.admit()
     return made
@@ -87,10 +95,10 @@ async def test_a_bus_that_confirms_what_is_stored_needs_no_numbers() -> None:
         seen.extend(decode_packet(each.body) for each in deliveries)  # type: ignore[attr-defined]
 
     await bus.consume("events.0", handle)
-    made = Packets(bus, Telemetry(), 1)
+    made = Packer(bus, Telemetry(), shards=1, answer_s=30)
     await made.start()
     await made.admit()
-    await made.send(0, (make_event("run"),))
+    await made.put(_of_shard(0))
 
     assert (seen[0].sender, seen[0].number, made.backlog_s()) == ("", 0, 0.0)
 
@@ -101,11 +109,11 @@ async def test_nothing_is_sent_before_the_number_of_shards_is_known_to_be_right(
 ) -> None:
     early = kind()
     await early.open()
-    made = Packets(early, Telemetry(), 1)
+    made = Packer(early, Telemetry(), shards=1, answer_s=30)
     await made.start()
 
     with pytest.raises(Unavailable) as caught:
-        await made.send(0, (make_event("run"),))
+        await made.put(_of_shard(0))
 
     assert caught.value.retry_after_s == 2
     assert not getattr(early, "sent", [])
@@ -114,7 +122,7 @@ async def test_nothing_is_sent_before_the_number_of_shards_is_known_to_be_right(
 async def test_numbers_grow_and_tell_their_sender(bus: EarlyBus) -> None:
     made = await _started(bus)
     for shard in (0, 1, 0):
-        await made.send(shard, (make_event("run"),))
+        await made.put(_of_shard(shard))
 
     numbers = [packet.number for packet in bus.sent]
     assert numbers == sorted(set(numbers))
@@ -124,11 +132,11 @@ async def test_numbers_grow_and_tell_their_sender(bus: EarlyBus) -> None:
 
 async def test_a_packet_waits_until_older_ones_of_its_shard_are_stored(bus: EarlyBus) -> None:
     made = await _started(bus)
-    await made.send(0, (make_event("run"),))
+    await made.put(_of_shard(0))
     await asyncio.sleep(0.06)
 
-    waiting = asyncio.create_task(made.send(0, (make_event("run"),)))
-    await made.send(1, (make_event("run"),))  # another shard has its own queue
+    waiting = asyncio.create_task(made.put(_of_shard(0)))
+    await made.put(_of_shard(1))  # another shard has its own queue
     await turns()
     early = waiting.done()
     age = made.backlog_s()
@@ -143,12 +151,12 @@ async def test_a_packet_waits_until_older_ones_of_its_shard_are_stored(bus: Earl
 async def test_a_receipt_stands_for_all_older_packets_of_its_shard(bus: EarlyBus) -> None:
     made = await _started(bus)
     for shard in (0, 1, 0):
-        await made.send(shard, (make_event("run"),))
+        await made.put(_of_shard(shard))
     await bus.give_receipt(bus.sent[2])
     await asyncio.sleep(0.06)
 
     async with asyncio.timeout(0.2):
-        await made.send(0, (make_event("run"),))
+        await made.put(_of_shard(0))
 
     assert made.backlog_s() >= 0.05  # that of the other shard
 
@@ -157,15 +165,15 @@ async def test_one_that_waits_too_long_is_tried_and_those_behind_it_are_refused(
     bus: EarlyBus,
 ) -> None:
     made = await _started(bus)
-    await made.send(0, (make_event("run"),))
+    await made.put(_of_shard(0))
     await asyncio.sleep(0.06)
 
-    await made.send(0, (make_event("run"),))  # tried, after a wait
+    await made.put(_of_shard(0))  # tried, after a wait
     with pytest.raises(Unavailable) as caught:
-        await made.send(0, (make_event("run"),))
+        await made.put(_of_shard(0))
     await bus.give_receipt(bus.sent[1])
     async with asyncio.timeout(0.2):
-        await made.send(0, (make_event("run"),))
+        await made.put(_of_shard(0))
 
     assert caught.value.code == "backlog"
     assert caught.value.retry_after_s is not None
@@ -173,23 +181,23 @@ async def test_one_that_waits_too_long_is_tried_and_those_behind_it_are_refused(
 
 async def test_lost_receipts_hold_nobody_back(bus: EarlyBus) -> None:
     made = await _started(bus)
-    await made.send(0, (make_event("run"),))
+    await made.put(_of_shard(0))
     await asyncio.sleep(0.06)
     for missed in bus.missed:
         missed()
 
     async with asyncio.timeout(0.2):
-        await made.send(0, (make_event("run"),))
+        await made.put(_of_shard(0))
 
 
 async def test_what_could_not_be_sent_is_not_waited_for(bus: EarlyBus) -> None:
     made = await _started(bus)
     bus.is_away = True
     with pytest.raises(Unavailable):
-        await made.send(0, (make_event("run"),))
+        await made.put(_of_shard(0))
     bus.is_away = False
     await asyncio.sleep(0.06)
 
     assert made.backlog_s() == 0.0
-    await made.send(0, (make_event("run"),))
+    await made.put(_of_shard(0))
     await until(lambda: len(bus.sent) == 1)
