@@ -79,10 +79,10 @@ def test_the_exit_code_says_how_the_job_ended(
     [
         ("exit_code", "exit code 3"),
         ("signal", "SIGSEGV"),
-        ("walltime", "longer than it may (1 min 30 s)"),
-        ("memory", "more memory than it may (2,048 MiB)"),
+        ("walltime", "longer than its walltime (1 min 30 s)"),
+        ("memory", "more memory than its limit (2,048 MiB)"),
         ("could_not_start", "could not be started"),
-        ("staging", "brought in or out"),
+        ("staging", "copied in or out"),
         ("interrupted", "left no exit code"),
         ("cancelled", "was cancelled"),
     ],

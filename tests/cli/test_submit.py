@@ -100,7 +100,7 @@ def test_with_a_wrong_key_the_rest_is_not_sent(console: Console) -> None:
     assert failed.code == 1
     assert 0 < failed.err.count("jobwire:") <= 17, "those under way, and no more"
     assert "0 of 40 made" in failed.err
-    assert "sent again" in failed.err
+    assert "submit the file again" in failed.err
 
 
 def test_at_a_terminal_a_job_is_shown_with_what_it_is_asked(console: Console) -> None:

@@ -63,7 +63,7 @@ def test_a_host_that_others_can_reach_is_warned_of_in_one_line(bare: Console) ->
     process.terminate()
     _, err = process.communicate(timeout=PATIENCE_S)
 
-    assert err.startswith("warning: it listens beyond this machine")
+    assert err.startswith("warning: it listens on other interfaces")
     assert len(err.splitlines()) == 1
 
 
@@ -134,7 +134,7 @@ def test_the_end_of_the_grace_ends_it_at_once(bare: Console) -> None:
         _, err = process.communicate(timeout=PATIENCE_S)
 
     assert process.returncode == 1
-    assert "not everything ended within 0.5 s" in err
+    assert "some work did not end within 0.5 s" in err
     assert watch.seconds < 4
 
 
