@@ -15,7 +15,7 @@ from jobwire.schemas.commands import Command, Outstanding
 from jobwire.schemas.deliveries import Interest
 from jobwire.schemas.identifiers import EventId, JobId
 from jobwire.schemas.lifecycle import JobOutcome
-from jobwire.schemas.outcomes import Reason
+from jobwire.schemas.outcomes import ReasonWord
 from jobwire.schemas.specs import Spec
 
 #: Commands by which something of a job starts: those that a hold keeps back.
@@ -112,7 +112,7 @@ class Entry(Struct, frozen=True, kw_only=True, array_like=True):
     """The state after this entry."""
     outcome: JobOutcome | None
     applied: bool
-    reason: Reason | None
+    reason: ReasonWord | None
     data: bytes | None
     source: str | None
     received: datetime
@@ -217,7 +217,7 @@ class Refusal(Struct, frozen=True, kw_only=True, array_like=True):
     job: JobId
     event: EventId
     owner: str
-    reason: Reason
+    reason: ReasonWord
     name: str
     data: bytes | None
     source: str | None

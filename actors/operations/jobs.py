@@ -188,7 +188,7 @@ class Jobs:
         if outcome.verdict == "conflict":
             detail = "this Idempotency-Key was used before with another request; use a new one"
             raise Invalid(detail, code="idempotency_key_reused")
-        if outcome.reason is Reason.DELETED:
+        if outcome.reason == Reason.DELETED:
             raise Conflict(
                 "the job made with this Idempotency-Key has been deleted", code="job_deleted"
             )
@@ -197,7 +197,7 @@ class Jobs:
                 f"the job could not be created: {outcome.reason}", code=str(outcome.reason)
             )
         token = mint_token(self._keyring, job, outcome.generation)
-        is_repeat = outcome.duplicate or outcome.reason is Reason.EXISTS
+        is_repeat = outcome.duplicate or outcome.reason == Reason.EXISTS
         return NewJob(job, token, outcome.state, is_repeat, subscriptions)
 
     async def get(self, principal: Principal, job_id: JobId) -> Job:
@@ -292,7 +292,7 @@ class Jobs:
             raise Unavailable(
                 "the change is stored, but its outcome is not known yet", retry_after_s=1
             )
-        if outcome.reason is Reason.STILL_RUNNING:
+        if outcome.reason == Reason.STILL_RUNNING:
             detail = f"the job is {outcome.state} and has not ended; add force to delete it anyway"
             raise Conflict(detail, code=Reason.STILL_RUNNING)
         if outcome.verdict != "applied":

@@ -8,10 +8,10 @@ the gateway's time stamp inside the event.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from jobwire.actors.state_manager.consequences import (
     REAPER_MAY_FAIL,
@@ -174,13 +174,9 @@ def _decide_creation(
         return Refuse(Reason.UNKNOWN_LIFECYCLE)
     attempt = tombstone.attempt + 1 if tombstone else 1
     generation = tombstone.generation + 1 if tombstone else 1
-    started = (
-        at_creation(event, creation.plan, attempt)
-        if creation.plan
-        else {"attempt": attempt, "first_attempt": attempt}
-    )
+    begun = at_creation(event, creation.plan, attempt)
     return Keep(
-        lifecycle.initial, change=Change(creation=creation, generation=generation, **started)
+        lifecycle.initial, change=structs.replace(begun, creation=creation, generation=generation)
     )
 
 
@@ -260,27 +256,24 @@ def _decide_transition(
     reached = lifecycle.states[target]
     by_worker = sender.role == "worker"
     is_whole = report.stage_out_problem is None
-    changes = consequences(job, event, reached, target, by_worker=by_worker, is_whole=is_whole)
-    if target != job.state:
-        changes |= _cause(job, event, report, reached)
+    change = consequences(job, event, reached, target, by_worker=by_worker, is_whole=is_whole)
+    if target != job.state and (cause := _cause(job, event, report, reached)) != job.cause:
+        change = structs.replace(change, cause=cause)
     if ends and by_worker:
-        changes["ending"] = Ending(
-            report.exit_code, report.signal, report.detail, report.stage_out_problem
-        )
-    return Keep(target, change=Change(**changes) if changes else NO_CHANGE)
+        ending = Ending(report.exit_code, report.signal, report.detail, report.stage_out_problem)
+        change = structs.replace(change, ending=ending)
+    return Keep(target, change=change)
 
 
-def _cause(job: Job, event: Event, report: _EndReport, reached: State) -> dict[str, Any]:
+def _cause(job: Job, event: Event, report: _EndReport, reached: State) -> str | None:
     """Return why a job is where it is now, where that is a failure or on the way to one."""
     if report is not _NO_REPORT:
-        cause = report.cause
-    elif reached.outcome in ("failure", "lost"):
-        cause = (_read(event, _EndReport) or _NO_REPORT).cause
-    elif reached.outcome == "cancelled" and job.plan is not None:
-        cause = Cause.CANCELLED
-    else:
-        cause = None
-    return {"cause": cause} if cause != job.cause else {}
+        return report.cause
+    if reached.outcome in ("failure", "lost"):
+        return (_read(event, _EndReport) or _NO_REPORT).cause
+    if reached.outcome == "cancelled" and job.plan is not None:
+        return Cause.CANCELLED
+    return None
 
 
 def _read(event: Event, shape: type[Shape]) -> Shape | None:

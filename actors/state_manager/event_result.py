@@ -37,7 +37,7 @@ class EventResult(Struct, frozen=True):
         Then every copy is answered alike, whatever it says: an unknown job has no known ids.
         """
         refusal = self.refusal
-        return refusal is not None and refusal.reason is Reason.UNKNOWN_JOB and refusal.owner != ""
+        return refusal is not None and refusal.reason == Reason.UNKNOWN_JOB and refusal.owner != ""
 
     def entry(self) -> Entry | None:
         """Return its entry; None: it has none, or its job was deleted since."""

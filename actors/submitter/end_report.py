@@ -98,7 +98,7 @@ def _detail(  # noqa: PLR0911 - a table
 
 
 def _why_not_started(status: RunStatus, spec: Spec) -> str:
-    program = spec.argv[0][:200]
+    program = spec.invocation.program[:200]
     if status.detail == "program":
         return f"there is no program {program!r} in its PATH, or it cannot be executed"
     return _STEPS.get(status.detail or "", status.detail or "its start failed")

@@ -138,7 +138,7 @@ class Runs:
             work=f"{root}/{sandbox.work}",
             stdout=spec.stdout,
             stderr=spec.stderr,
-            argv=spec.argv,
+            argv=spec.invocation.argv,
             resources=spec.resources,
             grace_s=self._settings.grace_s,
             file_bytes=self._settings.file_bytes,

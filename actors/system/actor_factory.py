@@ -25,6 +25,7 @@ from jobwire.actors.state_manager.reaper import Reaper
 from jobwire.actors.submitter.actor import Submitter
 from jobwire.actors.submitter.sandbox_root import SandboxRoot
 from jobwire.actors.system.container import Container, now
+from jobwire.schemas.releases import holder_name
 
 ActorName = Literal["gateway", "state-manager", "submitter", "stager", "notifier"]
 
@@ -49,7 +50,7 @@ class ActorFactory:
         settings = container.settings
         #: Others may do the same work: then each role is one process's at a time.
         self._is_shared = settings.broker.url is not None
-        self._holder = f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(3)}"
+        self._holder = holder_name(f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(3)}")
 
     def front(self, missing: Missing) -> Gateway | HealthServer:
         """Return what listens for HTTP: the gateway, or a port that says how this process is."""
@@ -84,7 +85,11 @@ class ActorFactory:
         container, settings = self._container, self._container.settings
         limits = settings.limits
         settler = Settler(
-            container.store, container.keyring, container.registry, limits.events_per_job
+            container.store,
+            container.keyring,
+            container.registry,
+            limits.events_per_job,
+            container.levels,
         )
         manager = StateManager(
             transport=container.transport,

@@ -44,6 +44,7 @@ from jobwire.actors.operations.refusals import Refusals
 from jobwire.actors.operations.staging_roots import StagingRoots
 from jobwire.actors.operations.streams import Streams
 from jobwire.actors.operations.withdrawals import Withdrawals
+from jobwire.actors.roles.live_levels import LiveLevels
 from jobwire.actors.runtime import plugins
 from jobwire.actors.runtime.egress import Egress
 from jobwire.actors.runtime.folder import DataFolder, ServiceSecrets
@@ -120,6 +121,11 @@ class Container:
         return LifecycleRegistry(self.store)
 
     @cached_property
+    def levels(self) -> LiveLevels:
+        """What all releases that are alive can read."""
+        return LiveLevels(self.store, is_shared=self.settings.broker.url is not None)
+
+    @cached_property
     def sites(self) -> Mapping[str, Site]:
         """The machine itself; where jobs may not run any more, those that run are still watched."""
         local = self.settings.local
@@ -182,6 +188,7 @@ class Container:
             roots=self.roots,
             secrets=self.job_secrets,
             limits=limits,
+            levels=self.levels,
         )
         jobs = Jobs(
             store=self.store,

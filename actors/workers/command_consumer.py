@@ -58,9 +58,20 @@ class CommandConsumer:
                     reason = f"not a command: {error}"
                     await self._transport.dead_letter(self._queue, delivery, reason)
                 else:
-                    accept(command)
+                    self._hand_over(command, accept)
 
         self._consumer = await self._transport.consume(self._queue, put)
+
+    def _hand_over(self, command: Command, accept: Accept) -> None:
+        """
+        Accept a command of this queue; leave one of another kind to a release that knows it.
+
+        Its job goes on awaiting it, so a newer worker finds it at its start.
+        """
+        if command.queue == self._queue:
+            accept(command)
+        else:
+            _log.warning("command_left", job_id=command.job, kind=command.kind, queue=self._queue)
 
     async def close(self) -> None:
         """Take no more; those that are not in hand wait for the next worker."""

@@ -19,7 +19,7 @@ import structlog
 from jobwire.actors.messaging.poster import EventPoster
 from jobwire.actors.messaging.signed_event import signed_event
 from jobwire.actors.stores.base import OutstandingJob, Store
-from jobwire.schemas.commands import Command, CommandKind
+from jobwire.schemas.commands import Command
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.events import Event
 from jobwire.schemas.identifiers import RESERVED_ID, EventId, JobId
@@ -80,7 +80,7 @@ class WorkerGateway:
             yield command
 
     async def _awaited(
-        self, queue: str, is_meant: Callable[[CommandKind], bool]
+        self, queue: str, is_meant: Callable[[str], bool]
     ) -> AsyncGenerator[Command, None]:
         now = self._clock()
         # A command that was published often is due again only much later.

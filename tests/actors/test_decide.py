@@ -103,7 +103,7 @@ def test_a_create_with_a_plan_gives_its_first_command(stage_in: bool, command: s
     verdict = _kept(_decide(None, event, lifecycle=EXECUTION))
 
     assert isinstance(verdict.change.outstanding, Outstanding)
-    assert verdict.change.outstanding == Outstanding(event.id, command, 1, after(5))  # type: ignore[arg-type]
+    assert verdict.change.outstanding == Outstanding(event.id, command, 1, after(5))
     assert verdict.change.attempt == 1
 
 
@@ -448,7 +448,7 @@ def test_an_unknown_job_is_lost_and_found_by_the_reaper_only() -> None:
 
     assert (lost.state, lost.change.outstanding) == ("LOST", None)
     assert (found.state, found.reason) == ("UNKNOWN", None)
-    assert by_worker.reason is Reason.WRONG_SENDER
+    assert by_worker.reason == Reason.WRONG_SENDER
 
 
 _STAGE_AND_RUN = make_plan(stage_in=True, stage_out=True, tries=2)
@@ -575,7 +575,7 @@ def test_another_attempt_begins_with_its_first_command(stage_in: bool, command: 
     fail = _worker("fail", received=after(9), data=FAILED_WITH_CODE)
     verdict = _kept(_decide(job, fail, lifecycle=EXECUTION))
 
-    outstanding = Outstanding(EventId("fail-1"), command, 2, after(9))  # type: ignore[arg-type]
+    outstanding = Outstanding(EventId("fail-1"), command, 2, after(9))
     assert changes(verdict.change) == {
         "attempt": 2,
         "outstanding": outstanding,
@@ -660,7 +660,7 @@ def test_a_full_history_still_takes_what_changes_the_job(job: Job, event: Event 
 def test_a_job_that_runs_cannot_be_held() -> None:
     verdict = _kept(_decide(_planned("RUNNING"), make_signed("hold"), lifecycle=EXECUTION))
 
-    assert verdict.reason is Reason.WRONG_STATE
+    assert verdict.reason == Reason.WRONG_STATE
 
 
 @pytest.mark.parametrize(

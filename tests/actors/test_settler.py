@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.state_manager import batch
-from jobwire.actors.state_manager.batch import CommittedBatch, Settler
+from jobwire.actors.state_manager.batch import Settler
+from jobwire.actors.state_manager.committed_batch import CommittedBatch
 from jobwire.actors.state_manager.event_result import NOBODY
 from jobwire.actors.stores.base import Commit, Committed, EventKey, Loaded, Store
 from jobwire.actors.stores.sqlite import SqliteStore
@@ -59,7 +60,7 @@ async def _history(store: Store, job: JobId = _JOB) -> list[tuple[int, str, bool
     return [(entry.seq, entry.id, entry.applied) for entry in entries]
 
 
-async def _refused(store: Store, owner: str = OWNER) -> list[tuple[str, Reason]]:
+async def _refused(store: Store, owner: str = OWNER) -> list[tuple[str, str]]:
     return [(refusal.event, refusal.reason) for refusal in await store.refusals(owner, 0, 1000)]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from jobwire.actors.messaging.replies import ReplyInbox
 from jobwire.actors.operations.events import Events
@@ -16,15 +17,20 @@ from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.state_manager.actor import StateManager
 from jobwire.actors.state_manager.batch import Settler
+from jobwire.actors.stores.base import Commit
 from jobwire.actors.stores.sqlite import SqliteStore
 from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.actors.workers import command_consumer
+from jobwire.actors.workers.command_consumer import CommandConsumer
 from jobwire.actors.workers.gateway import WorkerGateway
 from jobwire.schemas.codec import encode_packet
-from jobwire.schemas.commands import Command
+from jobwire.schemas.commands import Command, Outstanding
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.events import PACKET_VERSION, Event, Packet
+from jobwire.schemas.identifiers import EventId
 from jobwire.schemas.jobs import Job
 from jobwire.schemas.specs import Spec
+from tests.support.deadlines import PATIENCE_S, until
 from tests.support.factories import (
     KEYRING,
     NOW,
@@ -36,6 +42,7 @@ from tests.support.factories import (
     make_plan,
     make_signed,
 )
+from tests.support.log_lines import log_lines
 from tests.support.packing import packing
 
 _SPEC = Spec(argv=("true",))
@@ -217,7 +224,7 @@ async def test_a_report_waits_until_the_bus_takes_it(ring: Ring) -> None:
     report = asyncio.create_task(ring.work.report(job_id(), 1, "run", {}))
     done, _ = await asyncio.wait([report], timeout=0.3)
     ring.is_away = False
-    await asyncio.wait_for(report, 5)
+    await asyncio.wait_for(report, PATIENCE_S)
 
     assert done == set()
     assert (await ring.job()).state == "RUNNING"
@@ -236,3 +243,47 @@ async def test_doubts_lead_to_lost_only_while_nothing_else_is_said(ring: Ring) -
 
     assert (unknown.state, still, (await ring.job()).state) == ("UNKNOWN", "UNKNOWN", "LOST")
     assert (await ring.job()).cause == "lost"
+
+
+# --- commands of other releases -------------------------------------------------------------------
+
+
+async def test_a_command_of_another_release_stays_awaited_and_is_named(
+    ring: Ring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = await ring.make()
+    unknown = replace(known, kind="Conduct", entry=EventId("e"))
+    accepted: list[Command] = []
+    consumer = CommandConsumer(ring.transport, ring.work, "commands.site.local")
+    await consumer.open(accepted.append)
+
+    with log_lines(command_consumer, monkeypatch) as lines:
+        messages = [msgspec.msgpack.encode(each) for each in (unknown, known)]
+        await ring.transport.send("commands.site.local", messages)
+        await until(lambda: accepted[-1:] == [known] and len(accepted) > 1)
+    await consumer.close()
+
+    assert set(accepted) == {known}
+    assert [(line["event"], line["kind"]) for line in lines] == [("command_left", "Conduct")]
+
+
+async def test_a_command_of_another_release_is_not_among_those_that_are_recalled(
+    ring: Ring,
+) -> None:
+    await ring.make()
+    job = await ring.job()
+    awaited = Outstanding(EventId("e"), "Conduct", 1, NOW)
+    await ring.store.commit(
+        Commit(
+            refusals=[],
+            entries=[],
+            jobs=[replace(job, seq=job.seq + 1, outstanding=awaited)],
+            created=(),
+            moved=[job.id],
+        )
+    )
+
+    recalled = [each async for each in ring.work.recall("commands.site.local")]
+
+    assert recalled == []
+    assert (await ring.job()).outstanding == awaited

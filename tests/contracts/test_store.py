@@ -357,7 +357,7 @@ async def test_a_refusal_is_kept_once_and_its_first_copy_stands(store: Store) ->
     await store.commit(make_commit(refusals=[replace(first, reason=Reason.FORGED)]))
 
     (kept,) = await store.refusals(OWNER, 0, 9)
-    assert kept.reason is Reason.DELETED
+    assert kept.reason == Reason.DELETED
     assert replace(kept, position=0) == first
 
 

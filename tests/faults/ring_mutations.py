@@ -19,8 +19,10 @@ from ring_store import RingStore, part
 from ring_world import Container
 
 from jobwire.actors.state_manager.actor import StateManager
-from jobwire.actors.state_manager.batch import CommittedBatch, Settler
+from jobwire.actors.state_manager.batch import Settler
+from jobwire.actors.state_manager.batch_view import Projections
 from jobwire.actors.state_manager.commit_publisher import CommitPublisher
+from jobwire.actors.state_manager.committed_batch import CommittedBatch
 from jobwire.actors.state_manager.decide import Keep, Refuse
 from jobwire.actors.stores.base import (
     Commit,
@@ -110,48 +112,46 @@ class NeverAsks(Settler):
         del redelivered
         return await super().settle(events, redelivered=False)
 
-    async def _decide_all(self, todo: Any, firsts: Any, work: Any) -> Any:
-        asked, work.ask = work.ask, True
+    async def _plan(self, undecided: Any, batch: Any, view: Any) -> Any:
+        asked, view.asks_history = view.asks_history, True
         try:
-            return await super()._decide_all(todo, firsts, work)
+            return await super()._plan(undecided, batch, view)
         finally:
-            work.ask = asked
+            view.asks_history = asked
 
 
 class IgnoresStale(Settler):
     """Plans again after a conflict, on the same view."""
 
-    async def _commit(self, plan: Any, work: Any) -> bool:
-        done = await super()._commit(plan, work)
-        work.stale.clear()
+    async def _commit(self, plan: Any, batch: Any, view: Any, written: Any) -> bool:
+        done = await super()._commit(plan, batch, view, written)
+        view.conflicted.clear()
         return done
 
 
 class ForgetsStored(Settler):
     """After a conflict leaves the projections of what was stored as they are."""
 
-    async def _plan(self, firsts: Any, work: Any) -> Any:
-        mine = {key.job for key in work.mine}
-        work.stale -= mine - {key.job for key in firsts if key not in work.mine}
-        return await super()._plan(firsts, work)
+    async def _look(self, batch: Any, view: Any, written: Any) -> Any:
+        stored = {key.job for key in written.entries}
+        view.conflicted -= stored - {key.job for key in batch.firsts if key not in written.entries}
+        return await super()._look(batch, view, written)
 
 
 class NeverRepairs(Settler):
     """Rolls a known event's job forward for its own decisions only."""
 
-    def _rolled_forward(self, jobs: set[JobId], view: Loaded, work: Any) -> dict[JobId, Job]:
-        before = (dict(work.final), set(work.moved), set(work.created))
-        standing = super()._rolled_forward(jobs, view, work)
-        work.final, work.moved, work.created = before
-        return standing
+    async def _commit(self, plan: Any, batch: Any, view: Any, written: Any) -> bool:
+        view.repairs = Projections()
+        return await super()._commit(plan, batch, view, written)
 
 
 class BuriesAlive(Settler):
     """Makes a job again although its tombstone is not written yet."""
 
-    async def _decide_all(self, todo: Any, firsts: Any, work: Any) -> Any:
-        work.behind = set()
-        return await super()._decide_all(todo, firsts, work)
+    async def _plan(self, undecided: Any, batch: Any, view: Any) -> Any:
+        view.behind = set()
+        return await super()._plan(undecided, batch, view)
 
 
 class JudgesByItsClock(Settler):
