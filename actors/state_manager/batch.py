@@ -117,7 +117,7 @@ class Settler:
         Read the jobs and what is known of the events that are not settled yet.
 
         Returns:
-            The events to decide about; None: some are in the history, so look again.
+            The events to decide about; None: some are in the history, so load again.
 
         """
         settled = view.known.keys() | written.entries.keys() | view.refused.keys()
@@ -128,7 +128,7 @@ class Settler:
         jobs = {key.job for key in undecided} | fold
         found = await self._store.load(jobs, undecided, fold=fold, known=view.asks_history)
         if found.known.keys() - view.known.keys():
-            # Known events: their jobs are rolled forward, so look at those again with the fold.
+            # Known events: their jobs are rolled forward, so load those again with the fold.
             view.known.update(found.known)
             return None
         view.take_in(jobs, found, batch.senders)
@@ -137,7 +137,7 @@ class Settler:
     async def _plan(
         self, undecided: Sequence[EventKey], batch: IdentifiedBatch, view: BatchView
     ) -> BatchPlan | None:
-        """Decide about events; None: one is to be refused, so look for the ids first."""
+        """Decide about events; None: one is to be refused, so ask for the ids first."""
         plan, unwritten = BatchPlan(), set(view.behind)
         for key in undecided:
             event, sender, job = batch.firsts[key], batch.senders[key], view.jobs.get(key.job)

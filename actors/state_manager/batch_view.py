@@ -23,7 +23,7 @@ class Projections(Struct):
 
 
 class BatchView(Struct):
-    """The jobs and events of a batch as the last look found them, and as its plan leaves them."""
+    """The jobs and events of a batch as the last load found them, and as its plan leaves them."""
 
     asks_history: bool
     """Whether event ids are looked for in the history; nothing is refused before that."""
@@ -43,7 +43,7 @@ class BatchView(Struct):
     def take_in(
         self, jobs: Collection[JobId], found: Loaded, senders: Mapping[EventKey, VerifiedSender]
     ) -> None:
-        """Replace what is known of these jobs by what a look has found."""
+        """Replace what is known of these jobs by what a load has found."""
         for job in jobs:
             self.jobs.pop(job, None)
         self.jobs.update(found.jobs)

@@ -887,20 +887,6 @@ async def test_when_the_database_is_away_no_request_waits_long_however_many_come
     assert max(took) < 4.5
 
 
-async def _patiently(ask: Callable[[], Awaitable[Any]]) -> Any:
-    """Ask until there is an answer: after a call without one, all are refused for a moment."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            try:
-                return await ask()
-            except Unavailable:
-                await asyncio.sleep(0.1)
-
-
-async def _load(store: MongoStore) -> Any:
-    return await _patiently(lambda: store.load([_JOB], [], fold=[_JOB], known=False))
-
-
 async def test_calls_that_are_cancelled_again_and_again_leave_the_driver_sound(
     own_mongo: MongoServer, driver: Driver
 ) -> None:
@@ -920,10 +906,23 @@ async def test_calls_that_are_cancelled_again_and_again_leave_the_driver_sound(
     await asyncio.gather(*waiting, return_exceptions=True)
     await asyncio.to_thread(own_mongo.start)
 
-    async with asyncio.timeout(20):
-        view = await _load(store)
+    view = await _patiently(lambda: store.load([_JOB], [], fold=[_JOB], known=False))
     await store.close()
     assert dict(view.jobs) == {}
+
+
+async def _patiently(ask: Callable[[], Awaitable[Any]]) -> Any:
+    """Ask until there is an answer: after a call without one, all are refused for a moment."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                return await ask()
+            except Unavailable:
+                await asyncio.sleep(0.1)
+
+
+async def _load(store: MongoStore) -> Any:
+    return await _patiently(lambda: store.load([_JOB], [], fold=[_JOB], known=False))
 
 
 async def test_an_election_is_a_pause(mongo_set: MongoServer, driver: Driver) -> None:

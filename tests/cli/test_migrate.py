@@ -240,7 +240,7 @@ def test_a_database_that_holds_something_else_is_not_touched(
 
         assert database.list_collection_names() == [collection]
     assert ran.code == 1
-    assert f"holds {collection} already" in texts([ran.err])
+    assert f"contains {collection} already" in texts([ran.err])
 
 
 def _kill_in(console: Console, url: str) -> None:
