@@ -4,6 +4,7 @@ All errors, as one tree.
 JobwireError
 ├── Malformed          400  not JSON, or JSON over the structural limits
 ├── Unauthorized       401  no usable key or token
+│   └── WebhookVerificationError  401  a callback that is not genuine, or not of now
 ├── Forbidden          403  known, but without the right
 ├── NotFound           404  unknown, or another owner's: the two look the same
 ├── NotAllowed         405  the route exists, the method does not
@@ -77,6 +78,12 @@ class Unauthorized(JobwireError):
 
     status = 401
     default_code = "unauthorized"
+
+
+class WebhookVerificationError(Unauthorized):
+    """The message is not a callback that Jobwire has signed just now."""
+
+    default_code = "webhook_not_verified"
 
 
 class Forbidden(JobwireError):

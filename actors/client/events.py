@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -65,7 +65,7 @@ class EventCalls(Calls):
         """
         return await post_lines(self._connection, list(events), wait_s)
 
-    def refused(self) -> AsyncIterator[RefusalView]:
+    def refused(self) -> AsyncGenerator[RefusalView, None]:
         """Yield events that were accepted but belong to no history, oldest first."""
         return self._pages("/v1/refused", RefusalView, {})
 

@@ -27,7 +27,7 @@ from jobwire.schemas.events import Event
 from jobwire.schemas.identifiers import EventId
 from jobwire.schemas.jobs import Job
 from jobwire.schemas.lifecycles import EXECUTION, PIPELINE
-from tests.support.deadlines import until
+from tests.support.deadlines import PATIENCE_S, until
 from tests.support.factories import (
     KEYRING,
     NOW,
@@ -412,7 +412,7 @@ async def test_it_looks_again_and_again_and_outlives_a_service_that_is_away(benc
 
     await reaper.start()
     for _ in range(3):
-        await asyncio.wait_for(bench.store.check(), 5)
+        await asyncio.wait_for(bench.store.check(), PATIENCE_S)
     bench.is_away = False
     await until(lambda: len(bench.posted) > 0)
     missing = reaper.not_ready()

@@ -26,7 +26,7 @@ from jobwire.schemas.commands import Command
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.identifiers import EventId
 from jobwire.schemas.jobs import Job
-from tests.support.deadlines import until
+from tests.support.deadlines import PATIENCE_S, until
 from tests.support.service import Service, running
 
 _ENDS = {"FINISHED", "FAILED", "CANCELLED", "LOST"}
@@ -58,7 +58,7 @@ class Yard:
         """Return a job."""
         return (await self.service.admin.get(f"/v1/jobs/{job}")).json
 
-    async def wait(self, job: str, *states: str, within_s: float = 10) -> Any:
+    async def wait(self, job: str, *states: str, within_s: float = PATIENCE_S) -> Any:
         """Wait for one of the states, or for any end; give the job."""
 
         async def reached() -> bool:
@@ -378,7 +378,7 @@ async def test_commands_that_come_again_and_again_start_nothing_twice(yard: Yard
             await yard.publish(job)
         return all([(await yard.job(job))["state"] in _ENDS for job in jobs])
 
-    await until(all_ended, 10)
+    await until(all_ended)
     assert sorted(yard.lines("ledger")) == sorted(jobs)
 
 
@@ -477,7 +477,7 @@ async def test_work_that_breaks_off_anywhere_is_taken_up_again_and_runs_once(
         await yard.publish(job)
         return (await yard.job(job))["state"] in _ENDS
 
-    await until(ended, 10)
+    await until(ended)
 
     assert (await yard.job(job))["cause"] == "exit_code"
     assert (await yard.history(job))[-1]["data"]["exit_code"] == 4
@@ -544,7 +544,7 @@ async def test_a_job_whose_sandbox_is_gone_is_unknown_and_then_lost(yard: Yard) 
         await yard.publish(job)
         return (await yard.job(job))["state"] in _ENDS
 
-    await until(lost, 10)
+    await until(lost)
 
     assert (await yard.job(job))["state"] == "LOST"
     assert await yard.names(job) == ["create", "submit", "run", "suspect", "lose"]

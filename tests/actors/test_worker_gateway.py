@@ -30,7 +30,7 @@ from jobwire.schemas.events import PACKET_VERSION, Event, Packet
 from jobwire.schemas.identifiers import EventId
 from jobwire.schemas.jobs import Job
 from jobwire.schemas.specs import Spec
-from tests.support.deadlines import until
+from tests.support.deadlines import PATIENCE_S, until
 from tests.support.factories import (
     KEYRING,
     NOW,
@@ -224,7 +224,7 @@ async def test_a_report_waits_until_the_bus_takes_it(ring: Ring) -> None:
     report = asyncio.create_task(ring.work.report(job_id(), 1, "run", {}))
     done, _ = await asyncio.wait([report], timeout=0.3)
     ring.is_away = False
-    await asyncio.wait_for(report, 5)
+    await asyncio.wait_for(report, PATIENCE_S)
 
     assert done == set()
     assert (await ring.job()).state == "RUNNING"

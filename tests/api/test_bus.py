@@ -235,7 +235,7 @@ async def test_the_inlet_goes_on_after_the_broker_was_away(
         await asyncio.to_thread(own_rabbit.restart)
         async with _partner(bus.url) as partner:
             await partner.publish({**event, "id": "after"})
-            await until(lambda: _has(bus, job, 3), 15)
+            await until(lambda: _has(bus, job, 3))
             await bus.admin.report(job, "run", id=str(uuid4()))
             message = await _next(partner.heard)
 

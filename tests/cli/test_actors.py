@@ -35,7 +35,7 @@ def test_people_see_tables(console: Console) -> None:
 
     assert "prod.two" in made.out
     assert "in the settings" in listed.out
-    assert "good until" in token.out
+    assert "valid until" in token.out
 
 
 def test_a_name_that_no_url_can_have_is_refused(console: Console) -> None:
