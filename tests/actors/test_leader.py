@@ -155,7 +155,7 @@ async def test_who_cannot_start_says_so_and_leaves_the_role_to_who_can(bench: Be
     await until(lambda: bench.a.not_ready() == "worker: its tools are away")
     await bench.b.start()
     await until(lambda: bench.log == ["a stops", "b starts"])
-    bench.a._rests_until = 0.0  # it has left the role alone for long enough
+    bench.a._pauses_until = 0.0  # it has left the role alone for long enough
     await until(lambda: bench.a.not_ready() is None)  # it has asked, and stands by
 
     assert bench.log == ["a stops", "b starts"]
