@@ -17,9 +17,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple, Self
 
-import msgspec
 from aiohttp import web
 
+from jobwire.actors.dialects.pipelinejobs.settings import PipelineJobs
 from jobwire.actors.runtime.settings import Settings
 from tests.support.service import Caller, running
 
@@ -171,11 +171,7 @@ async def _idle(_caller: Caller, _receiver: Receiver) -> Profile:
 
 
 def _settings() -> Settings:
-    document = {
-        "port": 0,
-        "dialects": {"pipelinejobs": {"enabled": True}},
-    }
-    return msgspec.convert(document, Settings)
+    return Settings(port=0, dialects={"pipelinejobs": PipelineJobs(enabled=True)})
 
 
 async def main() -> None:
