@@ -95,7 +95,7 @@ class _Take(BaseHTTPRequestHandler):
     do_PUT = do_POST  # noqa: N815 - the name that the library looks for
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def callback(seconds: float) -> Figure:

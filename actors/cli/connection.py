@@ -104,17 +104,17 @@ def find_target(
     return ServiceAddress(url, None if token else api_key)
 
 
-class Failed(click.ClickException):
+class CommandFailed(click.ClickException):
     """A failure of a command whose exit code otherwise means something else."""
 
     def show(self, file: Any = None) -> None:  # a stream, as click has it
-        """Say it as every command does."""
+        """Print the error as every command does."""
         label = click.style("jobwire:", fg="red", bold=True)
         click.echo(f"{label} {self.message}", file, err=True)
 
 
 def talks(
-    *, data: bool = True, failed: type[Failed] | None = None
+    *, data: bool = True, failed: type[CommandFailed] | None = None
 ) -> Callable[[Talk], Callable[..., None]]:
     """
     Make a command of a coroutine that takes a client, an output and its own arguments.

@@ -39,7 +39,7 @@ def run_facts(job: FullJobView) -> Iterator[Fact]:
 
 
 def callback_fact(callback: CallbackView) -> str:
-    """Say whom a job tells of what."""
+    """Describe the callbacks of a job: which receiver gets which events."""
     what = (*callback.states, *callback.outcomes, *callback.events)
     return f"{callback.url}  of {', '.join(what) or 'every change of state'}"
 

@@ -58,7 +58,7 @@ class Output:
         self.console.print(Text(text), soft_wrap=True)
 
     def say(self, text: Text) -> None:
-        """Tell people, in one line, what was done."""
+        """Print for people, in one line, what was done."""
         self.console.print(text, soft_wrap=True)
 
     def warn(self, text: str) -> None:
@@ -66,7 +66,7 @@ class Output:
         self._notes.print(Text.assemble(("warning: ", "yellow"), text), soft_wrap=True)
 
     def note(self, text: str) -> None:
-        """Say something aside on standard error."""
+        """Print a note on standard error."""
         if self._divert is not None:
             self._divert(text)
             return

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from jobwire.actors.cli.connection import Failed, talks
+from jobwire.actors.cli.connection import CommandFailed, talks
 from jobwire.actors.cli.job_end import NOT_RUN
 from jobwire.actors.cli.output import Output
 from jobwire.actors.cli.requests import Here, job_options, request_of
@@ -16,7 +16,7 @@ from jobwire.actors.cli.run_session import RunSession
 from jobwire.actors.client import Client
 
 
-class NotRun(Failed):
+class NotRun(CommandFailed):
     """The service did not run the job, or its end is not known; no exit code of a job says so."""
 
     exit_code = NOT_RUN

@@ -211,7 +211,7 @@ class RunSession:
             self._output.note(f"held; start it with `jobwire release {made.id}`")
 
     async def _conclude(self, ended: FullJobView) -> None:
-        """Say how it ended: always at a terminal, elsewhere what its exit code does not say."""
+        """Print how it ended: always at a terminal, elsewhere what its exit code does not show."""
         why = in_words(ended, ended.spec)
         if self._strip.is_terminal or self._verbose:
             spent = duration((ended.updated - ended.created).total_seconds())

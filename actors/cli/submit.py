@@ -32,7 +32,7 @@ _MANY: Final = 20
 _MOST_SAID: Final = 50
 
 
-class Written(NamedTuple):
+class WrittenRequest(NamedTuple):
     """One request as it was written, and where."""
 
     place: str
@@ -98,7 +98,7 @@ async def submit(
         raise click.UsageError("name a FILE, - for standard input, or a command after --")
     here = Here(Path.cwd(), os.environ)
     if file is None:
-        all_written = [Written("", request_of(asked, argv, here))]
+        all_written = [WrittenRequest("", request_of(asked, argv, here))]
     else:
         all_written = [
             each
@@ -110,7 +110,7 @@ async def submit(
     return await submission.send(all_written, idempotency_key)
 
 
-def read_requests(content: bytes, *, is_toml: bool = False) -> list[Written]:
+def read_requests(content: bytes, *, is_toml: bool = False) -> list[WrittenRequest]:
     """
     Read requests: one JSON object, a list of them, one a line, or TOML.
 
@@ -124,7 +124,7 @@ def read_requests(content: bytes, *, is_toml: bool = False) -> list[Written]:
         lines = content.splitlines()
         if sum(bool(line.strip()) for line in lines) > 1 and not _is_one(lines):
             return [_of_line(n, line) for n, line in enumerate(lines, 1) if line.strip()]
-        return [Written("", None, f"this is not JSON: {error}")]
+        return [WrittenRequest("", None, f"this is not JSON: {error}")]
     if isinstance(found, list):
         return [_of_value(f"job {number}", each) for number, each in enumerate(found, 1)]
     return [_of_value("", found)]
@@ -135,24 +135,26 @@ def _is_one(lines: Sequence[bytes]) -> bool:
     return next(line.strip() for line in lines if line.strip()) in (b"{", b"[")
 
 
-def _of_line(number: int, line: bytes) -> Written:
+def _of_line(number: int, line: bytes) -> WrittenRequest:
     try:
         return _of_value(f"line {number}", msgspec.json.decode(line))
     except msgspec.DecodeError as error:
-        return Written(f"line {number}", None, f"this is not JSON: {error}")
+        return WrittenRequest(f"line {number}", None, f"this is not JSON: {error}")
 
 
-def _of_value(place: str, value: Any) -> Written:  # any JSON
+def _of_value(place: str, value: Any) -> WrittenRequest:  # any JSON
     if isinstance(value, dict):
-        return Written(place, value)
-    return Written(place, None, 'a request is an object, such as {"spec": {"argv": ["true"]}}')
+        return WrittenRequest(place, value)
+    return WrittenRequest(
+        place, None, 'a request is an object, such as {"spec": {"argv": ["true"]}}'
+    )
 
 
-def _of_toml(content: bytes) -> list[Written]:
+def _of_toml(content: bytes) -> list[WrittenRequest]:
     try:
         found = msgspec.toml.decode(content)
     except msgspec.DecodeError as error:
-        return [Written("", None, f"this is not TOML: {error}")]
+        return [WrittenRequest("", None, f"this is not TOML: {error}")]
     if set(found) == {"jobs"} and isinstance(found["jobs"], list):
         return [_of_value(f"job {number}", each) for number, each in enumerate(found["jobs"], 1)]
     return [_of_value("", found)]
@@ -179,7 +181,7 @@ class Submission:
         #: Why nothing more is sent: the service is away, or does not know the key.
         self._halted: JobwireError | None = None
 
-    async def send(self, all_written: Sequence[Written], idempotency_key: str | None) -> int:
+    async def send(self, all_written: Sequence[WrittenRequest], idempotency_key: str | None) -> int:
         """Send all; give the exit code."""
         free = asyncio.Semaphore(_PARALLEL)
         async with asyncio.TaskGroup() as tasks:
@@ -199,7 +201,7 @@ class Submission:
         self._sum_up(len(all_written))
         return 1 if self._failed else 0
 
-    async def _send(self, each: Written, idempotency_key: str | None) -> CreatedView | str:
+    async def _send(self, each: WrittenRequest, idempotency_key: str | None) -> CreatedView | str:
         """Return the job, or why there is none."""
         if each.request is None:
             return each.fault or ""
@@ -213,7 +215,7 @@ class Submission:
         except JobwireError as error:
             return f"{error.pointer}: {error.detail}" if error.pointer else error.detail
 
-    def _report(self, each: Written, result: CreatedView | str) -> None:
+    def _report(self, each: WrittenRequest, result: CreatedView | str) -> None:
         if isinstance(result, str):
             self._failed += 1
             if result and self._failed <= _MOST_SAID:

@@ -71,7 +71,7 @@ def up(
 
 
 def _announce(folder: DataFolder, settings: Settings, system: System) -> None:
-    """Say where everything is; the same text into a log, for it is people who look for it there."""
+    """Print where everything is; a log gets the same text, because people read it there."""
     output, url = Output(as_json=False), system.url
     output.line("")
     output.say(Text.assemble(("  Jobwire ", "bold"), f"{release()} is ready at ", (url, "bold")))

@@ -64,7 +64,7 @@ class HttpAnswer(NamedTuple):
             raise JobwireError(detail, code="not_jobwire") from error
 
 
-class Backoff:
+class RetryPause:
     """Says how long to pause before each next try."""
 
     def __init__(self, jitter: Callable[[], float] = random.random) -> None:
@@ -127,7 +127,7 @@ class Connection:
 
     async def insist(self, call: Call) -> HttpAnswer:
         """Send a request that may be repeated, until it is answered or the patience has ended."""
-        backoff = Backoff()
+        backoff = RetryPause()
         deadline = time.monotonic() + self._patience_s
         while True:
             try:
@@ -139,7 +139,7 @@ class Connection:
                 await self.pause(error, pause_s)
 
     async def pause(self, error: JobwireError, pause_s: float) -> None:
-        """Say why, and wait."""
+        """Report the reason to `on_retry`, and wait."""
         if self._on_retry is not None:
             self._on_retry(error, pause_s)
         await asyncio.sleep(pause_s)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from jobwire.actors.client.connection import Backoff, Call, Connection, is_temporary
+from jobwire.actors.client.connection import Call, Connection, RetryPause, is_temporary
 from jobwire.schemas.errors import JobwireError, Unavailable
 from jobwire.schemas.lifecycle import DELETE
 from jobwire.schemas.views import EntryView
@@ -34,7 +34,7 @@ async def follow(
     place = after
     # Entries after the last place are sent again when the connection breaks.
     unmarked: set[tuple[str, int]] = set()
-    backoff = Backoff()
+    backoff = RetryPause()
     while True:
         headers = {"Last-Event-ID": place} if place is not None else {}
         try:

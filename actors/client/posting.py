@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, structs
 
-from jobwire.actors.client.connection import Backoff, Call, Connection
+from jobwire.actors.client.connection import Call, Connection, RetryPause
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.views import LineResult
 
@@ -53,7 +53,7 @@ async def _post_all(
 ) -> list[LineResult]:
     results: dict[int, LineResult] = {}
     pending = list(range(len(events)))
-    backoff, deadline = Backoff(), time.monotonic() + _PATIENCE_S
+    backoff, deadline = RetryPause(), time.monotonic() + _PATIENCE_S
     while pending:
         answered = await _post_once(connection, [events[index] for index in pending], wait_s)
         results.update(zip(pending, answered, strict=True))

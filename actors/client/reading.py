@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncGenerator
 from typing import Final, NamedTuple
 
-from jobwire.actors.client.connection import Backoff, Call, Connection, is_temporary
+from jobwire.actors.client.connection import Call, Connection, RetryPause, is_temporary
 from jobwire.schemas.errors import JobwireError
 
 #: How much of a file's end is read at first, and at most.
@@ -54,7 +54,7 @@ async def read_on(connection: Connection, call: Call, start: int) -> AsyncGenera
     A lost connection is made again at the byte where it broke off.
     """
     place = start
-    backoff = Backoff()
+    backoff = RetryPause()
     while True:
         try:
             async for chunk in connection.part(call, place):

@@ -19,39 +19,39 @@ class Page(NamedTuple):
     of: type[Struct]
 
 
-class Content(NamedTuple):
+class ContentKind(NamedTuple):
     """What a request or an answer holds: a record, a page, or just text of a kind."""
 
     kind: str
     shape: type[Struct] | Page | None = None
 
 
-class Route(NamedTuple):
+class RouteEntry(NamedTuple):
     """One route."""
 
     method: str
     path: str
     summary: str
     scope: Scope | None
-    answers: Mapping[int, Content | None]
+    answers: Mapping[int, ContentKind | None]
     query: type[Struct] | None = None
     headers: tuple[str, ...] = ()
-    bodies: tuple[Content, ...] = ()
+    bodies: tuple[ContentKind, ...] = ()
     errors: tuple[int, ...] = ()
     token: bool = False
     """Whether the job's own token will do instead of an API key."""
 
 
-def json_content(shape: type[Struct] | Page) -> Content:
+def json_content(shape: type[Struct] | Page) -> ContentKind:
     """Return JSON of a record or of a page."""
-    return Content(JSON, shape)
+    return ContentKind(JSON, shape)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DialectDocumentation:
     """What a dialect adds to the reference, beside its settings and its commands."""
 
-    routes: tuple[Route, ...] = ()
+    routes: tuple[RouteEntry, ...] = ()
     """Its routes of the native API."""
     advice: Mapping[tuple[int, str], str] = field(default_factory=dict)
     """What a client can do about each error that only this dialect answers: by status and code."""

@@ -165,6 +165,6 @@ def named(path: str) -> Iterator[None]:
 
 
 def no_file(path: str) -> Invalid:
-    """Say that something is no file."""
+    """Return the error for a path that is not a regular file."""
     detail = f"{path!r} is not a regular file, or a link leads to it; links are not followed"
     return Invalid(detail, code="not_a_file")

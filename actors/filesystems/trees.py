@@ -58,7 +58,7 @@ class Walk:
     """Lists what is below a directory."""
 
     def __init__(self, limit: int, wanted: Wanted | None) -> None:
-        """Give at most `limit` of the wanted paths."""
+        """Yield at most `limit` of the wanted paths."""
         self.found: list[FileInfo] = []
         self._limit = limit
         self._wanted = wanted

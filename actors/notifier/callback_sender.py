@@ -60,7 +60,7 @@ class CallbackSender:
         clock: Callable[[], datetime],
         signers: Mapping[str, Signer],
     ) -> None:
-        """Give up a try after `timeout_s`; `signers` authorize what names one of them."""
+        """Limit each attempt to `timeout_s`; `signers` authorize notices that name one."""
         self._signers = signers
         self._egress = egress
         self._session = session

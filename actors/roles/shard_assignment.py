@@ -65,7 +65,7 @@ class ShardAssignment:
             await self._settle_on(range(self._shards))
 
     async def stop(self) -> None:
-        """Give every shard up, and release the lease."""
+        """Release every shard, and the lease."""
         await self._loop.stop()
         await self._settle_on(())
         if self._holder:

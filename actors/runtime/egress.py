@@ -65,7 +65,7 @@ class Denied(OSError):
     """The address is not one that may be called."""
 
     def __init__(self) -> None:
-        """Say no more than that: where a name leads to inside is nobody's business."""
+        """Return an error that does not reveal which internal address a name resolves to."""
         super().__init__("the address is not one that may be called")
 
 

@@ -104,7 +104,7 @@ class DataFolder:
         self._lock = descriptor
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         if self._lock is not None:
             (self.path / "service.json").unlink(missing_ok=True)
             os.close(self._lock)

@@ -191,7 +191,7 @@ def check(copies: Sequence[Copy], bounds: Bounds) -> int:
 
 
 def too_large(path: str, limit: int) -> Invalid:
-    """Say that a file is too large."""
+    """Return the error for a file that is too large."""
     return Invalid(f"{path!r} has more than {limit} bytes", code="too_large", limit=limit)
 
 

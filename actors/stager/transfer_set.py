@@ -107,7 +107,7 @@ class TransferSet:
         )
 
     def said_problems(self) -> str:
-        """Say in one text what could not be copied."""
+        """Describe in one text what could not be copied."""
         more = len(self.problems) - _MOST_PROBLEMS
         rest = [f"and {more} more"] if more > 0 else []
         return "; ".join([*(each[:600] for each in self.problems[:_MOST_PROBLEMS]), *rest])

@@ -242,13 +242,13 @@ class StateManager:
 
 
 def _give_back(taken: Sequence[_Taken]) -> None:
-    """Tell the senders of what is still in hand, when the loop fails, to send it again."""
+    """Fail what is still in hand when the loop fails, so that its senders send it again."""
     for each in taken:  # the loop may have failed behind the commit
         _finish(each.committed, InDoubt("the batch was not handled to its end", retry_after_s=1))
 
 
 def _finish(committed: asyncio.Future[None], error: JobwireError | None = None) -> None:
-    """Tell who waits for a delivery what became of it, unless nobody waits any more."""
+    """Complete the future of a delivery, unless nobody waits for it any more."""
     if committed.done():
         return
     if error is None:

@@ -15,7 +15,11 @@ from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.roles.live_levels import LiveLevels
 from jobwire.actors.state_manager.batch_plan import BatchPlan
 from jobwire.actors.state_manager.batch_view import BatchView, Projections
-from jobwire.actors.state_manager.committed_batch import CommittedBatch, Written, committed_batch
+from jobwire.actors.state_manager.committed_batch import (
+    CommittedBatch,
+    WrittenEntries,
+    committed_batch,
+)
 from jobwire.actors.state_manager.decide import Keep, Refuse, decide
 from jobwire.actors.state_manager.event_result import refusal_of
 from jobwire.actors.state_manager.identified_batch import IdentifiedBatch, identify_batch
@@ -68,7 +72,7 @@ class Settler:
 
         """
         batch = await identify_batch(self._store, self._keyring, events)
-        view, written = BatchView(asks_history=redelivered), Written()
+        view, written = BatchView(asks_history=redelivered), WrittenEntries()
         in_vain = 0
         while in_vain < _MOST_PLANS:
             undecided = await self._look(batch, view, written)
@@ -111,7 +115,7 @@ class Settler:
             raise Upgrading(f"{what} is left to a newer release, which is alive", retry_after_s=1)
 
     async def _look(
-        self, batch: IdentifiedBatch, view: BatchView, written: Written
+        self, batch: IdentifiedBatch, view: BatchView, written: WrittenEntries
     ) -> list[EventKey] | None:
         """
         Read the jobs and what is known of the events that are not settled yet.
@@ -164,7 +168,7 @@ class Settler:
         return decide(job, event, sender, lifecycle, self._most_events)
 
     async def _commit(
-        self, plan: BatchPlan, batch: IdentifiedBatch, view: BatchView, written: Written
+        self, plan: BatchPlan, batch: IdentifiedBatch, view: BatchView, written: WrittenEntries
     ) -> bool:
         """Write the plan; False: it met a conflict, so the rest is planned again."""
         refusals = [*batch.outsiders.values(), *plan.refusals]

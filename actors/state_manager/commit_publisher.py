@@ -29,12 +29,12 @@ class CommitPublisher:
     """Publishes what a batch leaves to be told."""
 
     def __init__(self, transport: Transport, telemetry: Telemetry) -> None:
-        """Tell on a transport."""
+        """Publish on a transport."""
         self._transport = transport
         self._telemetry = telemetry
 
     async def tell(self, settled: CommittedBatch, packets: Sequence[Packet]) -> None:
-        """Tell of a committed batch and of the packets that it came in."""
+        """Publish what a committed batch leaves, and the receipts of its packets."""
         try:
             if settled.entries:
                 await broadcast_entries(self._transport, settled.entries)
@@ -52,7 +52,7 @@ class CommitPublisher:
             _log.warning("not_answered", error=error.detail)
 
     async def _give_receipts(self, packets: Sequence[Packet]) -> None:
-        """Tell senders which of their packets are stored: so they see what waits."""
+        """Send receipts: which packets of each sender are stored, so that it knows its backlog."""
         numbers: dict[str, list[int]] = {}
         for packet in packets:
             if packet.sender:

@@ -18,7 +18,7 @@ from jobwire.schemas.outcomes import Outcome
 _log = structlog.get_logger()
 
 
-class Written(Struct):
+class WrittenEntries(Struct):
     """The entries of a batch that are in the history now."""
 
     positions: list[Positioned] = field(default_factory=list)
@@ -46,7 +46,9 @@ class CommittedBatch(Struct, frozen=True):
     conflicts: int
 
 
-def committed_batch(batch: IdentifiedBatch, view: BatchView, written: Written) -> CommittedBatch:
+def committed_batch(
+    batch: IdentifiedBatch, view: BatchView, written: WrittenEntries
+) -> CommittedBatch:
     """Collect the outcomes and the commands of a batch that is written."""
     outcomes = list(_outcomes(batch, view, written))
     conflicts = [event for event, outcome in outcomes if outcome.verdict == "conflict"]
@@ -57,7 +59,7 @@ def committed_batch(batch: IdentifiedBatch, view: BatchView, written: Written) -
 
 
 def _outcomes(
-    batch: IdentifiedBatch, view: BatchView, written: Written
+    batch: IdentifiedBatch, view: BatchView, written: WrittenEntries
 ) -> Iterator[tuple[Event, Outcome]]:
     for index, event in enumerate(batch.events):
         if (refusal := batch.outsiders.get(index)) is not None:
@@ -72,7 +74,7 @@ def _outcomes(
         yield event, outcome_of(event, result, view.jobs.get(event.job), is_first=is_first)
 
 
-def _awaits_since_now(job: Job, view: BatchView, written: Written) -> bool:
+def _awaits_since_now(job: Job, view: BatchView, written: WrittenEntries) -> bool:
     """Return whether an event of the batch has caused the command that a job awaits now."""
     awaited = job.outstanding
     if awaited is None or awaited.since > job.updated:

@@ -23,7 +23,7 @@ class Leases(Protocol):
         """
 
     async def release(self, role: str, holder: str) -> None:
-        """Give a role back; nothing happens if somebody else holds it."""
+        """Release a role; nothing happens if another process holds it."""
 
     async def holders(self, prefix: str) -> dict[str, str]:
         """Return the roles beginning with `prefix` that are held now, each with its holder."""

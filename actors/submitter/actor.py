@@ -16,6 +16,7 @@ import structlog
 
 from jobwire.actors.batch_systems.base import ALIVE, RunStatus
 from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.actors.runtime.periodic import Periodic
 from jobwire.actors.runtime.secrets import JobSecrets
 from jobwire.actors.runtime.tasks import Loop
 from jobwire.actors.sites import Site
@@ -78,7 +79,7 @@ class Submitter:
         )
         self._clock = clock
         self._slots = Slots(site.slots)
-        self._turns = Loop(f"{self.name}.turns", self._check_turns)
+        self._turns = Periodic(f"{self.name}.turns", self._check_turns, _LOOK_S, pauses_first=True)
         self._opening = Loop(f"{self.name}.opening", self._take_commands)
         self._tasks: set[asyncio.Task[None]] = set()
         self._few = asyncio.Semaphore(_AT_A_TIME)
@@ -188,14 +189,12 @@ class Submitter:
 
     async def _check_turns(self) -> None:
         """Let nobody wait behind a job that was cancelled or held, and nobody for too long."""
-        while True:
-            await asyncio.sleep(_LOOK_S)
-            for late in self._slots.late(self._clock()):
-                self._spawn(self._arrive(late), late)
-            while (head := self._slots.blocked()) and not await self._gateway.is_awaited(head):
-                self._slots.withdraw(head)
-                self._in_hand.discard(head)
-            self._fill()
+        for late in self._slots.late(self._clock()):
+            self._spawn(self._arrive(late), late)
+        while (head := self._slots.blocked()) and not await self._gateway.is_awaited(head):
+            self._slots.withdraw(head)
+            self._in_hand.discard(head)
+        self._fill()
 
     def _fill(self) -> None:
         """Start what may start now."""

@@ -39,5 +39,5 @@ class RunReporter:
 
 
 def _counter(job: Job) -> int:
-    """Tell an answer to a doubt apart from the report that was made before it."""
+    """Return the counter of a report; an answer to `suspect` has its seq, and so another id."""
     return job.suspected if job.state == "UNKNOWN" else 0

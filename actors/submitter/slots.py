@@ -45,7 +45,7 @@ class Slots:
             self._free -= cores
 
     def give_back(self, cores: int) -> None:
-        """Give cores back."""
+        """Release cores."""
         if self._free is not None:
             self._free += cores
 

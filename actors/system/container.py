@@ -71,7 +71,7 @@ _LINGER_S = 0.001
 
 
 def now() -> datetime:
-    """Tell the time; the one clock that is handed to every part."""
+    """Return the time in UTC; the one clock that every part is given."""
     return datetime.now(UTC)
 
 

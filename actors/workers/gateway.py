@@ -74,7 +74,7 @@ class WorkerGateway(Protocol):
         """Report that nothing is known of a job that should be there; it shows as UNKNOWN."""
 
     async def lose(self, job: Job, detail: str) -> None:
-        """Give a job up whose fate cannot be found out."""
+        """Report a job as lost: what became of it cannot be found out."""
 
     def token(self, job: Job) -> str:
         """Return the job's own token, for the job itself."""

@@ -12,6 +12,7 @@ import structlog
 
 from jobwire.actors.messaging.poster import EventPoster
 from jobwire.actors.messaging.signed_event import signed_event
+from jobwire.actors.runtime.backoff import Backoff
 from jobwire.actors.stores.base import OutstandingJob, Store
 from jobwire.actors.workers.gateway import Assignment
 from jobwire.schemas.commands import Command
@@ -136,7 +137,7 @@ class StoreWorkerGateway:
         await self._post(self._doubt(job, Suspected(cause=_LOST, detail=detail)))
 
     async def lose(self, job: Job, detail: str) -> None:
-        """Give a job up whose fate cannot be found out."""
+        """Report a job as lost: what became of it cannot be found out."""
         await self._post(self._doubt(job, Lost(cause=_LOST, detail=detail)))
 
     def token(self, job: Job) -> str:
@@ -144,14 +145,13 @@ class StoreWorkerGateway:
         return mint_token(self._keyring, job.id, job.generation)
 
     async def _post(self, event: Event) -> None:
-        pause = _PAUSE_S
+        backoff = Backoff(_PAUSE_S, _LONGEST_PAUSE_S)
         while True:
             try:
                 await self._events.post(event)
             except Unavailable as error:
                 _log.warning("report_waits", job_id=event.job, name=event.name, error=error.detail)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE_S)
+                await asyncio.sleep(backoff.next_s())
             else:
                 return
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from _generate.routes import HEADERS, LINE, NDJSON, ROUTES
 from _generate.schemas import REFERENCE, described
-from jobwire.actors.dialects.documentation import Content, Page, Route
+from jobwire.actors.dialects.documentation import ContentKind, Page, RouteEntry
 from jobwire.schemas.views import Problem
 
 #: A piece of the document: JSON, and nothing more is said about it.
@@ -60,7 +60,7 @@ def openapi_document() -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
-def _operation(route: Route) -> Piece:
+def _operation(route: RouteEntry) -> Piece:
     operation: Piece = {
         "operationId": _operation_id(route),
         "summary": route.summary,
@@ -75,19 +75,19 @@ def _operation(route: Route) -> Piece:
     return operation
 
 
-def _operation_id(route: Route) -> str:
+def _operation_id(route: RouteEntry) -> str:
     words = re.findall(r"[a-z]+", route.path.removeprefix("/v1"))
     return "_".join([route.method.lower(), *words])
 
 
-def _security(route: Route) -> list[Piece]:
+def _security(route: RouteEntry) -> list[Piece]:
     if route.scope is None:
         return []
     allowed: list[Piece] = [{"apiKey": []}]
     return [*allowed, {"jobToken": []}, {}] if route.token else allowed
 
 
-def _parameters(route: Route) -> Iterator[Piece]:
+def _parameters(route: RouteEntry) -> Iterator[Piece]:
     for name in re.findall(r"\{(\w+)\}", route.path):
         yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
     if route.query is not None:
@@ -115,13 +115,13 @@ def _given(schema: Piece) -> Piece:
     return schema
 
 
-def _answers(route: Route) -> Iterator[tuple[str, Piece]]:
+def _answers(route: RouteEntry) -> Iterator[tuple[str, Piece]]:
     for status, content in route.answers.items():
         answer: Piece = {"description": HTTPStatus(status).phrase}
         if content is not None:
             answer["content"] = {content.kind: {"schema": _schema(content)}}
             if any(body.kind == NDJSON for body in route.bodies) and status == HTTPStatus.OK:
-                answer["content"][NDJSON] = {"schema": _schema(Content(NDJSON, LINE))}
+                answer["content"][NDJSON] = {"schema": _schema(ContentKind(NDJSON, LINE))}
         yield str(status), answer
     problem = {"schema": {"$ref": REFERENCE.format(name=Problem.__name__)}}
     for status in route.errors:
@@ -134,7 +134,7 @@ def _answers(route: Route) -> Iterator[tuple[str, Piece]]:
         )
 
 
-def _schema(content: Content) -> Piece:
+def _schema(content: ContentKind) -> Piece:
     match content.shape:
         case None:
             return {"type": "string"}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from _generate.dialects import documentations
-from jobwire.actors.dialects.documentation import Content, Page, Route, json_content
+from jobwire.actors.dialects.documentation import ContentKind, Page, RouteEntry, json_content
 from jobwire.actors.dialects.native.deliveries import (
     DeliveriesQuery,
     JobDeliveriesQuery,
@@ -69,15 +69,15 @@ HEADERS: Mapping[str, str] = {
 }
 
 
-_STREAM = Content("text/event-stream")
-_BYTES = Content("application/octet-stream")
+_STREAM = ContentKind("text/event-stream")
+_BYTES = ContentKind("application/octet-stream")
 
 
-def _controls() -> tuple[Route, ...]:
+def _controls() -> tuple[RouteEntry, ...]:
     """Return the routes that change the course of one job, and of many."""
     said = {"cancel": "Cancel", "hold": "Hold", "release": "Release"}
     one = [
-        Route(
+        RouteEntry(
             "POST",
             f"/v1/jobs/{{id}}/{name}",
             f"{word} a job that the service runs",
@@ -90,7 +90,7 @@ def _controls() -> tuple[Route, ...]:
         for is_long in (name == "cancel",)
     ]
     many = [
-        Route(
+        RouteEntry(
             "POST",
             f"/v1/jobs/{name}",
             f"{word} many jobs that the service runs",
@@ -104,14 +104,14 @@ def _controls() -> tuple[Route, ...]:
     return (*one, *many)
 
 
-def _of_dialects() -> Iterator[Route]:
+def _of_dialects() -> Iterator[RouteEntry]:
     """Yield what dialects add to the native API."""
     for each in documentations():
         yield from each.routes
 
 
-ROUTES: tuple[Route, ...] = (
-    Route(
+ROUTES: tuple[RouteEntry, ...] = (
+    RouteEntry(
         "POST",
         "/v1/events",
         "Report one event, or many as NDJSON",
@@ -119,11 +119,11 @@ ROUTES: tuple[Route, ...] = (
         {200: json_content(OutcomeView), 202: json_content(Accepted)},
         query=EventParameters,
         headers=("Prefer", "Idempotency-Key"),
-        bodies=(json_content(EventBody), Content(NDJSON, EventBody)),
+        bodies=(json_content(EventBody), ContentKind(NDJSON, EventBody)),
         errors=(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503),
         token=True,
     ),
-    Route(
+    RouteEntry(
         "POST",
         "/v1/jobs",
         "Create a job",
@@ -133,7 +133,7 @@ ROUTES: tuple[Route, ...] = (
         bodies=(json_content(JobRequest),),
         errors=(400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
     ),
-    Route(
+    RouteEntry(
         "GET",
         "/v1/jobs",
         "List jobs, newest first",
@@ -142,7 +142,7 @@ ROUTES: tuple[Route, ...] = (
         query=JobsQuery,
         errors=(400, 401, 403, 422, 429, 503),
     ),
-    Route(
+    RouteEntry(
         "GET",
         "/v1/jobs/{id}",
         "Read one job",
@@ -150,7 +150,7 @@ ROUTES: tuple[Route, ...] = (
         {200: json_content(FullJobView)},
         errors=(401, 403, 404, 422, 429, 503),
     ),
-    Route(
+    RouteEntry(
         "DELETE",
         "/v1/jobs/{id}",
         "Delete a job",
@@ -159,7 +159,7 @@ ROUTES: tuple[Route, ...] = (
         query=DeleteQuery,
         errors=(400, 401, 403, 404, 409, 422, 429, 503),
     ),
-    Route(
+    RouteEntry(
         "GET",
         "/v1/jobs/{id}/history",
         "Read a job's history, oldest first",
@@ -169,7 +169,7 @@ ROUTES: tuple[Route, ...] = (
         errors=(400, 401, 403, 404, 422, 429, 503),
     ),
     *_controls(),
-    Route(
+    RouteEntry(
         "POST",
         "/v1/jobs/{id}/retry",
         "Create a new job from the request of an ended one",
@@ -178,7 +178,7 @@ ROUTES: tuple[Route, ...] = (
         headers=("Idempotency-Key",),
         errors=(401, 403, 404, 409, 422, 429, 503),
     ),
-    Route(
+    RouteEntry(
         "GET",
         "/v1/jobs/{id}/files",
         "List the files of a job",
@@ -187,7 +187,7 @@ ROUTES: tuple[Route, ...] = (
         query=FilesQuery,
         errors=(400, 401, 403, 404, 422, 429, 503),
     ),
-    Route(
+    RouteEntry(
         "GET",
         "/v1/jobs/{id}/files/{path}",
         "Read a file of a job, or follow it while it grows",
@@ -197,7 +197,7 @@ ROUTES: tuple[Route, ...] = (
         headers=("Range", "If-Range", "If-None-Match"),
         errors=(400, 401, 403, 404, 416, 422, 429, 503),
     ),
-    Route(
+    RouteEntry(
         "GET",
         "/v1/jobs/{id}/deliveries",
         "List the deliveries of one job, newest first",
@@ -206,7 +206,7 @@ ROUTES: tuple[Route, ...] = (
         query=JobDeliveriesQuery,
         errors=(400, 401, 403, 404, 422, 429, 503),
     ),
-    Route(
+    RouteEntry(
         "GET",
         "/v1/deliveries",
         "List deliveries, newest first",
@@ -215,7 +215,7 @@ ROUTES: tuple[Route, ...] = (
         query=DeliveriesQuery,
         errors=(400, 401, 403, 422, 429, 503),
     ),
-    Route(
+    RouteEntry(
         "GET",
         "/v1/deliveries/{id}",
         "Read one delivery with its tries",
@@ -223,7 +223,7 @@ ROUTES: tuple[Route, ...] = (
         {200: json_content(DeliveryView)},
         errors=(401, 403, 404, 422, 429, 503),
     ),
-    Route(
+    RouteEntry(
         "POST",
         "/v1/deliveries/{id}/redeliver",
         "Send a delivery again under its id",
@@ -231,7 +231,7 @@ ROUTES: tuple[Route, ...] = (
         {202: json_content(DeliveryView)},
         errors=(401, 403, 404, 422, 429, 503),
     ),
-    Route(
+    RouteEntry(
         "POST",
         "/v1/deliveries/recover",
         "Send again all deliveries that were given up since a given time",
@@ -240,7 +240,7 @@ ROUTES: tuple[Route, ...] = (
         bodies=(json_content(RecoverBody),),
         errors=(400, 401, 403, 408, 413, 415, 422, 429, 503),
     ),
-    Route(
+    RouteEntry(
         "GET",
         "/v1/jobs/{id}/stream",
         "Follow one job with server-sent events",
@@ -250,7 +250,7 @@ ROUTES: tuple[Route, ...] = (
         headers=("Last-Event-ID",),
         errors=(400, 401, 403, 404, 422, 429, 503),
     ),
-    Route(
+    RouteEntry(
         "GET",
         "/v1/stream",
         "Follow all jobs with server-sent events",
@@ -260,7 +260,7 @@ ROUTES: tuple[Route, ...] = (
         headers=("Last-Event-ID",),
         errors=(400, 401, 403, 422, 429, 503),
     ),
-    Route(
+    RouteEntry(
         "POST",
         "/v1/jobs/{id}/token",
         "Create a new token for a job",
@@ -269,7 +269,7 @@ ROUTES: tuple[Route, ...] = (
         bodies=(json_content(RotateBody),),
         errors=(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
     ),
-    Route(
+    RouteEntry(
         "DELETE",
         "/v1/jobs/{id}/token",
         "Revoke every token of a job at once",
@@ -277,7 +277,7 @@ ROUTES: tuple[Route, ...] = (
         {204: None},
         errors=(401, 403, 404, 429, 503),
     ),
-    Route(
+    RouteEntry(
         "GET",
         "/v1/stats",
         "Count jobs by lifecycle and state",
@@ -285,7 +285,7 @@ ROUTES: tuple[Route, ...] = (
         {200: json_content(StatsView)},
         errors=(401, 403, 422, 429, 503),
     ),
-    Route(
+    RouteEntry(
         "GET",
         "/v1/lifecycles",
         "List lifecycles",
@@ -293,7 +293,7 @@ ROUTES: tuple[Route, ...] = (
         {200: json_content(Page(Lifecycle))},
         errors=(401, 403, 422, 429, 503),
     ),
-    Route(
+    RouteEntry(
         "POST",
         "/v1/lifecycles",
         "Register a lifecycle",
@@ -302,7 +302,7 @@ ROUTES: tuple[Route, ...] = (
         bodies=(json_content(Lifecycle),),
         errors=(400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
     ),
-    Route(
+    RouteEntry(
         "GET",
         "/v1/lifecycles/{name}",
         "Read one lifecycle",
@@ -311,7 +311,7 @@ ROUTES: tuple[Route, ...] = (
         query=VersionQuery,
         errors=(400, 401, 403, 404, 422, 429, 503),
     ),
-    Route(
+    RouteEntry(
         "GET",
         "/v1/keys",
         "List API keys, without the keys themselves",
@@ -320,7 +320,7 @@ ROUTES: tuple[Route, ...] = (
         query=PageQuery,
         errors=(400, 401, 403, 422, 429, 503),
     ),
-    Route(
+    RouteEntry(
         "POST",
         "/v1/keys",
         "Create an API key; it is shown once",
@@ -329,7 +329,7 @@ ROUTES: tuple[Route, ...] = (
         bodies=(json_content(KeyRequest),),
         errors=(400, 401, 403, 408, 413, 415, 422, 429, 503),
     ),
-    Route(
+    RouteEntry(
         "DELETE",
         "/v1/keys/{id}",
         "Revoke an API key",
@@ -338,7 +338,7 @@ ROUTES: tuple[Route, ...] = (
         errors=(401, 403, 404, 429, 503),
     ),
     *_of_dialects(),
-    Route(
+    RouteEntry(
         "GET",
         "/v1/refused",
         "List refused events, oldest first",
@@ -347,7 +347,7 @@ ROUTES: tuple[Route, ...] = (
         query=PageQuery,
         errors=(400, 401, 403, 422, 429, 503),
     ),
-    Route(
+    RouteEntry(
         "POST",
         "/v1/refused/{id}/{event}/replay",
         "Send a refused event again, under a new id",
@@ -355,15 +355,17 @@ ROUTES: tuple[Route, ...] = (
         {200: json_content(OutcomeView)},
         errors=(401, 403, 404, 409, 422, 429, 503),
     ),
-    Route("GET", "/health/live", "Check that the process answers", None, {200: json_content(Live)}),
-    Route(
+    RouteEntry(
+        "GET", "/health/live", "Check that the process answers", None, {200: json_content(Live)}
+    ),
+    RouteEntry(
         "GET",
         "/health/ready",
         "Check that the process can work",
         None,
         {200: json_content(Ready), 503: json_content(Ready)},
     ),
-    Route("GET", "/metrics", "Read all metrics", None, {200: Content("text/plain")}),
+    RouteEntry("GET", "/metrics", "Read all metrics", None, {200: ContentKind("text/plain")}),
 )
 
 #: NDJSON answers hold one of these a line.

@@ -178,3 +178,23 @@ def test_no_file_tells_of_the_machine_on_which_it_was_written() -> None:
 
     allowed = {("Makefile", "index" + "-url")}
     assert set(found) - allowed == set()
+
+
+def test_a_class_name_has_one_meaning() -> None:
+    homes: dict[str, set[str]] = {}
+    for module in _PRODUCT:
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name.lstrip("_"), set()).add(module.path)
+
+    assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
+
+
+@pytest.mark.parametrize("module", _PRODUCT, ids=lambda module: module.path)
+def test_a_docstring_opens_as_the_field_writes_it(module: Module) -> None:
+    openings = {
+        name: (ast.get_docstring(node) or "").split(maxsplit=1)[:1]  # type: ignore[arg-type]
+        for name, node in _public(module)
+    }
+
+    assert [name for name, opening in openings.items() if opening in (["Give"], ["Say"])] == []

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jobwire.actors.dialects.joblauncher.comments import without_comments
 from jobwire.actors.dialects.joblauncher.logins import without_login
 from jobwire.actors.dialects.joblauncher.requests import LaunchRequest, echo, read_request, reread
-from jobwire.actors.dialects.joblauncher.staging import Staged, staged
+from jobwire.actors.dialects.joblauncher.staging import StagingLists, staged
 from jobwire.actors.dialects.joblauncher.statuses import LauncherStatus, is_unstarted, status_of
 from jobwire.schemas.codec import parse_json
 from jobwire.schemas.errors import Invalid, JobwireError, Malformed
@@ -102,7 +102,7 @@ def test_what_another_door_stored_is_no_request(data: bytes | None) -> None:
 # --- staging --------------------------------------------------------------------------------------
 
 
-def _staged(jobdir: str = "/d", **lists: Any) -> Staged:
+def _staged(jobdir: str = "/d", **lists: Any) -> StagingLists:
     named: dict[str, Any] = {
         "prestaged": (),
         "poststaged": (),

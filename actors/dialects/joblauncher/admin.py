@@ -50,7 +50,7 @@ class AdminRoutes:
         return _text("".join(lines) or "* jobwire: OK\n", 500 if missing else 200)
 
     async def ping(self, _request: web.Request) -> web.Response:
-        """Say that the loop turns."""
+        """Answer that the process is alive."""
         return _text("pong\n")
 
     async def metrics(self, _request: web.Request) -> web.Response:

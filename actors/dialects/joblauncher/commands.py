@@ -67,7 +67,7 @@ def _read(file: Path) -> Any:
 
 
 def _said(error: Exception) -> str:
-    """Say in one line what is wrong, and where if that is known."""
+    """Describe in one line what is wrong, with its place if that is known."""
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
         problem = str(error.problem).partition(" with value")[0]  # which may be a secret

@@ -122,7 +122,7 @@ def _xenon(reading: Reading, key: str, value: Any) -> None:
 
 
 def _default_launcher(reading: Reading, at: str) -> None:
-    """Say what becomes of the default once it is known which launchers there are."""
+    """Note what becomes of the default launcher once all launchers are known."""
     default = reading.dialect.get("default_launcher")
     if default in reading.launchers:
         reading.say(at, "taken", "default_launcher")
@@ -231,7 +231,7 @@ def _insecure(reading: Reading, key: str, value: Any) -> None:
 
 
 def _say_what_is_new(reading: Reading) -> None:
-    """Say what the old configuration could not, or what its values mean beside each other."""
+    """Note settings that the old configuration lacks, and values that depend on each other."""
     mine = Joblauncher(enabled=True, listen=reading.dialect["listen"])
     if Settings(dialects={"joblauncher": mine}).is_on_loopback:
         why = f"requests without a key are {OWNER!r}'s, on loopback only"

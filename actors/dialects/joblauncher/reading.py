@@ -35,7 +35,7 @@ class Reading:
         self.credentials: dict[str, list[dict[str, Any]]] = {"macs": [], "basic": []}
 
     def say(self, key: str, verdict: Verdict, why: str) -> None:
-        """Say what became of a key."""
+        """Note what became of a key."""
         self.remarks.append(Remark(key, verdict, why))
 
     def table(self, key: str, value: Any) -> Tree:

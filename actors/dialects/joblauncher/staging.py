@@ -16,7 +16,7 @@ from jobwire.schemas.paths import check_path, is_pattern
 from jobwire.schemas.specs import StageIn, StageOut
 
 
-class Staged(NamedTuple):
+class StagingLists(NamedTuple):
     """The staging lists of one job."""
 
     directory: str
@@ -31,7 +31,7 @@ def staged(
     poststaged: Sequence[str],
     printed: Sequence[str],
     keep_paths: bool,
-) -> Staged:
+) -> StagingLists:
     """
     Return what is copied, in the order of the original: printed files first, then the others.
 
@@ -56,7 +56,7 @@ def staged(
     for index, path in enumerate(poststaged):
         below = _named(path, f"/poststaged/{index}")
         outputs.append(_output(below if keep_paths else _last(below), below, base))
-    return Staged(_uri(base), tuple(inputs.values()), tuple(dict.fromkeys(outputs)))
+    return StagingLists(_uri(base), tuple(inputs.values()), tuple(dict.fromkeys(outputs)))
 
 
 def _add_input(

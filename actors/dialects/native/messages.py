@@ -54,7 +54,7 @@ class CloudEvent(Struct, frozen=True, kw_only=True):
     data_base64: Raw = Raw()
 
     def body(self) -> EventBody:
-        """Say the same as a plain event does."""
+        """Return the plain event that this one stands for."""
         if self.id is None:
             raise _id_required()
         if self.data_base64:

@@ -40,7 +40,7 @@ class Authority:
         self, request: web.Request, access: VerifiedRequest, message: EventMessage
     ) -> Principal | None:
         """
-        Say as whom an event is sent: the owner, if by an administrator; None: its token speaks.
+        Return the principal that sends an event: the owner for an administrator, None for a token.
 
         Raises:
             NotFound: the actor's owner has no such job.

@@ -84,7 +84,7 @@ class PipelineJobsDialect(ForeignDialect):
         return problem(error)
 
     async def callback(self, job: Job, entry: Entry, subscription: Subscription) -> Notice | None:
-        """Tell an indexer what it is to do, and the events hub of every event."""
+        """Notify the indexer of what it is to do, and the events hub of every event."""
         if subscription.interest.events == INDEXING:
             return Notice(msgspec.json.encode({"uuid": job.id, "name": entry.name}))
         news = {

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from jobwire.actors.dialects.documentation import DialectDocumentation, Page, Route, json_content
+from jobwire.actors.dialects.documentation import (
+    DialectDocumentation,
+    Page,
+    RouteEntry,
+    json_content,
+)
 from jobwire.actors.dialects.pipelinejobs.actor_record import ActorView, AdminTokenView
 from jobwire.actors.dialects.pipelinejobs.actor_registry import ActorRequest
 
 DOCUMENTATION: Final = DialectDocumentation(
     routes=(
-        Route(
+        RouteEntry(
             "GET",
             "/v1/actors",
             "List actors of the PipelineJobs dialect",
@@ -18,7 +23,7 @@ DOCUMENTATION: Final = DialectDocumentation(
             {200: json_content(Page(ActorView))},
             errors=(400, 401, 403, 422, 429, 503),
         ),
-        Route(
+        RouteEntry(
             "POST",
             "/v1/actors",
             "Create an actor with its aliases",
@@ -27,7 +32,7 @@ DOCUMENTATION: Final = DialectDocumentation(
             bodies=(json_content(ActorRequest),),
             errors=(400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
         ),
-        Route(
+        RouteEntry(
             "DELETE",
             "/v1/actors/{id}",
             "Remove an actor; its jobs stay",
@@ -35,7 +40,7 @@ DOCUMENTATION: Final = DialectDocumentation(
             {200: json_content(ActorView)},
             errors=(401, 403, 404, 409, 429, 503),
         ),
-        Route(
+        RouteEntry(
             "POST",
             "/v1/actors/admin-token",
             "Create an administrator's token for the PipelineJobs dialect",

@@ -174,7 +174,7 @@ def _waited(event: Event, later: Entry) -> ReportResult:
 
 
 def _refused(event: Event, state: str, why: str) -> ReportResult:
-    """Say that a job does not take an event, and which ones it does."""
+    """Return the error for an event that a job does not accept; it names those that it does."""
     names = allowed(state)
     listed = ", ".join(names) or "none"
     detail = f"the job is {state} and does not take {event.name}{why}; it takes: {listed}"

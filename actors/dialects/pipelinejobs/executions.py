@@ -167,7 +167,7 @@ class ExecutionRoutes:
         return ExecutionView(None, "")
 
     async def _of_entry(self, principal: Principal, entry: Entry) -> ExecutionView:
-        """Tell of an event that is in a history, or waits to be in one once more."""
+        """Return the view of an event that is in a history, or is deferred."""
         log = _log(entry)
         if entry.applied or is_repetition(entry.state, entry.name):
             return ExecutionView(0, log, entry.received, entry.state)

@@ -90,7 +90,7 @@ _create_decoder = msgspec.json.Decoder(CreateMessage)
 
 def read_message(content: Content, query: Mapping[str, str]) -> Message:
     """
-    Tell what a request asks for.
+    Return what a request asks for.
 
     Args:
         content: its body.

@@ -128,7 +128,7 @@ class MongoImporter:
                 yield [(*_row(table, document), *_place(document)) for document in portion]
 
     async def finish(self) -> None:
-        """Say that all is there: from now on services may open the database."""
+        """Mark the database as complete: from now on services may open it."""
         with translated():
             shards = {"$set": {"body": str(self._shards).encode()}}
             await self._database.records.update_one(_SHARDS, shards, upsert=True)

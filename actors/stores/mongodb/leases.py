@@ -39,7 +39,7 @@ async def claim(database: JobDatabase, role: str, holder: str, ttl_s: float) -> 
 
 
 async def release(database: JobDatabase, role: str, holder: str) -> None:
-    """Give a role back."""
+    """Release a role."""
     # The number stays, so that the next holder's is larger.
     freed = {"$set": {"holder": "", "until": _LONG_AGO}}
     await database.leases.update_one({"_id": role, "holder": holder}, freed)

@@ -14,8 +14,8 @@ from typing import Self
 
 from jobwire.actors.runtime.failpoints import failpoint
 from jobwire.actors.runtime.folder import DataFolder
+from jobwire.actors.runtime.periodic import Periodic
 from jobwire.actors.runtime.settings import Settings
-from jobwire.actors.runtime.tasks import Loop
 from jobwire.actors.stores.base import Commit, Committed
 from jobwire.actors.stores.sqlite import leases, outbox, reading, records, retention, writing
 from jobwire.actors.stores.sqlite.schema import PAGE_BYTES, upgrade
@@ -42,7 +42,9 @@ class SqliteStore:
         )
         self.readers = ReaderThreads(path, _READERS, cache_kib=_READER_CACHE_KIB)
         self._checkpointer = ReaderThreads(path, 1, cache_kib=64)
-        self._checkpoints = Loop("sqlite.checkpoint", self._checkpoint)
+        self._checkpoints = Periodic(
+            "sqlite.checkpoint", self._checkpoint, _CHECKPOINT_S, pauses_first=True
+        )
 
     @classmethod
     def of(cls, settings: Settings, folder: DataFolder) -> Self:
@@ -114,9 +116,7 @@ class SqliteStore:
 
     async def _checkpoint(self) -> None:
         """Move the log into the database beside the writer: no commit has to wait for it."""
-        while True:
-            await asyncio.sleep(_CHECKPOINT_S)
-            await self._checkpointer.run(_checkpoint)
+        await self._checkpointer.run(_checkpoint)
 
 
 def _checkpoint(connection: sqlite3.Connection) -> None:

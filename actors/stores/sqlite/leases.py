@@ -26,7 +26,7 @@ def claim(connection: sqlite3.Connection, role: str, holder: str, ttl_s: float) 
 
 
 def release(connection: sqlite3.Connection, role: str, holder: str) -> None:
-    """Give a role back."""
+    """Release a role."""
     connection.execute(_RELEASE, (role, holder))
 
 
