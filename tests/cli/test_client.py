@@ -121,7 +121,7 @@ async def test_what_is_no_jobwire_is_said(console: Console, url: str) -> None:
         with pytest.raises(NotFound, match="there is nothing at"):
             await jobwire.stats()
     async with Client("no url", "k") as jobwire:
-        with pytest.raises(JobwireError, match="is no URL"):
+        with pytest.raises(JobwireError, match="is not the URL"):
             await jobwire.stats()
 
 
