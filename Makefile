@@ -11,7 +11,7 @@ LOCK   := pip compile --quiet --universal --python-version 3.11 --all-extras --g
           --no-strip-extras --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run services demo test check format verify generate bench bench-peers lock clean
+.PHONY: help setup run services demo test check format verify generate bench bench-peers dist lock clean
 
 help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -38,11 +38,12 @@ demo: $(STAMP) ## Show the main job on real input; exits 0 only if every step wa
 test: $(STAMP) ## Run the whole test suite
 	$(BIN)/pytest
 
-check: $(STAMP) ## Format, lint, types, import rules, spelling
+check: $(STAMP) ## Format, lint, types, import rules, dependencies, spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/deptry actors schemas src
 	$(BIN)/codespell
 
 format: $(STAMP) ## Format and mend what can be mended
@@ -60,6 +61,10 @@ bench: $(STAMP) ## Measure; figures and how to read them are in benchmarks/READM
 
 bench-peers: $(STAMP) ## Measure Prefect and Celery beside it; see benchmarks/peers/README.md
 	$(BIN)/python -m benchmarks.peers
+
+dist: $(STAMP) ## Build jobwire, and jobwire-client, into dist/
+	$(BIN)/python -m hatchling build --directory dist
+	cd src/jobwire-client && ../../$(BIN)/python -m hatchling build --target wheel --directory ../../dist
 
 lock: $(STAMP) ## Resolve the dependencies anew into requirements.lock
 	$(BIN)/uv $(LOCK) --upgrade pyproject.toml -o requirements.lock

@@ -2,25 +2,75 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
 
 from jobwire.actors.batch_systems.base import BatchSystem
 from jobwire.actors.filesystems.base import FileSystem
 from jobwire.actors.hosts.base import Host
-from jobwire.schemas.errors import Invalid, NotFound
+from jobwire.actors.runtime.settings import SiteSettings
+from jobwire.schemas.errors import Invalid, JobwireError, NotFound
 from jobwire.schemas.identifiers import JobId
 from jobwire.schemas.jobs import Job
 
+_log = structlog.get_logger()
 
-@dataclass(frozen=True, kw_only=True)
+#: First and longest pause before a host that could not be opened is tried again.
+_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
+
+
+@dataclass(kw_only=True)
 class Site:
     """One place that runs jobs."""
 
-    name: str
+    settings: SiteSettings
     host: Host
     batch: BatchSystem
     slots: int | None
     """How many cores run jobs at a time; None: the batch system has a queue of its own."""
+    shim: str
+    """The path of the shim on the host."""
+    url: Callable[[], str]
+    """Where jobs of this site reach the service."""
+    admits: bool = True
+    """Whether jobs may start here; those that run are watched in any case."""
+    is_open: bool = False
+    trouble: str | None = None
+    """Why the host could not be opened at the last try."""
+    _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def name(self) -> str:
+        """What jobs call it."""
+        return self.settings.name
+
+    async def opened(self) -> None:
+        """
+        Return when the host is open, however long that takes.
+
+        The first in this process who needs the host opens it; nobody else waits for that. A host
+        that is away is tried again after growing pauses.
+        """
+        async with self._opening:
+            pause = _PAUSE_S
+            while not self.is_open:
+                try:
+                    await self.host.open()
+                except (JobwireError, OSError) as error:
+                    self.trouble = str(error) or type(error).__name__
+                    _log.warning("site_away", site=self.name, error=self.trouble, pause_s=pause)
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, _LONGEST_PAUSE_S)
+                else:
+                    self.is_open, self.trouble = True, None
+
+    async def close(self) -> None:
+        """Let go of the host; jobs that run stay untouched."""
+        await self.host.close()
+        self.is_open = False
 
 
 @dataclass(frozen=True)

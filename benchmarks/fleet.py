@@ -22,8 +22,8 @@ import pymongo
 from benchmarks.service import Client
 from jobwire.actors.cli.secrets import make_installation
 from tests.support.mongodb import MongoServer
+from tests.support.ports import free_port
 from tests.support.rabbitmq import RabbitServer
-from tests.support.servers import free_port
 
 _ROOT = Path(__file__).parent.parent
 _ACTORS = ("gateway", "state-manager", "notifier")
@@ -73,19 +73,23 @@ class Fleet(Client):
         command = [sys.executable, "-m", "jobwire.actors.cli.main", "serve"]
         self.processes: list[tuple[str, subprocess.Popen[bytes]]] = []
         self.urls: list[str] = []
-        for actor in actors:
-            health = free_port()
-            self.urls.append(f"http://127.0.0.1:{port if actor == 'gateway' else health}")
-            process = subprocess.Popen(
-                [*command, actor],
-                stdout=subprocess.DEVNULL,
-                env={**environment, "JOBWIRE_HEALTH__PORT": str(health)},
-            )
-            self.processes.append((actor, process))
-        self._await_ready(self.urls)
         self._entries = pymongo.MongoClient[dict[str, Any]](
             self.database_url
         ).get_default_database()
+        try:
+            for actor in actors:
+                health = free_port()
+                self.urls.append(f"http://127.0.0.1:{port if actor == 'gateway' else health}")
+                process = subprocess.Popen(
+                    [*command, actor],
+                    stdout=subprocess.DEVNULL,
+                    env={**environment, "JOBWIRE_HEALTH__PORT": str(health)},
+                )
+                self.processes.append((actor, process))
+            self._await_ready(self.urls)
+        except BaseException:
+            self.stop()
+            raise
 
     def _await_ready(self, urls: Sequence[str]) -> None:
         deadline = time.monotonic() + _START_S

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from benchmarks import cluster, dialects, events, runs
 from benchmarks.figures import Figure
+from tests.support.interrupts import end_by_signals
 
 FIGURES: dict[str, Callable[[float], Figure]] = {
     **events.FIGURES,
@@ -29,6 +30,7 @@ FIGURES: dict[str, Callable[[float], Figure]] = {
 
 def main() -> None:
     """Measure, and print a table."""
+    end_by_signals()
     parser = argparse.ArgumentParser(description="Measure Jobwire on this machine.")
     parser.add_argument("--seconds", type=float, default=60, help="length of each sustained figure")
     parser.add_argument("--only", action="append", choices=FIGURES, help="measure these only")

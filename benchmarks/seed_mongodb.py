@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from benchmarks.mongodb_limit import Load
-from jobwire.actors.stores.base import After, JobFilter
+from jobwire.actors.stores.base import JobCursor, JobFilter
 from jobwire.actors.stores.mongodb import MongoStore
 from jobwire.actors.stores.mongodb.client import MongoConnection, insert
 from jobwire.actors.stores.mongodb.documents import entry_document, job_document
@@ -108,8 +108,8 @@ async def measure(url: str, jobs: int) -> dict[str, float]:
     await seed(client, jobs)
     dice = random.Random(5)
 
-    def anywhere() -> After:
-        return After(_NEWEST - timedelta(seconds=dice.randrange(jobs // 2)), _LONG)
+    def anywhere() -> JobCursor:
+        return JobCursor(_NEWEST - timedelta(seconds=dice.randrange(jobs // 2)), _LONG)
 
     async def find(which: JobFilter) -> list[object]:
         return [*await store.find("bench", which, anywhere(), _PAGE)]

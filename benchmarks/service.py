@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.ports import free_port
+
 _ROOT = Path(__file__).parent.parent
 
 
@@ -100,13 +102,20 @@ class Service(Client):
         self._process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, env=environment, cwd=tree or _ROOT
         )
+        try:
+            self._await_start()
+        except BaseException:
+            self.stop()
+            raise
+        url = json.loads((folder / "service.json").read_text())["url"]
+        super().__init__(url, (folder / "api-key").read_text().strip())
+
+    def _await_start(self) -> None:
         deadline = time.monotonic() + 20
-        while not (folder / "service.json").exists():
+        while not (self.folder / "service.json").exists():
             if time.monotonic() > deadline or self._process.poll() is not None:
                 raise RuntimeError("the service did not start")
             time.sleep(0.02)
-        url = json.loads((folder / "service.json").read_text())["url"]
-        super().__init__(url, (folder / "api-key").read_text().strip())
 
     def entries(self) -> int:
         """Count the entries in the store itself."""
@@ -146,12 +155,12 @@ def service(
 @contextmanager
 def bare_handler() -> Iterator[int]:
     """Run the bare handler; give its port."""
-    port = 20_000 + os.getpid() % 20_000
+    port = free_port()
     command = [sys.executable, "-m", "benchmarks.bare", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    process.stdout.readline()
     try:
+        assert process.stdout is not None
+        process.stdout.readline()
         yield port
     finally:
         process.kill()

@@ -21,7 +21,10 @@ from _generate.openapi import openapi_document
 from _generate.reasons import reasons_table
 from _generate.settings import settings_page
 
-REFERENCE = Path(__file__).parent / "reference"
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "docs" / "reference"
+#: The descriptions for programs are parts of the package.
+NATIVE = ROOT / "actors" / "dialects" / "native"
 
 
 def main(arguments: list[str]) -> int:
@@ -34,11 +37,10 @@ def main(arguments: list[str]) -> int:
             stale.append(file)
         else:
             file.write_text(text)
-            print(f"wrote {file.relative_to(REFERENCE.parent.parent)}")
+            print(f"wrote {file.relative_to(ROOT)}")
     for file in stale:
         print(
-            f"{file.relative_to(REFERENCE.parent.parent)} is not what the code says; "
-            "run `make generate`",
+            f"{file.relative_to(ROOT)} is not what the code says; run `make generate`",
             file=sys.stderr,
         )
     return 1 if stale else 0
@@ -50,8 +52,8 @@ def _files() -> Iterator[tuple[Path, str]]:
     yield REFERENCE / "settings.md", settings_page()
     yield REFERENCE / "metrics.md", metrics_page()
     yield REFERENCE / "errors.md", errors_page()
-    yield REFERENCE / "openapi.json", openapi_document()
-    yield REFERENCE / "asyncapi.json", asyncapi_document()
+    yield NATIVE / "openapi.json", openapi_document()
+    yield NATIVE / "asyncapi.json", asyncapi_document()
     events, commands = REFERENCE / "events.md", REFERENCE / "cli.md"
     yield events, fill(events.read_text(), "reasons", reasons_table())
     yield commands, fill(commands.read_text(), "commands", commands_text())

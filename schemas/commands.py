@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
@@ -11,6 +11,10 @@ from jobwire.schemas.addresses import STAGER, site_queue
 from jobwire.schemas.identifiers import EventId, JobId
 
 CommandKind = Literal["StageIn", "Submit", "Watch", "StageOut", "Cancel", "CleanUp"]
+"""The commands that this release gives and carries out."""
+
+KINDS: Final = frozenset(get_args(CommandKind))
+"""The same as a set; every other kind is another release's, and is left to it."""
 
 
 class Outstanding(Struct, frozen=True, array_like=True):
@@ -21,7 +25,8 @@ class Outstanding(Struct, frozen=True, array_like=True):
     """
 
     entry: EventId
-    kind: CommandKind
+    kind: str
+    """One of `KINDS`, or what another release gave."""
     attempt: int
     since: datetime
 
@@ -37,7 +42,7 @@ class Command(Struct, frozen=True, array_like=True):
     job: JobId
     entry: EventId
     """The entry that caused it."""
-    kind: CommandKind
+    kind: str
     attempt: int
     owner: str = ""
     site: str = "local"
@@ -49,8 +54,10 @@ class Command(Struct, frozen=True, array_like=True):
     """The moment after which nothing is to start by it any more."""
 
     @property
-    def queue(self) -> str:
-        """The queue whose worker carries this command out."""
+    def queue(self) -> str | None:
+        """The queue whose worker carries this command out; None: only another release knows."""
+        if self.kind not in KINDS:
+            return None
         if self.kind in ("StageIn", "StageOut", "CleanUp"):
             return STAGER
         return site_queue(self.site)

@@ -186,7 +186,7 @@ class Delivery(Struct, frozen=True, kw_only=True, array_like=True):
         return self.attempts[-1].at if self.attempts else self.created
 
 
-class News(Struct, frozen=True, kw_only=True):
+class WebhookData(Struct, frozen=True, kw_only=True):
     """What a receiver is told: enough to need no further request."""
 
     job: JobId
@@ -213,14 +213,14 @@ class News(Struct, frozen=True, kw_only=True):
     """The sender's own time stamp."""
 
 
-class Message(Struct, frozen=True, kw_only=True):
+class WebhookMessage(Struct, frozen=True, kw_only=True):
     """The body of a callback, in the form of Standard Webhooks."""
 
     type: str
     """`job.` and the name of the event."""
     timestamp: datetime
     """When the service received the event."""
-    data: News
+    data: WebhookData
 
 
 def shown_url(url: str) -> str:

@@ -4,6 +4,7 @@ All errors, as one tree.
 JobwireError
 ├── Malformed          400  not JSON, or JSON over the structural limits
 ├── Unauthorized       401  no usable key or token
+│   └── WebhookVerificationError  401  a callback that is not genuine, or not of now
 ├── Forbidden          403  known, but without the right
 ├── NotFound           404  unknown, or another owner's: the two look the same
 ├── NotAllowed         405  the route exists, the method does not
@@ -16,7 +17,8 @@ JobwireError
 ├── Invalid            422  well-formed, but wrong; `pointer` names the field
 ├── TooManyRequests    429  a quota or rate was exceeded
 ├── Unavailable        503  retry: a part is away, full or stopping
-│   └── InDoubt        503  the same, but the request may have been carried out
+│   ├── InDoubt        503  the same, but the request may have been carried out
+│   └── Upgrading      503  an upgrade is under way: a newer release can do it
 └── Misconfigured      500  a setting or the data folder is wrong; stops the process at start
 """
 
@@ -76,6 +78,12 @@ class Unauthorized(JobwireError):
 
     status = 401
     default_code = "unauthorized"
+
+
+class WebhookVerificationError(Unauthorized):
+    """The message is not a callback that Jobwire has signed just now."""
+
+    default_code = "webhook_not_verified"
 
 
 class Forbidden(JobwireError):
@@ -166,6 +174,12 @@ class InDoubt(Unavailable):
     """The request may have been carried out: repeat it with the same id, or withdraw it."""
 
     default_code = "not_confirmed"
+
+
+class Upgrading(Unavailable):
+    """An upgrade is under way, and this needs a newer release than one that is still at work."""
+
+    default_code = "upgrading"
 
 
 class Misconfigured(JobwireError):

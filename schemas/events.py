@@ -15,7 +15,6 @@ from msgspec import Struct
 
 from jobwire.schemas.identifiers import EventId, JobId
 from jobwire.schemas.jobs import JobCreation
-from jobwire.schemas.lifecycle import Role
 
 #: Version of the packet format; a newer one is set aside, never guessed at.
 PACKET_VERSION = 1
@@ -31,7 +30,8 @@ class TokenAuthority(Struct, frozen=True, array_like=True, tag="token"):
 class SignedAuthority(Struct, frozen=True, array_like=True, tag="signed"):
     """A role of the service, or a caller it has authenticated, signed by a service key."""
 
-    role: Role
+    role: str
+    """One of `ROLES`, or one of another release."""
     principal: str
     attempt: int | None
     key_id: str

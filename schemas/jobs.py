@@ -15,7 +15,7 @@ from jobwire.schemas.commands import Command, Outstanding
 from jobwire.schemas.deliveries import Interest
 from jobwire.schemas.identifiers import EventId, JobId
 from jobwire.schemas.lifecycle import JobOutcome
-from jobwire.schemas.outcomes import Reason
+from jobwire.schemas.outcomes import ReasonWord
 from jobwire.schemas.specs import Spec
 
 #: Commands by which something of a job starts: those that a hold keeps back.
@@ -94,6 +94,7 @@ class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
     deleted: bool | UnsetType = UNSET
     held: bool | UnsetType = UNSET
     ending: Ending | UnsetType | None = UNSET
+    native: str | UnsetType | None = UNSET
 
 
 #: The change of an entry that changed nothing: most entries share it.
@@ -112,7 +113,7 @@ class Entry(Struct, frozen=True, kw_only=True, array_like=True):
     """The state after this entry."""
     outcome: JobOutcome | None
     applied: bool
-    reason: Reason | None
+    reason: ReasonWord | None
     data: bytes | None
     source: str | None
     received: datetime
@@ -160,6 +161,8 @@ class Job(Struct, frozen=True, kw_only=True, array_like=True):
     interests: tuple[Interest, ...] = ()
     retry_of: JobId | None = None
     dialect: str = ""
+    native: str | None = None
+    """The id that the batch system of its site gave the newest attempt."""
 
     def command(self) -> Command | None:
         """Return the awaited command as its worker gets it; None: there is none, or a hold."""
@@ -217,7 +220,7 @@ class Refusal(Struct, frozen=True, kw_only=True, array_like=True):
     job: JobId
     event: EventId
     owner: str
-    reason: Reason
+    reason: ReasonWord
     name: str
     data: bytes | None
     source: str | None

@@ -8,7 +8,7 @@ outcomes, so it all works on any lifecycle, also on one that a user has register
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from msgspec import Meta, Struct
 
@@ -16,6 +16,11 @@ from jobwire.schemas.errors import Invalid
 
 Role = Literal["token", "caller", "worker", "reaper"]
 """Who may speak of a job: its own token, an authenticated caller, a worker, the reaper."""
+
+ROLES: Final = get_args(Role)
+
+RoleWord = Annotated[str, Meta(extra_json_schema={"enum": list(ROLES)})]
+"""A `Role`, or one of another release: it is read, and may send what a table lets it send."""
 
 Category = Literal["initial", "waiting", "active", "ended"]
 JobOutcome = Literal["success", "failure", "cancelled", "lost"]
@@ -55,7 +60,7 @@ class State(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
 class EventKind(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One event: who may send it, and whether it may lead out of a final state."""
 
-    senders: tuple[Role, ...] = ("token", "caller")
+    senders: tuple[RoleWord, ...] = ("token", "caller")
     administrative: bool = False
     meaning: Meaning = ""
 
@@ -123,7 +128,14 @@ def check(lifecycle: Lifecycle) -> Lifecycle:
         Invalid: the pointer names the first place that does not, the detail says what was expected.
 
     """
-    for rule in (_check_initial, _check_names, _check_states, _check_reachable, _check_stale_event):
+    for rule in (
+        _check_initial,
+        _check_names,
+        _check_senders,
+        _check_states,
+        _check_reachable,
+        _check_stale_event,
+    ):
         rule(lifecycle)
     return lifecycle
 
@@ -167,6 +179,14 @@ def _check_names(lifecycle: Lifecycle) -> None:
                 f"{event!r} leads to the state {arrow.to!r}, which is not in states",
                 pointer=pointer,
             )
+
+
+def _check_senders(lifecycle: Lifecycle) -> None:
+    for name, kind in lifecycle.events.items():
+        for index, role in enumerate(kind.senders):
+            if role not in ROLES:
+                detail = f"there is no sender {role!r}; expected one of: {', '.join(ROLES)}"
+                raise Invalid(detail, pointer=f"/events/{name}/senders/{index}")
 
 
 def _check_states(lifecycle: Lifecycle) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from jobwire.schemas.commands import Outstanding
 from jobwire.schemas.identifiers import EventId, JobId
 
 
 class Reason(StrEnum):
-    """Why an event was kept without being applied, or refused."""
+    """Why this release keeps an event without applying it, or refuses it."""
 
     WRONG_STATE = "wrong_state"  # kept: the lifecycle does not allow it in the job's state
     UNKNOWN_EVENT = "unknown_event"  # kept: the job's lifecycle has no such event
@@ -32,6 +32,9 @@ class Reason(StrEnum):
     UNKNOWN_LIFECYCLE = "unknown_lifecycle"  # refused: the job's lifecycle does not exist
 
 
+ReasonWord = Annotated[str, Meta(extra_json_schema={"examples": [str(each) for each in Reason]})]
+"""A `Reason`, or the word of another release: it is read, kept and shown as it is."""
+
 Verdict = Literal["applied", "kept", "refused", "conflict"]
 """`conflict`: the id is known with another payload; the first one stands."""
 
@@ -42,7 +45,7 @@ class Outcome(Struct, frozen=True, kw_only=True, array_like=True):
     job: JobId
     event: EventId
     verdict: Verdict
-    reason: Reason | None = None
+    reason: ReasonWord | None = None
     seq: int | None = None
     state: str | None = None
     duplicate: bool = False

@@ -24,6 +24,7 @@ from jobwire.schemas.errors import (
     Unauthorized,
     Unavailable,
     UnsupportedMedia,
+    Upgrading,
 )
 from jobwire.schemas.views import Problem, Readiness
 
@@ -47,8 +48,10 @@ _BY_STATUS: Final[Mapping[int, type[JobwireError]]] = {
     )
 }
 
-#: A kind that shares its status with another one.
-_BY_CODE: Final[Mapping[str, type[JobwireError]]] = {InDoubt.default_code: InDoubt}
+#: Kinds that share their status with another one.
+_BY_CODE: Final[Mapping[str, type[JobwireError]]] = {
+    kind.default_code: kind for kind in (InDoubt, Upgrading)
+}
 
 #: What a proxy says for a service that it cannot reach.
 _OF_PROXIES = (502, 503, 504)

@@ -1,7 +1,6 @@
 """
-What a job that Jobwire runs is asked to be: the command, its surroundings, its files (pure).
+What a job that Jobwire runs is asked to be: what it runs, its surroundings, its files (pure).
 
-A command is an argument vector and reaches the program byte for byte; no shell ever reads it.
 Secrets are named, never written: their values are looked up when the job starts.
 """
 
@@ -14,10 +13,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from jobwire.schemas.errors import Invalid
+from jobwire.schemas.invocations import Argument, ArgumentVector, Argv, Invocation
 from jobwire.schemas.paths import RelativePath, check_address, check_path, is_pattern
-
-Argument = Annotated[str, Meta(max_length=131_000)]
-"""One argument, at most what Linux passes as one; NUL cannot be part of it."""
 
 SiteName = Annotated[
     str,
@@ -51,6 +48,10 @@ class Cause(StrEnum):
     INTERRUPTED = "interrupted"  # it is gone and left no exit code: its machine restarted
     CANCELLED = "cancelled"  # it was ended on request
     WAITED = "waited"  # it had not started within `start_within_s`
+
+
+CauseWord = Annotated[str, Meta(extra_json_schema={"enum": [str(each) for each in Cause]})]
+"""A `Cause`; in what is stored, perhaps the word of another release."""
 
 
 class Secret(Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,7 +119,7 @@ class Retries(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     """Pause before the first further attempt."""
     factor: Annotated[float, Meta(ge=1, le=10)] = 2.0
     """Factor by which each pause is longer than the one before, up to a day."""
-    on: tuple[Cause, ...] = (
+    on: tuple[CauseWord, ...] = (
         Cause.EXIT_CODE,
         Cause.SIGNAL,
         Cause.COULD_NOT_START,
@@ -140,9 +141,9 @@ class CleanUp(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
 
 
 class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One command, and everything that it needs to run."""
+    """What a job runs, and everything that it needs for that."""
 
-    argv: Annotated[tuple[Argument, ...], Meta(min_length=1, max_length=4096)]
+    argv: ArgumentVector
     """The program and its arguments."""
     env: Annotated[dict[str, Argument | Secret], Meta(max_length=1000)] = field(
         default_factory=dict
@@ -162,6 +163,11 @@ class Spec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     clean_up: CleanUp = CleanUp()
     site: SiteName = "local"
     """The site on which it runs."""
+
+    @property
+    def invocation(self) -> Invocation:
+        """What it runs, whichever field says so."""
+        return Argv(self.argv)
 
     def kept(self) -> tuple[str, ...]:
         """Return the paths and patterns that outlive the clean-up."""
@@ -197,21 +203,22 @@ def check(spec: Spec, pointer: str = "/spec") -> Spec:
         _check_stage_in(each, f"{pointer}/stage_in/{index}")
     for index, out in enumerate(spec.stage_out):
         _check_stage_out(out, f"{pointer}/stage_out/{index}")
+    for index, cause in enumerate(spec.retries.on):
+        if cause not in set(Cause):
+            detail = f"there is no cause {cause!r}; expected one of: {', '.join(Cause)}"
+            raise Invalid(detail, pointer=f"{pointer}/retries/on/{index}")
     for index, path in enumerate(spec.clean_up.keep or ()):
         check_path(path, f"{pointer}/clean_up/keep/{index}")
     return spec
 
 
 def _check_command(spec: Spec, pointer: str) -> None:
-    if not spec.argv[0]:
-        raise Invalid("the first argument must be the program", pointer=f"{pointer}/argv/0")
-    for index, argument in enumerate(spec.argv):
-        if "\0" in argument:
-            raise Invalid("an argument must not contain NUL", pointer=f"{pointer}/argv/{index}")
+    invocation = spec.invocation
+    invocation.check(pointer)
     for name, value in spec.env.items():
         _check_variable(name, value, f"{pointer}/env/{name}")
     plain = [value for value in spec.env.values() if isinstance(value, str)]
-    size = sum(len(text.encode()) + 9 for text in (*spec.argv, *spec.env, *plain))
+    size = invocation.size_bytes() + sum(len(text.encode()) + 9 for text in (*spec.env, *plain))
     if size > _COMMAND_BYTES:
         detail = f"arguments and environment have {size} bytes, more than {_COMMAND_BYTES}"
         raise Invalid(detail, pointer=f"{pointer}/argv", limit=_COMMAND_BYTES)

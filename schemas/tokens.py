@@ -18,7 +18,6 @@ from msgspec import Struct
 
 from jobwire.schemas.events import Event, SignedAuthority, TokenAuthority
 from jobwire.schemas.identifiers import EventId, JobId
-from jobwire.schemas.lifecycle import Role
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
@@ -93,7 +92,7 @@ class Keyring:
 class VerifiedSender(Struct, frozen=True):
     """A verified authority: what the state manager may rely on about who sent an event."""
 
-    role: Role
+    role: str
     principal: str = ""
     generation: int = 0
     attempt: int | None = None
@@ -110,7 +109,7 @@ def sign(
     keyring: Keyring,
     job_id: JobId,
     event_id: EventId,
-    role: Role,
+    role: str,
     principal: str = "",
     attempt: int | None = None,
 ) -> SignedAuthority:
@@ -181,7 +180,7 @@ def _signature(
     key: ServiceKey,
     job_id: JobId,
     event_id: EventId,
-    role: Role,
+    role: str,
     principal: str,
     attempt: int | None,
 ) -> bytes:

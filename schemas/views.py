@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from jobwire.schemas.deliveries import DeliveryStatus, GaveUp
 from jobwire.schemas.identifiers import EventId, JobId
 from jobwire.schemas.lifecycle import JobOutcome
-from jobwire.schemas.outcomes import Reason
+from jobwire.schemas.outcomes import ReasonWord
 from jobwire.schemas.principals import Scope
 from jobwire.schemas.specs import Spec
 
@@ -38,7 +38,7 @@ class EntryView(Struct, frozen=True):
     state: str
     outcome: JobOutcome | None
     applied: bool
-    reason: Reason | None
+    reason: ReasonWord | None
     data: Raw
     source: str | None
     received: datetime
@@ -74,6 +74,8 @@ class JobView(Struct, frozen=True, kw_only=True):
     stage_out_problem: str | None
     """What could not be brought out, and why."""
     retry_of: JobId | None
+    native: str | UnsetType = UNSET
+    """The id that the batch system of its site gave the newest attempt, where there is one."""
 
 
 class CallbackView(Struct, frozen=True, kw_only=True):
@@ -171,7 +173,7 @@ class LineResult(Struct, frozen=True, omit_defaults=True):
     seq: int | None = None
     state: str | None = None
     applied: bool | None = None
-    reason: Reason | None = None
+    reason: ReasonWord | None = None
     code: str | None = None
     detail: str | None = None
     pointer: str | None = None
@@ -183,7 +185,7 @@ class RefusalView(Struct, frozen=True, kw_only=True):
     job: JobId
     id: EventId
     name: str
-    reason: Reason
+    reason: ReasonWord
     data: Raw
     source: str | None
     received: datetime

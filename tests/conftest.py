@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from jobwire.actors.runtime import failpoints
 from jobwire.actors.stores.sqlite import SqliteStore
 from tests.support.given import empty, given_broker, given_database, with_database
+from tests.support.interrupts import end_by_signals
 from tests.support.mongodb import MongoServer, drop_database, new_database
 from tests.support.rabbitmq import RabbitServer
 from tests.support.servers import serving
@@ -116,6 +117,11 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
         url = mongo.database()
     yield url
     drop_database(url)
+
+
+def pytest_configure() -> None:
+    """Clean up at the end by a signal, too; what is started here gets the default of both."""
+    end_by_signals()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,16 +7,20 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from jobwire.actors.batch_systems.base import Launch, RunStatus
+from jobwire.actors.hosts.base import Completed
 from jobwire.schemas.errors import Unavailable
 
 _NONE = "-"
 _MOST_DIGITS = 20
+#: Attempts that one command looks up.
+_MOST = 200
 
 
 class LocalBatch:
     """Commands of the shim, and what they print."""
 
     name = "local"
+    has_queue = False
 
     def submit_argv(self, launch: Launch) -> list[str]:
         """Return the command that starts an attempt."""
@@ -38,35 +42,41 @@ class LocalBatch:
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in environment.items()]
         return "".join(lines).encode(errors="surrogateescape")
 
-    def parse_submitted(self, stdout: str) -> RunStatus:
+    def parse_submitted(self, done: Completed) -> RunStatus:
         """Read what the start printed."""
-        return _only(stdout)
+        return _only(done)
 
     def status_argvs(self, launches: Sequence[Launch]) -> list[list[str]]:
-        """Return the one command that looks all of them up."""
-        if not launches:
-            return []
-        pairs = [text for each in launches for text in (each.run, each.control)]
-        return [[*_shim(launches[0], "status"), *pairs]]
+        """Return the commands that look them up, each as many as its arguments have room for."""
+        return [
+            [
+                *_shim(some[0], "status"),
+                *(text for each in some for text in (each.run, each.control)),
+            ]
+            for some in (launches[at : at + _MOST] for at in range(0, len(launches), _MOST))
+        ]
 
-    def parse_statuses(self, stdouts: Sequence[str]) -> dict[str, RunStatus]:
+    def parse_statuses(
+        self, dones: Sequence[Completed], launches: Sequence[Launch]
+    ) -> dict[str, RunStatus]:
         """Read a line for each attempt; one that cannot be read leaves its attempt unfound."""
+        del launches
         found = {}
-        for line in (line for stdout in stdouts for line in stdout.splitlines()):
+        for line in (line for done in dones for line in done.stdout.splitlines()):
             # What one job has spoilt must not hide the others.
             with suppress(Unavailable):
                 run, status = _parse(line)
                 found[run] = status
         return found
 
-    def cancel_argv(self, launch: Launch, cause: str) -> list[str]:
-        """Return the command that ends an attempt, or keeps it from ever starting."""
+    def cancel_argvs(self, launch: Launch, cause: str) -> list[list[str]]:
+        """Return the command that ends an attempt, verified, or keeps it from ever starting."""
         grace = _hundredths(launch.grace_s)
-        return [*_shim(launch, "cancel"), launch.run, launch.control, grace, cause]
+        return [[*_shim(launch, "cancel"), launch.run, launch.control, grace, cause]]
 
-    def parse_cancelled(self, stdout: str) -> RunStatus:
-        """Read what is found of it now."""
-        return _only(stdout)
+    def parse_cancelled(self, dones: Sequence[Completed]) -> RunStatus:
+        """Read what is found of it now that nothing of it is alive."""
+        return _only(dones[-1])
 
 
 def _shim(launch: Launch, verb: str) -> list[str]:
@@ -78,10 +88,11 @@ def _hundredths(seconds: float) -> str:
     return str(max(1, round(seconds * 100)) if seconds > 0 else 0)
 
 
-def _only(stdout: str) -> RunStatus:
-    lines = stdout.splitlines()
+def _only(done: Completed) -> RunStatus:
+    lines = done.stdout.splitlines()
     if len(lines) != 1:
-        raise Unavailable(f"the shim printed {len(lines)} lines instead of one")
+        words = f"exit code {done.exit_code}, {done.stderr.strip()[:200]!r}"
+        raise Unavailable(f"the shim printed {len(lines)} lines instead of one ({words})")
     return _parse(lines[0])[1]
 
 

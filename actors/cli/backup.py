@@ -21,9 +21,10 @@ from jobwire.actors.cli.connection import data_option, folder_of, json_option
 from jobwire.actors.cli.output import Output, clock
 from jobwire.actors.cli.release import release
 from jobwire.actors.client import Client
+from jobwire.actors.runtime import plugins
 from jobwire.actors.runtime.folder import DataFolder, Service
-from jobwire.actors.stores.sqlite import backup as archives
-from jobwire.actors.stores.sqlite.backup import Manifest
+from jobwire.actors.stores.plugins import Backups, Manifest
+from jobwire.actors.stores.plugins import Progress as Step
 from jobwire.schemas.errors import Conflict, JobwireError, Unavailable
 
 #: How long a running service may take to end what it has in hand, and to be ready again.
@@ -56,7 +57,7 @@ def backup(
     data = folder_of(ctx, folder)
     try:
         with _bar("saving") as progress:
-            made = archives.back_up(
+            made = _archives().back_up(
                 data, target, release=release(), now=datetime.now(UTC), progress=progress
             )
     except OSError as error:
@@ -88,6 +89,12 @@ def restore(ctx: click.Context, *, file: Path, folder: Path | None, as_json: boo
     else:
         made = _replace(output, data, file)
     _report(output, made, "restored: ")
+
+
+def _archives() -> Backups:
+    """Return what makes archives of the store that lies in a data folder."""
+    archives: Backups = plugins.load("store_backups", "sqlite")
+    return archives
 
 
 def _replace(output: Output, folder: DataFolder, file: Path) -> Manifest:
@@ -122,7 +129,7 @@ def _hand_over(output: Output, folder: DataFolder, file: Path) -> Manifest:
 
 def _unpack(output: Output, folder: DataFolder, file: Path) -> Manifest:
     output.note(f"checking {file}")
-    return archives.unpack(file, folder.pending_restore)
+    return _archives().unpack(file, folder.pending_restore)
 
 
 async def _wait_until_back(folder: DataFolder, before: Service) -> None:
@@ -158,7 +165,7 @@ def _report(output: Output, made: Manifest, what: str) -> None:
 
 
 @contextmanager
-def _bar(verb: str) -> Iterator[archives.Progress]:
+def _bar(verb: str) -> Iterator[Step]:
     """Show progress on standard error, at a terminal only."""
     columns = (TextColumn(verb, style="dim"), BarColumn(), DownloadColumn())
     console = Console(stderr=True)

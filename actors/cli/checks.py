@@ -20,11 +20,11 @@ from msgspec import Struct
 from jobwire.actors.cli.output import duration
 from jobwire.actors.cli.release import release
 from jobwire.actors.client import Client
+from jobwire.actors.runtime import plugins
 from jobwire.actors.runtime.configuration import load_settings
 from jobwire.actors.runtime.folder import DataFolder
 from jobwire.actors.runtime.settings import Settings
-from jobwire.actors.stores.sqlite.backup import schema_version
-from jobwire.actors.stores.sqlite.schema import VERSION
+from jobwire.actors.stores.plugins import Backups
 from jobwire.schemas.errors import JobwireError, Misconfigured
 
 Level = Literal["ok", "warn", "fail"]
@@ -136,16 +136,17 @@ def _secret(file: Path) -> Finding:
 def _schema(folder: DataFolder) -> Finding:
     if not folder.database.exists():
         return Finding("database", "ok", "does not exist yet; the first start creates it")
+    store: Backups = plugins.load("store_backups", "sqlite")
     try:
-        found = schema_version(folder.database)
+        found = store.schema_version(folder.database)
     except JobwireError as error:
         return Finding("database", "fail", error.detail, "restore a backup: jobwire restore FILE")
     size = folder.database.stat().st_size / _GIB
-    text = f"schema version {found} of {VERSION}, {size:.2f} GiB"
-    if found > VERSION:
+    text = f"schema version {found} of {store.VERSION}, {size:.2f} GiB"
+    if found > store.VERSION:
         todo = "use the newer release that wrote it, or restore a backup made by this one"
         return Finding("database", "fail", text, todo)
-    if found < VERSION:
+    if found < store.VERSION:
         return Finding("database", "ok", f"{text}; the next start upgrades it")
     return Finding("database", "ok", text)
 

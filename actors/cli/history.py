@@ -65,7 +65,7 @@ def _table(entries: list[EntryView], lifecycle: Lifecycle, width: int) -> Table:
     rows = []
     for entry in entries:
         style = "" if entry.applied else "dim"
-        why = WHY.get(entry.reason, str(entry.reason)) if entry.reason else ""
+        why = WHY.get(entry.reason, entry.reason) if entry.reason else ""
         said = short_json(entry.data) if entry.applied else f"not applied: {why}"
         state = marks.text(lifecycle.name, entry.state, entry.outcome) if entry.applied else Text()
         rows.append(

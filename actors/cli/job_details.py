@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from typing import Final
 
@@ -46,7 +45,7 @@ def callback_fact(callback: CallbackView) -> str:
 
 
 def _command(spec: Spec) -> str:
-    text = clean(shlex.join(spec.argv))
+    text = clean(spec.invocation.shown())
     return text if len(text) <= _MOST_COMMAND else f"{text[:_MOST_COMMAND]}…"
 
 

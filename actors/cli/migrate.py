@@ -19,19 +19,17 @@ from rich.text import Text
 
 from jobwire.actors.cli.connection import data_option, folder_of, json_option
 from jobwire.actors.cli.output import Output
+from jobwire.actors.runtime import plugins
 from jobwire.actors.runtime.configuration import load_settings
 from jobwire.actors.runtime.failpoints import arm_from_environment
 from jobwire.actors.runtime.folder import DataFolder
-from jobwire.actors.stores.mongodb.client import Driver, MongoConnection
-from jobwire.actors.stores.mongodb.importer import Source, StoreImporter
-from jobwire.actors.stores.rows import TABLES, Row, Table, Tally
-from jobwire.actors.stores.sqlite.export import Export
+from jobwire.actors.runtime.settings import Settings
+from jobwire.actors.stores.plugins import Source, StoreExporter, StoreImporter
+from jobwire.actors.stores.rows import TABLES, Row, Table, TableChecksum
 from jobwire.schemas.errors import Conflict, Invalid, NotFound
 
 #: Rows that are copied together; after a crash so many are copied again at most.
 _BATCH: Final = 1_000
-#: Longest time of one call: nobody waits for this database but the copy.
-_TIMEOUT_MS: Final = 60_000
 
 Step = Callable[[int], None]
 """Told how many rows have been dealt with since it was last told."""
@@ -86,45 +84,48 @@ def migrate_store(
         raise NotFound(f"{data.path} contains no data to copy")
     data.claim()
     try:
-        made = asyncio.run(_migrate(data, target, settings.database.driver, settings.shards))
+        made = asyncio.run(_migrate(data, target, settings))
     finally:
         data.release()
     _report(output, data, made)
 
 
-async def _migrate(folder: DataFolder, url: str, driver: Driver, shards: int) -> MigrationResult:
-    client = MongoConnection(url, driver, timeout_ms=_TIMEOUT_MS)
+async def _migrate(folder: DataFolder, url: str, settings: Settings) -> MigrationResult:
+    kind = plugins.name_for("store_importers", url, alone="sqlite", shared="mongodb")
+    importer: StoreImporter = plugins.load("store_importers", kind)(url, settings)
+    exporter: StoreExporter = plugins.load("store_exporters", "sqlite")(folder.database)
     try:
-        with closing(Export(folder.database)) as export:
+        with closing(exporter):
             name = hashlib.sha256(folder.secrets().identity).hexdigest()
-            intake = StoreImporter(client, shards)
-            await intake.begin(Source(name, export.last_position()))
-            rows = {table: export.count(table) for table in TABLES}
+            await importer.begin(Source(name, exporter.last_position()))
+            rows = {table: exporter.count(table) for table in TABLES}
             with _bar("copying", sum(rows.values())) as step:
-                sent = {table: await _copy(export, intake, table, step) for table in TABLES}
+                sent = {table: await _copy(exporter, importer, table, step) for table in TABLES}
             with _bar("comparing", sum(rows.values())) as step:
                 for table in TABLES:
-                    await _compare(intake, table, sent[table], step)
-            await intake.finish()
-        tables = {table: CopiedRows(tally.count, tally.digest) for table, tally in sent.items()}
-        return MigrationResult(client.database.name, shards, tables)
+                    await _compare(importer, table, sent[table], step)
+            await importer.finish()
+        tables = {table: CopiedRows(sum_.count, sum_.digest) for table, sum_ in sent.items()}
+        return MigrationResult(importer.name, settings.shards, tables)
     finally:
-        await client.close()
+        await importer.close()
 
 
-async def _copy(export: Export, intake: StoreImporter, table: Table, step: Step) -> Tally:
-    """Copy one table; give what has to be found there afterwards."""
-    tally, rows = Tally(), export.rows(table)
+async def _copy(
+    exporter: StoreExporter, importer: StoreImporter, table: Table, step: Step
+) -> TableChecksum:
+    """Copy one table; return the checksum of what has to be found there afterwards."""
+    checksum, rows = TableChecksum(), exporter.rows(table)
     while batch := list[Row](islice(rows, _BATCH)):
-        for row in await intake.take(table, batch, tally.count):
-            tally.add(*row)
+        for row in await importer.take(table, batch, checksum.count):
+            checksum.add(*row)
         step(len(batch))
-    return tally
+    return checksum
 
 
-async def _compare(intake: StoreImporter, table: Table, sent: Tally, step: Step) -> None:
-    found = Tally()
-    async for rows in intake.rows(table):
+async def _compare(importer: StoreImporter, table: Table, sent: TableChecksum, step: Step) -> None:
+    found = TableChecksum()
+    async for rows in importer.rows(table):
         for row in rows:
             found.add(*row)
         step(len(rows))

@@ -21,7 +21,7 @@ _ELAPSED_WIDTH: Final = 12
 _MOST_EVENT_WIDTH: Final = 16
 _BAR_SIGNS: Final = " ▏▎▍▌▋▊▉█"
 
-WHY: Final = {
+WHY: Final[dict[str, str]] = {
     Reason.WRONG_STATE: "not allowed in this state",
     Reason.UNKNOWN_EVENT: "unknown to the lifecycle",
     Reason.WRONG_SENDER: "this sender may not send it",
@@ -72,7 +72,7 @@ class Timeline:
         data = short_json(entry.data)
         blank = " " * self._state_width
         if not entry.applied:
-            why = WHY.get(entry.reason, str(entry.reason)) if entry.reason else ""
+            why = WHY.get(entry.reason, entry.reason) if entry.reason else ""
             yield f"┊ {blank}  {name}  not applied: {why}", "dim"
         elif self._last is None or self._last.state != entry.state:
             mark = self._marks.of(self._lifecycle, entry.state, entry.outcome)

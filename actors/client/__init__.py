@@ -1,57 +1,11 @@
-"""
-The Python SDK.
-
-    async with Client("http://127.0.0.1:8640", api_key) as jobwire:
-        job = await jobwire.create_job(name="fit", tags=["nightly"])
-        await jobwire.post_event(job.id, "run")
-        async for entry in jobwire.stream(job.id):
-            print(entry.name, entry.state)
-
-What went wrong is raised as the error of `schemas/errors.py` that the service answered. Calls that
-write carry an id: one whose answer was lost is sent again under the same id, and counts once.
-"""
+"""The Python SDK: `Client` for asynchronous programs, `SyncClient` for all others."""
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
-from jobwire.actors.client.connection import Connection, OnRetry
-from jobwire.actors.client.controls import Control, ControlCalls
-from jobwire.actors.client.deliveries import DeliveryCalls
-from jobwire.actors.client.events import EventCalls
-from jobwire.actors.client.files import FileCalls
-from jobwire.actors.client.jobs import JobCalls
+from jobwire.actors.client.client import Client
+from jobwire.actors.client.controls import Control
 from jobwire.actors.client.posting import NewEvent
-from jobwire.actors.client.records import RecordCalls
+from jobwire.actors.client.reading import Tail
+from jobwire.actors.client.sync_client import SyncClient
 
-__all__ = ["Client", "Control", "NewEvent"]
-
-
-class Client(JobCalls, EventCalls, ControlCalls, FileCalls, DeliveryCalls, RecordCalls):
-    """One service, seen by one caller."""
-
-    def __init__(
-        self,
-        url: str,
-        api_key: str | None = None,
-        *,
-        patience_s: float = 60.0,
-        on_retry: OnRetry | None = None,
-    ) -> None:
-        """Call the service at `url`; repeat what is safe to repeat for at most `patience_s`."""
-        self._connection = Connection(url, api_key, patience_s, on_retry)
-
-    async def __aenter__(self) -> Self:
-        """Open the connections."""
-        await self._connection.open()
-        return self
-
-    async def __aexit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        """Close the connections."""
-        await self._connection.close()
+__all__ = ["Client", "Control", "NewEvent", "SyncClient", "Tail"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -26,7 +26,7 @@ class Calls:
         call = Call(method, path, None if body is None else encode(body))
         return (await self._connection.call(call)).read(shape)
 
-    def pages(self, path: str, shape: type[Item]) -> AsyncIterator[Item]:
+    def pages(self, path: str, shape: type[Item]) -> AsyncGenerator[Item, None]:
         """Yield all items of a list that has no call of its own here."""
         return self._pages(path, shape, {})
 
@@ -35,7 +35,9 @@ class Calls:
     ) -> Item:
         return (await self._connection.call(Call("GET", path, query=query))).read(shape)
 
-    def _pages(self, path: str, shape: type[Item], query: Mapping[str, str]) -> AsyncIterator[Item]:
+    def _pages(
+        self, path: str, shape: type[Item], query: Mapping[str, str]
+    ) -> AsyncGenerator[Item, None]:
         return items(self._connection, path, shape, query)
 
 

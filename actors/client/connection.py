@@ -98,7 +98,8 @@ class Connection:
 
     async def open(self) -> None:
         """Make the pool of connections."""
-        self._session = aiohttp.ClientSession(headers=self._headers)
+        if self._session is None:
+            self._session = aiohttp.ClientSession(headers=self._headers)
 
     async def close(self) -> None:
         """Close all of them."""
@@ -187,7 +188,8 @@ class Connection:
         self, call: Call, limits: aiohttp.ClientTimeout
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         if self._session is None:
-            raise JobwireError("open the client first: async with Client(...) as jobwire")
+            detail = "open the client first: async with Client(...) as jobwire"
+            raise JobwireError(detail, code="not_open")
         headers = {**(call.headers or {})}
         if call.body is not None:
             headers["Content-Type"] = call.content_type

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from urllib.parse import quote
 
@@ -23,7 +23,7 @@ class DeliveryCalls(Calls):
         subscription: str | None = None,
         since: datetime | None = None,
         page: int = 200,
-    ) -> AsyncIterator[DeliveryView]:
+    ) -> AsyncGenerator[DeliveryView, None]:
         """Yield deliveries, newest first, also of jobs that were deleted since."""
         query = given(
             job=job and job.lower(),

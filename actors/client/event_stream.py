@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import NamedTuple
 
 import msgspec
@@ -22,7 +22,9 @@ class StreamItem(NamedTuple):
     entry: EntryView | None
 
 
-async def follow(connection: Connection, call: Call, after: str | None) -> AsyncIterator[EntryView]:
+async def follow(
+    connection: Connection, call: Call, after: str | None
+) -> AsyncGenerator[EntryView, None]:
     """
     Yield entries as they are committed, each once, for ever.
 
@@ -57,7 +59,7 @@ async def follow(connection: Connection, call: Call, after: str | None) -> Async
         await connection.pause(error, backoff.pause_s(error))
 
 
-async def _sent(connection: Connection, call: Call) -> AsyncIterator[StreamItem]:
+async def _sent(connection: Connection, call: Call) -> AsyncGenerator[StreamItem, None]:
     place, data = None, b""
     async for line in connection.lines(call):
         field, _, value = line.rstrip(b"\r\n").partition(b":")

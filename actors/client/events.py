@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -29,12 +29,14 @@ class EventCalls(Calls):
         event_id: str | None = None,
         occurred: datetime | None = None,
         source: str | None = None,
+        attempt: int | None = None,
         wait_s: float | None = None,
     ) -> OutcomeView | Accepted:
         """
         Post an event; return when it is safe, or with `wait_s` when its outcome is known.
 
         No answer and 503 are tried again under the same event id, so the event counts once.
+        One that names an `attempt` counts only while that is the job's newest one.
 
         Raises:
             Conflict: its outcome was waited for: the event is kept, but was not applied.
@@ -49,6 +51,7 @@ class EventCalls(Calls):
             id=event_id or secrets.token_hex(16),
             time=occurred,
             source=source,
+            attempt=attempt,
         )
         query = {"wait": f"{wait_s:g}"} if wait_s else None
         call = Call("POST", "/v1/events", encode(event), query=query, waits_s=wait_s or 0.0)
@@ -65,7 +68,7 @@ class EventCalls(Calls):
         """
         return await post_lines(self._connection, list(events), wait_s)
 
-    def refused(self) -> AsyncIterator[RefusalView]:
+    def refused(self) -> AsyncGenerator[RefusalView, None]:
         """Yield events that were accepted but belong to no history, oldest first."""
         return self._pages("/v1/refused", RefusalView, {})
 

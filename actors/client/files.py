@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from jobwire.actors.client.calls import Calls, given, job_path
 from jobwire.actors.client.connection import Call
@@ -16,7 +16,7 @@ class FileCalls(Calls):
 
     def files(
         self, job: str, *, attempt: int | None = None, page: int = 500
-    ) -> AsyncIterator[FileView]:
+    ) -> AsyncGenerator[FileView, None]:
         """
         Yield what is in a job's directory, in the order of paths; none while nothing is there.
 
@@ -37,7 +37,7 @@ class FileCalls(Calls):
         attempt: int | None = None,
         start: int = 0,
         follow: bool = False,
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """
         Yield the bytes of a file of a job, from the byte `start` on.
 

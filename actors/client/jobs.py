@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -93,7 +93,7 @@ class JobCalls(Calls):
         until: datetime | None = None,
         q: str | None = None,
         page: int = 200,
-    ) -> AsyncIterator[JobView]:
+    ) -> AsyncGenerator[JobView, None]:
         """Yield jobs, newest first; pages are read as they are needed."""
         query = given(
             state=state,
@@ -107,7 +107,7 @@ class JobCalls(Calls):
         )
         return self._pages("/v1/jobs", JobView, {**query, "limit": str(page)})
 
-    def history(self, job: str, *, page: int = 500) -> AsyncIterator[EntryView]:
+    def history(self, job: str, *, page: int = 500) -> AsyncGenerator[EntryView, None]:
         """Yield a job's history, oldest first."""
         return self._pages(job_path(job, "history"), EntryView, {"limit": str(page)})
 
@@ -119,7 +119,7 @@ class JobCalls(Calls):
         state: str | None = None,
         name: str | None = None,
         applied: bool | None = None,
-    ) -> AsyncIterator[EntryView]:
+    ) -> AsyncGenerator[EntryView, None]:
         """
         Follow one job from its beginning, or all jobs from now on; `after` begins elsewhere.
 

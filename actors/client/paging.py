@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -20,7 +20,7 @@ class _ListPage(Struct, frozen=True):
 
 async def items(
     connection: Connection, path: str, shape: type[Item], query: Mapping[str, str]
-) -> AsyncIterator[Item]:
+) -> AsyncGenerator[Item, None]:
     """Yield every item of a list, page after page."""
     cursor: str | None = None
     while True:

@@ -34,6 +34,7 @@ class NewEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str | None = None
     time: datetime | None = None
     source: str | None = None
+    attempt: int | None = None
 
 
 async def post_lines(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Final, NamedTuple
 
 from jobwire.actors.client.connection import Backoff, Call, Connection, is_temporary
@@ -47,7 +47,7 @@ def last_lines(content: bytes, lines: int) -> bytes:
     return content[place + 1 :]
 
 
-async def read_on(connection: Connection, call: Call, start: int) -> AsyncIterator[bytes]:
+async def read_on(connection: Connection, call: Call, start: int) -> AsyncGenerator[bytes, None]:
     """
     Yield the bytes of a file from `start` on, up to its end, or to where the service ends them.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from urllib.parse import quote
 
 from msgspec import Raw
@@ -17,7 +17,7 @@ from jobwire.schemas.views import KeyView, NewKeyView
 class RecordCalls(Calls):
     """Records beside jobs."""
 
-    def lifecycles(self) -> AsyncIterator[Lifecycle]:
+    def lifecycles(self) -> AsyncGenerator[Lifecycle, None]:
         """Yield the built-in lifecycles and the newest versions of the caller's own."""
         return self._pages("/v1/lifecycles", Lifecycle, {})
 
@@ -31,7 +31,7 @@ class RecordCalls(Calls):
         call = Call("POST", "/v1/lifecycles", encode(lifecycle))
         return (await self._connection.insist(call)).read(Lifecycle)
 
-    def keys(self) -> AsyncIterator[KeyView]:
+    def keys(self) -> AsyncGenerator[KeyView, None]:
         """Yield all API keys, without their secrets; for administrators."""
         return self._pages("/v1/keys", KeyView, {})
 

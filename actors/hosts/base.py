@@ -19,12 +19,18 @@ class Completed(Struct, frozen=True):
 
 
 class Host(Protocol):
-    """One machine as the service sees it."""
+    """
+    One machine as the service sees it.
+
+    A part of this family that reaches another machine is made from the settings of a site.
+    """
 
     files: FileSystem
     """The folder that jobs have their sandboxes in."""
     root: str
     """Where that folder is on the host, as an absolute path."""
+    environment: Mapping[str, str]
+    """What every job finds in its environment there: `PATH`, `LANG`, and who runs it."""
 
     async def open(self) -> None:
         """Make ready: connect, make the folder."""

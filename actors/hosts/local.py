@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import shutil
 import signal
 from collections.abc import Coroutine, Mapping, Sequence
@@ -36,6 +37,7 @@ class LocalHost:
         """Serve the folder of sandboxes at `root` through `files`."""
         self.files = files
         self.root = root
+        self.environment: Mapping[str, str] = _ENVIRONMENT | _user()
         self._reaping: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -96,6 +98,15 @@ class LocalHost:
         task = asyncio.create_task(work)
         self._reaping.add(task)
         task.add_done_callback(self._reaping.discard)
+
+
+def _user() -> dict[str, str]:
+    """Return the variables that say who runs; in a container that user may have no name."""
+    try:
+        user = pwd.getpwuid(os.getuid())
+    except KeyError:
+        return {"HOME": "/"}
+    return {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
 
 
 class _Memory:

@@ -1,1 +1,1 @@
-"""What carries events: packets, awaited outcomes, and the names of queues and topics."""
+"""What carries events: posting and packing them, their outcomes, and the feed of entries."""

@@ -1,4 +1,4 @@
-"""Outcomes that somebody waits for: an address of this process, and who waits there."""
+"""Outcomes that senders of this process wait for, each at an address of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _decoder = msgspec.msgpack.Decoder(Outcome)
 
 
 class PendingOutcome(NamedTuple):
-    """One outcome that is waited for, and the address that it is told at."""
+    """An outcome that is waited for, and the address that it is sent to."""
 
     address: str
     outcome: asyncio.Future[Outcome]
@@ -25,9 +25,9 @@ class PendingOutcome(NamedTuple):
 
 class ReplyInbox:
     """
-    Hears the outcomes of this process's events and hands each to whoever waits for it.
+    Receives the outcomes of this process's events and hands each to its sender.
 
-    Each wait has an address of its own: two that send different payloads under one id at the same
+    Each sender has an address of its own: two that send different payloads under one id at the same
     moment get different outcomes.
     """
 
@@ -38,11 +38,11 @@ class ReplyInbox:
         self._waiting: dict[str, asyncio.Future[Outcome]] = {}
 
     async def start(self, transport: Transport) -> None:
-        """Begin to hear."""
+        """Begin to receive."""
         await transport.listen(self._base + "*", self._on_message)
 
     def expect(self) -> PendingOutcome:
-        """Return an address and the outcome that will be told there; `forget` it in the end."""
+        """Return an address and the outcome that will arrive there; `forget` it in the end."""
         address = self._base + str(next(self._numbers))
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting[address] = outcome

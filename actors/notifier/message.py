@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from jobwire.schemas.deliveries import Message, News
+from jobwire.schemas.deliveries import WebhookData, WebhookMessage
 from jobwire.schemas.identifiers import RESERVED_ID, JobId
 from jobwire.schemas.jobs import Ending, Entry, Job, JobCreation
 
@@ -40,7 +40,7 @@ def write_body(entry: Entry, job: Job | None) -> bytes:
     ending = _as_of(entry, entry.change.ending, job, job.ending if job else None) or _NO_ENDING
     born = entry.change.creation
     source: JobCreation | Job | None = born if isinstance(born, JobCreation) else job
-    news = News(
+    news = WebhookData(
         job=entry.job,
         name=source.name if source else None,
         tags=source.tags if source else (),
@@ -59,7 +59,7 @@ def write_body(entry: Entry, job: Job | None) -> bytes:
         source=entry.source,
         occurred=entry.occurred,
     )
-    return _encode(Message(type=f"job.{entry.name}", timestamp=entry.received, data=news))
+    return _encode(WebhookMessage(type=f"job.{entry.name}", timestamp=entry.received, data=news))
 
 
 def _attempt(entry: Entry, job: Job | None) -> int:

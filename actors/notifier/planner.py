@@ -53,7 +53,7 @@ class Planner:
             The new ones; those of an earlier run are found in the store.
 
         """
-        view = await self._store.look({entry.job for entry in entries}, (), fold=(), known=False)
+        view = await self._store.load({entry.job for entry in entries}, (), fold=(), known=False)
         planned = [
             delivery
             for entry in entries

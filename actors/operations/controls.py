@@ -14,7 +14,7 @@ from jobwire.actors.operations.events import Events, Posted
 from jobwire.actors.operations.job_creation import JobCreator, JobRequest
 from jobwire.actors.operations.jobs import Jobs, NewJob
 from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
-from jobwire.actors.stores.base import After, JobFilter, Store
+from jobwire.actors.stores.base import JobCursor, JobFilter, Store
 from jobwire.schemas.errors import Conflict, Invalid, JobwireError, NotFound, Unavailable
 from jobwire.schemas.events import Event
 from jobwire.schemas.identifiers import JobId, Name, Tag, parse_job_id
@@ -235,7 +235,7 @@ class Controls:
                 yield page
             if len(page) < _PAGE:
                 return
-            after = After(page[-1].created, page[-1].id)
+            after = JobCursor(page[-1].created, page[-1].id)
 
 
 def _refused(

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import structs
 
 from jobwire.actors.runtime.egress import Egress
-from jobwire.actors.stores.base import AfterDelivery, DeliveryFilter, Record, Store
+from jobwire.actors.stores.base import DeliveryCursor, DeliveryFilter, Record, Store
 from jobwire.actors.transports.base import Transport
 from jobwire.schemas.addresses import DELIVERIES_ASKED
 from jobwire.schemas.cursors import Cursors
@@ -57,7 +57,7 @@ class Recovered(NamedTuple):
 
 
 class Deliveries:
-    """Keeps whom to tell, and shows who was told."""
+    """Keeps subscriptions, and shows deliveries."""
 
     def __init__(
         self,
@@ -74,8 +74,8 @@ class Deliveries:
             store: where subscriptions and deliveries are.
             identity: the installation's: secrets and cursors are made of it.
             egress: judges where a callback may go.
-            clock: tells when something was asked for.
-            transport: reaches whoever sends.
+            clock: returns the time.
+            transport: reaches the notifier.
 
         """
         self._store = store
@@ -94,7 +94,7 @@ class Deliveries:
         authorization: str = "",
     ) -> tuple[Subscription, ...]:
         """
-        Write down the callbacks of a job that is about to be made.
+        Store the callbacks of a job that is about to be created.
 
         Their ids are made of the whole request, so that a repeated one finds the same ones.
         Every try of each carries the `authorization`.
@@ -128,17 +128,17 @@ class Deliveries:
         return tuple(subscriptions)
 
     async def subscription(self, owner: str, key: str) -> Subscription | None:
-        """Return one subscription with its secret: for whoever signs."""
+        """Return one subscription with its secret, for signing."""
         record = await self._store.fetch(SUBSCRIPTIONS, owner, key)
         return _decoder.decode(record.body) if record else None
 
     async def subscriptions(self, after: str, limit: int) -> list[Subscription]:
-        """Return subscriptions of all owners with an id above `after`: for whoever cleans up."""
+        """Return subscriptions of all owners with an id above `after`, for retention."""
         records = await self._store.select(SUBSCRIPTIONS, None, after, limit)
         return [_decoder.decode(record.body) for record in records]
 
     async def unsubscribe(self, subscription: Subscription) -> None:
-        """Forget a subscription and its secret."""
+        """Remove a subscription and its secret."""
         await self._store.drop(SUBSCRIPTIONS, subscription.owner, subscription.id)
 
     async def callbacks(self, job: Job) -> tuple[Callback, ...]:
@@ -178,7 +178,7 @@ class Deliveries:
 
         """
         listed = f"deliveries {principal.name} {which!r}"
-        after = self._cursors.read(cursor, listed, AfterDelivery) if cursor else None
+        after = self._cursors.read(cursor, listed, DeliveryCursor) if cursor else None
         if which.subscription is not None and which.job is None:
             # A job has few deliveries, an owner may have a million.
             subscription = await self.subscription(principal.name, which.subscription)
@@ -189,7 +189,7 @@ class Deliveries:
         page = found[:limit]
         if len(found) <= limit:
             return DeliveryPage(page, None)
-        last = AfterDelivery(page[-1].created, page[-1].id)
+        last = DeliveryCursor(page[-1].created, page[-1].id)
         return DeliveryPage(page, self._cursors.write(last, listed))
 
     async def get(self, principal: Principal, delivery: str) -> Delivery:
@@ -235,12 +235,12 @@ class Deliveries:
         return Recovered(done, is_cut=True)
 
     async def _ask(self, endpoint: str | None) -> None:
-        """Have whoever sends look at once: it would find in the store a moment later anyway."""
+        """Have the notifier read the store at once; it would do so a moment later anyway."""
         with suppress(Unavailable):
             await self._transport.broadcast(DELIVERIES_ASKED, (endpoint or "").encode())
 
     def _secret(self, key: str) -> str:
-        """Make the secret of a subscription: always the same one, and nobody can guess it."""
+        """Derive the secret of a subscription: always the same one, and nobody can guess it."""
         made = hmac.digest(self._identity, f"callback|{key}".encode(), "sha256")
         return SECRET_HEAD + base64.b64encode(made).decode()
 

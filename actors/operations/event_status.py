@@ -35,7 +35,7 @@ class EventStatuses:
     async def fate(self, principal: Principal, job: JobId, event: EventId) -> EventStatus:
         """Return what has become of an event of an owner's job."""
         key = EventKey(job, event)
-        view = await self._store.look([job], [key], fold=(), known=True)
+        view = await self._store.load([job], [key], fold=(), known=True)
         found = view.jobs.get(job)
         mine = found is not None and found.owner == principal.name
         known = view.known.get(key) if mine else None

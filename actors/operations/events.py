@@ -60,10 +60,13 @@ class Events(EventPoster):
         event_id: str | None = None,
         occurred: datetime | None = None,
         source: str | None = None,
+        attempt: int | None = None,
         creation: JobCreation | None = None,
     ) -> Event:
         """
         Build an event of what a client sent; the job's token is checked here, by arithmetic only.
+
+        One that names an `attempt` counts only while that is the job's newest one.
 
         Raises:
             Unauthorized: neither a genuine token of this job nor an API key.
@@ -80,7 +83,7 @@ class Events(EventPoster):
             id=identifier,
             job=job,
             name=name,
-            authority=self._authority(job, name, identifier, token, principal),
+            authority=self._authority(job, name, identifier, token, principal, attempt),
             received=self._clock(),
             digest=payload_digest(name, canonical(data) if data else b""),
             data=data,
@@ -90,12 +93,18 @@ class Events(EventPoster):
         )
 
     def _authority(
-        self, job: JobId, name: str, event: EventId, token: str | None, principal: Principal | None
+        self,
+        job: JobId,
+        name: str,
+        event: EventId,
+        token: str | None,
+        principal: Principal | None,
+        attempt: int | None,
     ) -> TokenAuthority | SignedAuthority:
         if token is not None:
             if self._keyring.generation(job, token) is None:
                 raise Unauthorized("the token does not belong to this job", code="wrong_token")
-            return TokenAuthority(token)
+            return TokenAuthority(token, attempt)
         if principal is None:
             raise Unauthorized(
                 "an event needs the job's token, as `token` "
@@ -105,7 +114,7 @@ class Events(EventPoster):
         scope: Scope = "jobs" if name in _OF_THE_RECORD else "events"
         if scope not in principal.scopes:
             raise Forbidden(f"this API key lacks the scope {scope!r}", code="scope_missing")
-        return sign(self._keyring, job, event, "caller", principal.name)
+        return sign(self._keyring, job, event, "caller", principal.name, attempt=attempt)
 
 
 def _storable(moment: datetime) -> datetime:

@@ -11,6 +11,7 @@ from msgspec import Meta, Raw, Struct, structs
 
 from jobwire.actors.operations.lifecycles import Lifecycles
 from jobwire.actors.operations.staging_roots import StagingRoots, folder_name
+from jobwire.actors.roles.live_levels import LiveLevels
 from jobwire.actors.runtime.secrets import JobSecrets
 from jobwire.actors.runtime.settings import Limits
 from jobwire.actors.sites import Site
@@ -69,8 +70,10 @@ class JobCreator:
         roots: StagingRoots,
         secrets: JobSecrets,
         limits: Limits,
+        levels: LiveLevels,
     ) -> None:
-        """Check against what is there: lifecycles, sites, roots and secrets."""
+        """Check against what is there: lifecycles, sites, roots, secrets, and older releases."""
+        self._levels = levels
         self._store = store
         self._lifecycles = lifecycles
         self._sites = sites
@@ -97,6 +100,7 @@ class JobCreator:
 
         Raises:
             Invalid: a field is wrong; the pointer names it.
+            Upgrading: a release that is alive could not read it.
 
         """
         lifecycle = await self._lifecycle(principal, request)
@@ -109,6 +113,9 @@ class JobCreator:
                 limit=self._limits.tags_per_job,
             )
         self._check_callbacks(lifecycle, request)
+        plan = self._plan(principal, request)
+        if request.spec is not None:
+            await self._levels.require(request.spec.invocation.level, "the spec")
         return JobCreation(
             owner=principal.name,
             lifecycle=lifecycle.name,
@@ -118,7 +125,7 @@ class JobCreator:
             parent=await self._parent(principal, request.parent),
             deadline_s=request.deadline_s,
             heartbeat_s=request.heartbeat_s,
-            plan=self._plan(principal, request),
+            plan=plan,
             retry_of=retry_of,
             spec=request.spec,
             dialect=dialect,

@@ -1,4 +1,4 @@
-"""What a client may ask for that takes a while: to be told when a job is there, or at a point."""
+"""What a client may wait for: that a job is stored, or that an entry of it is reached."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from jobwire.schemas.jobs import Entry, Job
 from jobwire.schemas.principals import Principal
 
 IsReached = Callable[[Entry], bool]
-"""Says whether an entry of the job is the one that is waited for."""
+"""Whether an entry of the job is the one that is waited for."""
 
-#: Pauses between two looks at what is not there yet; they grow.
+#: First and longest pause between two readings of a job that is not stored yet.
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
 
@@ -44,7 +44,7 @@ class JobWaiter:
         """
         try:
             async with asyncio.timeout(within_s):
-                return await self._look(principal, job_id)
+                return await self._load(principal, job_id)
         except TimeoutError:
             return None
 
@@ -52,7 +52,7 @@ class JobWaiter:
         self, principal: Principal, job: Job, is_reached: IsReached, within_s: float
     ) -> Job | None:
         """
-        Wait until an entry of a job is reached; give the job as it is then.
+        Wait until an entry of a job is reached; return the job as it is then.
 
         Returns:
             None when the time is over before.
@@ -70,7 +70,7 @@ class JobWaiter:
             return None
         return await self._jobs.get(principal, job.id)
 
-    async def _look(self, principal: Principal, job_id: JobId) -> Job:
+    async def _load(self, principal: Principal, job_id: JobId) -> Job:
         backoff = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         while not self._streams.is_closed:
             with suppress(NotFound, Unavailable):

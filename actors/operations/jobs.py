@@ -13,7 +13,7 @@ from jobwire.actors.operations.events import Events
 from jobwire.actors.operations.files import Files
 from jobwire.actors.operations.job_creation import JobCreator, JobRequest, comparable
 from jobwire.actors.runtime.quota import Quota
-from jobwire.actors.stores.base import After, Count, JobFilter, Store
+from jobwire.actors.stores.base import Count, JobCursor, JobFilter, Store
 from jobwire.schemas.cursors import Cursors
 from jobwire.schemas.deliveries import Subscription
 from jobwire.schemas.errors import Conflict, Invalid, NotFound, TooManyRequests, Unavailable
@@ -188,7 +188,7 @@ class Jobs:
         if outcome.verdict == "conflict":
             detail = "this Idempotency-Key was used before with another request; use a new one"
             raise Invalid(detail, code="idempotency_key_reused")
-        if outcome.reason is Reason.DELETED:
+        if outcome.reason == Reason.DELETED:
             raise Conflict(
                 "the job made with this Idempotency-Key has been deleted", code="job_deleted"
             )
@@ -197,7 +197,7 @@ class Jobs:
                 f"the job could not be created: {outcome.reason}", code=str(outcome.reason)
             )
         token = mint_token(self._keyring, job, outcome.generation)
-        is_repeat = outcome.duplicate or outcome.reason is Reason.EXISTS
+        is_repeat = outcome.duplicate or outcome.reason == Reason.EXISTS
         return NewJob(job, token, outcome.state, is_repeat, subscriptions)
 
     async def get(self, principal: Principal, job_id: JobId) -> Job:
@@ -231,13 +231,13 @@ class Jobs:
 
         """
         listed = f"jobs {principal.name} {which!r}"
-        after = self._cursors.read(cursor, listed, After) if cursor else None
+        after = self._cursors.read(cursor, listed, JobCursor) if cursor else None
         jobs = await self._store.find(principal.name, which, after, limit + 1)
         more = len(jobs) > limit
         page = jobs[:limit]
         return JobPage(
             page,
-            self._cursors.write(After(page[-1].created, page[-1].id), listed) if more else None,
+            self._cursors.write(JobCursor(page[-1].created, page[-1].id), listed) if more else None,
         )
 
     async def history(
@@ -292,7 +292,7 @@ class Jobs:
             raise Unavailable(
                 "the change is stored, but its outcome is not known yet", retry_after_s=1
             )
-        if outcome.reason is Reason.STILL_RUNNING:
+        if outcome.reason == Reason.STILL_RUNNING:
             detail = f"the job is {outcome.state} and has not ended; add force to delete it anyway"
             raise Conflict(detail, code=Reason.STILL_RUNNING)
         if outcome.verdict != "applied":

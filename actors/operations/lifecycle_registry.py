@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import structlog
 
 from jobwire.actors.runtime.cache import BoundedCache
 from jobwire.actors.stores.base import Store
@@ -10,6 +11,8 @@ from jobwire.schemas.events import Event
 from jobwire.schemas.jobs import Job
 from jobwire.schemas.lifecycle import Lifecycle
 from jobwire.schemas.lifecycles import BUILT_IN
+
+_log = structlog.get_logger()
 
 #: Kind of the records that hold registered lifecycles, one for each version.
 LIFECYCLES = "lifecycle"
@@ -49,5 +52,8 @@ class LifecycleRegistry:
         key = (owner, table_key(name, version))
         lifecycle = self._read.get(key)
         if lifecycle is None and (record := await self._store.fetch(LIFECYCLES, *key)) is not None:
-            lifecycle = self._read[key] = _decoder.decode(record.body)
+            try:
+                lifecycle = self._read[key] = _decoder.decode(record.body)
+            except msgspec.ValidationError as error:  # a newer release has written it
+                _log.warning("lifecycle_not_read", lifecycle=key[1], error=str(error))
         return lifecycle

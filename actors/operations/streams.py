@@ -1,10 +1,9 @@
 """
-Live entries without a gap: read the store up to its end, then hear what is committed.
+Live entries without a gap: read the store up to its end, then follow what is committed.
 
 A subscriber is registered before it reads, so what is committed meanwhile waits for it. One that
-is too slow for its queue loses the queue, not the entries: it reads the store again from where it
-stands. So does everybody when the bus may have lost something, and whoever hears nothing for a
-while.
+is too slow for its buffer loses the buffer, not the entries: it reads the store again from its
+place. So do all when the bus may have lost something, and each that gets nothing for a while.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from jobwire.schemas.identifiers import JobId
 from jobwire.schemas.jobs import Entry, Job
 from jobwire.schemas.principals import Principal
 
-#: After so many quiet seconds a stream gives an empty list, so that its reader can see whether
-#: anybody is there.
+#: After so many quiet seconds a stream yields an empty list, so that its reader can see whether
+#: the client is there.
 PULSE_S = 15.0
 #: Entries that wait for one subscriber before it has to read the store again.
 _QUEUE_ENTRIES = 5_000
@@ -38,7 +37,7 @@ class Item(NamedTuple):
 
 
 Read = Callable[[Place], Awaitable[tuple[list[Positioned], Place]]]
-"""Reads a page after a place; gives where to go on, which is the same place at the end."""
+"""Reads a page after a place; returns where to go on, which is the same place at the end."""
 
 
 class StreamSubscription(EntryBuffer[Positioned]):
@@ -185,30 +184,30 @@ class Streams:
         self._register(subscription)
         try:
             yield []  # registered: from here on nothing is missed
-            heard: Sequence[Positioned] = ()
+            received: Sequence[Positioned] = ()
             while True:
                 subscription.catch_up()
                 async for page, end in _pages(read, place):
                     if page:
                         yield _items(place, page)
                     place = end
-                # Heard, but gone from the store since: the end of a deleted job.
-                if items := _items(place, heard):
+                # Received, but gone from the store since: the end of a deleted job.
+                if items := _items(place, received):
                     place = items[-1].place
                     yield items
                 while not subscription.is_behind:
                     taken = await subscription.receive()
                     if taken is None:
                         return
-                    heard = taken
-                    if gapless and not _are_next(place, heard):
-                        break  # one was not heard, or is told of later: the store has it
-                    items = _items(place, heard)
+                    received = taken
+                    if gapless and not _are_next(place, received):
+                        break  # one is missing, or comes later: the store has it
+                    items = _items(place, received)
                     place = items[-1].place if items else place
-                    if items or not heard:
+                    if items or not received:
                         yield items
-                    if not heard:
-                        break  # quiet for long: the store says whether something was not heard
+                    if not received:
+                        break  # quiet for long: the store shows whether something was missed
         finally:
             self._forget(subscription)
 

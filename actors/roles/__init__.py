@@ -1,1 +1,1 @@
-"""Who does what only one process may do: leaders by lease, and shards by assignment."""
+"""What only one process at a time may do: leaders by lease, shards by assignment."""

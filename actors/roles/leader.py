@@ -1,4 +1,4 @@
-"""Roles of which one process at a time does the work, while others stand by to take over."""
+"""Leadership by lease: one process at a time does the work of a role, others stand by."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ _log = structlog.get_logger()
 
 class LeaderRole:
     """
-    Runs an actor while this process holds its role.
+    Runs an actor while this process holds the lease of its role.
 
-    The actor is made anew for each time. That two do the work for a moment, when a paused process
-    wakes, must do no harm: what they do is idempotent. Where it cannot start, the role is left to
-    others for a while.
+    The actor is made anew for each term. When a paused process wakes, two may run for a moment;
+    that does no harm, because their work is idempotent. A process whose actor cannot start leaves
+    the role to others for a while.
     """
 
     def __init__(self, make: Callable[[], Actor], store: Store, role: str, holder: str) -> None:
-        """Make the actor when `holder` gets the role."""
+        """Make the actor when `holder` gets the lease named `role`."""
         self.name = role
         self._make = make
         self._store = store
         self._holder = holder
         self._actor: Actor | None = None
         #: The actor has started, and its end has not begun.
-        self._works = False
+        self._is_running = False
         self._may_hold = False
         self._held_until = 0.0
-        self._rests_until = 0.0
+        self._pauses_until = 0.0
         self._is_elsewhere = False
-        self._trouble: str | None = "has not begun"
+        self._trouble: str | None = "has not started"
         self._loop = Periodic(f"standby.{role}", self._keep, RENEW_S)
 
     async def start(self) -> None:
-        """Begin to ask for the role."""
+        """Begin to claim the role."""
         self._loop.start()
 
     async def stop(self) -> None:
@@ -53,7 +53,7 @@ class LeaderRole:
         await self._release()
 
     def not_ready(self) -> str | None:
-        """Name what is missing; nothing is where another process has the role."""
+        """Name what is missing; nothing is, while another process has the role."""
         if self._is_elsewhere:
             return None
         if self._trouble is not None:
@@ -61,20 +61,20 @@ class LeaderRole:
         return self._actor.not_ready() if self._actor is not None else self.name
 
     async def _keep(self) -> None:
-        """Ask for the role, or renew its lease."""
+        """Claim the role, or renew its lease."""
         try:
-            await self._ask()
+            await self._claim()
         except Unavailable as error:
             self._trouble = error.detail
             if _now() > self._held_until:
                 await self._stop_actor()  # another one may have it by now
             raise
 
-    async def _ask(self) -> None:
-        if not self._works:
-            await self._stop_actor()  # one whose start or end was broken off
-        asked = _now()
-        if asked < self._rests_until:
+    async def _claim(self) -> None:
+        if not self._is_running:
+            await self._stop_actor()  # its start or its end was interrupted
+        claimed = _now()
+        if claimed < self._pauses_until:
             return
         self._may_hold = True
         fence = await self._store.claim(self.name, self._holder, LEASE_S)
@@ -86,8 +86,8 @@ class LeaderRole:
                 _log.warning("role_lost", role=self.name)
                 await self._stop_actor()
             return
-        self._held_until = asked + LEASE_S
-        if self._works:
+        self._held_until = claimed + LEASE_S
+        if self._is_running:
             self._trouble = None
             return
         _log.info("role_taken", role=self.name, fence=fence)
@@ -102,19 +102,19 @@ class LeaderRole:
                 raise
             known = error.detail if isinstance(error, JobwireError) else None
             self._trouble = known or "it cannot start; the log says why"
-            self._rests_until = _now() + LEASE_S + RENEW_S
-            _log.warning("role_not_filled", role=self.name, error=self._trouble, exc_info=not known)
+            self._pauses_until = _now() + LEASE_S + RENEW_S
+            _log.warning("role_given_back", role=self.name, error=self._trouble, exc_info=not known)
             await self._stop_actor()
             await self._release()
         else:
-            self._works = True
+            self._is_running = True
             self._trouble = None
 
     async def _stop_actor(self) -> None:
-        self._works = False
+        self._is_running = False
         if self._actor is not None:
             await self._actor.stop()
-            self._actor = None  # only now: an end that is broken off has to be repeated
+            self._actor = None  # only now: an end that is interrupted has to be repeated
 
     async def _release(self) -> None:
         if not self._may_hold:

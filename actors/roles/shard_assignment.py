@@ -20,23 +20,25 @@ from jobwire.actors.stores.leases import LEASE_S, RENEW_S
 from jobwire.actors.transports.base import BusMessage, ConsumerHandle, Transport
 from jobwire.schemas.addresses import shard_queue
 from jobwire.schemas.errors import Unavailable
+from jobwire.schemas.releases import LEVEL, level_of
 
 _log = structlog.get_logger()
 
-_ROLE = "state_manager."
+#: What the leases of state managers begin with.
+STATE_MANAGERS = "state_manager."
 
 Take = Callable[[str, Sequence[BusMessage]], Awaitable[None]]
-"""Handles deliveries of a queue."""
+"""Handles messages of a queue."""
 
 
 class ShardAssignment:
-    """Consumes the queues of the shards that are this state manager's."""
+    """Consumes the queues of the shards that are assigned to this state manager."""
 
     def __init__(
         self, *, transport: Transport, store: Store, shards: int, holder: str, take: Take
     ) -> None:
         """
-        Take part in sharing.
+        Take part in the assignment.
 
         Args:
             transport: where the queues are.
@@ -52,6 +54,7 @@ class ShardAssignment:
         self._holder = holder
         self._take = take
         self._consumers: dict[int, ConsumerHandle] = {}
+        self._is_aside = False
         self._loop = Periodic("state_manager.shards", self._share, RENEW_S)
 
     async def start(self) -> None:
@@ -62,14 +65,18 @@ class ShardAssignment:
             await self._settle_on(range(self._shards))
 
     async def stop(self) -> None:
-        """Give every shard up, and say so to the others."""
+        """Give every shard up, and release the lease."""
         await self._loop.stop()
         await self._settle_on(())
         if self._holder:
             try:
-                await self._store.release(_ROLE + self._holder, self._holder)
+                await self._store.release(STATE_MANAGERS + self._holder, self._holder)
             except Unavailable:
                 _log.warning("lease_not_released")  # it runs out by itself
+
+    def step_aside(self) -> None:
+        """Leave all shards to the others, for as long as one of a newer release is alive."""
+        self._is_aside = True
 
     @property
     def shards(self) -> Collection[int]:
@@ -81,8 +88,15 @@ class ShardAssignment:
         await self._settle_on(await self._fair_share())
 
     async def _fair_share(self) -> Collection[int]:
-        await self._store.claim(_ROLE + self._holder, self._holder, LEASE_S)
-        alive = sorted((await self._store.holders(_ROLE)).values())
+        if self._is_aside:
+            others = (await self._store.holders(STATE_MANAGERS)).values()
+            self._is_aside = any(level_of(each) > LEVEL for each in others)
+        if self._is_aside:
+            await self._settle_on(())
+            await self._store.release(STATE_MANAGERS + self._holder, self._holder)
+            return ()
+        await self._store.claim(STATE_MANAGERS + self._holder, self._holder, LEASE_S)
+        alive = sorted((await self._store.holders(STATE_MANAGERS)).values())
         return share_of(self._holder, alive, self._shards)
 
     async def _settle_on(self, shards: Collection[int]) -> None:
@@ -102,7 +116,7 @@ class ShardAssignment:
 
 
 def share_of(holder: str, alive: Sequence[str], shards: int) -> Collection[int]:
-    """Return a holder's share: equal parts, but for one shard more or less."""
+    """Return the shards of a holder: equal parts, but for one shard more or less."""
     if holder not in alive:
         return ()
     return range(sorted(alive).index(holder), shards, len(alive))

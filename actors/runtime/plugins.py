@@ -44,3 +44,16 @@ def load(family: str, name: str) -> Any:  # each family knows the type of its ow
 @cache
 def _registered(family: str) -> dict[str, EntryPoint]:
     return {each.name: each for each in entry_points(group=f"jobwire.{family}")}
+
+
+def name_for(family: str, url: str | None, *, alone: str, shared: str) -> str:
+    """
+    Return the name of the part that a URL asks for.
+
+    Without a URL it is `alone`, the part of a single process. Otherwise it is the one that has the
+    URL's scheme as its name; where none has, `shared`, which knows what is wrong with the URL.
+    """
+    if url is None:
+        return alone
+    scheme = url.partition(":")[0].partition("+")[0]
+    return scheme if scheme in names(family) and scheme != alone else shared

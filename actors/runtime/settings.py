@@ -74,6 +74,50 @@ class LocalSite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     open_files: Annotated[int, Meta(ge=16)] = 4_096
     """Most files that a process of a job may have open."""
 
+    def as_site(self) -> SiteSettings:
+        """Return the same as the settings of the site `local`."""
+        return SiteSettings(
+            name="local",
+            folder=self.folder,
+            slots=self.slots,
+            grace_s=self.grace_s,
+            lost_after_s=self.lost_after_s,
+            file_bytes=self.file_bytes,
+            open_files=self.open_files,
+        )
+
+
+class SiteSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One site: where it is, what starts jobs there, and what bounds them."""
+
+    name: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")]
+    """What jobs name it by."""
+    batch: str = "local"
+    """The batch system that starts jobs there: a name of the family `batch_systems`."""
+    address: str | None = None
+    """URL of its host, whose scheme names a part of the family `hosts`; default: this machine."""
+    folder: str | None = None
+    """Where jobs have their sandboxes; default here: `sandboxes-NAME` in the data folder."""
+    slots: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    """
+    Cores that run jobs at a time; 0: as many as the machine has, or as the queue of the batch
+    system gives.
+    """
+    starts: Positive = 8
+    """Jobs that are handed to the queue of the batch system at a time."""
+    interval_s: Annotated[float, Meta(gt=0)] = 15
+    """How often the batch system is asked for all jobs whose end shows in no other way."""
+    callback_url: str | None = None
+    """Where its jobs reach the service; default: `public_url`, or the address listened on."""
+    grace_s: Seconds = 10
+    """How long a job that is to end may take before it is killed."""
+    lost_after_s: Seconds = 60
+    """How long a job of which nothing is found stays UNKNOWN before it is LOST."""
+    file_bytes: Annotated[int, Meta(ge=0)] = 0
+    """Largest file that a job may write, 0 for no limit."""
+    open_files: Annotated[int, Meta(ge=16)] = 4_096
+    """Most files that a process of a job may have open."""
+
 
 class StagingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Files that are copied in and out."""
@@ -134,7 +178,10 @@ class Database(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     everything is in one file of the data folder.
     """
     driver: Literal["motor", "pymongo"] = "motor"
-    """The client library."""
+    """
+    The client library: motor, whose critical fixes end on 14 May 2027, or PyMongo's own
+    asynchronous client.
+    """
 
 
 class Health(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -191,6 +238,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     health: Health = field(default_factory=Health)
     limits: Limits = field(default_factory=Limits)
     local: LocalSite = field(default_factory=LocalSite)
+    sites: tuple[SiteSettings, ...] = ()
+    """Sites beside `local`."""
     staging: StagingSettings = field(default_factory=StagingSettings)
     callbacks: CallbackSettings = field(default_factory=CallbackSettings)
     dialects: Mapping[str, Mounting] = field(default_factory=dict)
@@ -214,6 +263,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Whether jobs run on this machine, as the user of the service."""
         enabled = self.local.enabled
         return enabled == "yes" or (enabled == "auto" and self.is_private)
+
+    def repeated_site(self) -> str | None:
+        """Return the name of a site that is set twice."""
+        names = ["local", *(each.name for each in self.sites)]
+        return next((name for name in names if names.count(name) > 1), None)
 
     @property
     def may_call(self) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any
-from weakref import WeakValueDictionary
 
 import structlog
 
@@ -26,21 +26,22 @@ from jobwire.actors.stager.cleaning import clean_up
 from jobwire.actors.stager.ending import end_of, shortened
 from jobwire.actors.stager.plan import Bounds, Line
 from jobwire.actors.stager.transfer_set import TransferSet
-from jobwire.actors.stager.turns import Turns
 from jobwire.actors.transports.base import Transport
 from jobwire.actors.workers.command_consumer import CommandConsumer
+from jobwire.actors.workers.fair_queue import FairQueue
 from jobwire.actors.workers.gateway import Assignment, WorkerGateway
+from jobwire.actors.workers.in_hand import InHand
 from jobwire.schemas.addresses import STAGER
 from jobwire.schemas.commands import Command
 from jobwire.schemas.errors import Invalid, JobwireError, NotFound
-from jobwire.schemas.identifiers import EventId, JobId
+from jobwire.schemas.reports import Failed, Staging
 from jobwire.schemas.specs import Cause
 
 _log = structlog.get_logger()
 
 #: Pauses before further tries of a copy that failed for want of space or the like.
 _PAUSES_S = (0.5, 2.0, 8.0)
-#: How often a running haul is looked at: whether it is still wanted, and how far it has come.
+#: How often a running transfer is looked at: whether it is still wanted, and how far it has come.
 _LOOK_S = 1.0
 
 
@@ -53,7 +54,7 @@ class Stager:
         self,
         *,
         transport: Transport,
-        work: WorkerGateway,
+        gateway: WorkerGateway,
         sites: Mapping[str, Site],
         roots: StagingRoots,
         settings: StagingSettings,
@@ -61,55 +62,69 @@ class Stager:
         look_s: float = _LOOK_S,
     ) -> None:
         """Copy between the roots of a job's owner and its sandbox."""
-        self._commands = CommandConsumer(transport, work, STAGER)
-        self._work = work
+        self._commands = CommandConsumer(transport, gateway, STAGER)
+        self._gateway = gateway
         self._sites = sites
         self._roots = roots
         self._bounds = Bounds(settings.job_files, settings.job_bytes, settings.file_bytes)
         self._pauses_s = pauses_s
         self._look_s = look_s
-        self._waiting = Turns()
+        self._waiting = FairQueue(by_priority=False)
         self._ready = asyncio.Semaphore(0)
-        self._in_hand: set[tuple[JobId, EventId, int]] = set()
-        self._locks: WeakValueDictionary[JobId, asyncio.Lock] = WeakValueDictionary()
+        self._in_hand = InHand()
         self._loops = [Loop(f"stager.{n}", self._run) for n in range(settings.parallel)]
+        self._closed: dict[str, list[Command]] = {name: [] for name in sites}
+        """The commands of sites whose hosts are not open yet."""
+        self._openings = [
+            Loop(f"stager.opening.{name}", partial(self._open, site))
+            for name, site in sites.items()
+        ]
 
     async def start(self) -> None:
         """Take what an earlier process has left, then what comes."""
-        for loop in self._loops:
+        for loop in (*self._loops, *self._openings):
             loop.start()
         await self._commands.open(self._accept)
 
     async def stop(self) -> None:
         """Leave what is in hand; nothing half stays, and the next start begins it anew."""
         await self._commands.close()
-        await asyncio.gather(*(loop.stop() for loop in self._loops))
+        await asyncio.gather(*(loop.stop() for loop in (*self._loops, *self._openings)))
 
     def not_ready(self) -> str | None:
         """Name what is missing."""
         return "stager" if any(loop.failing for loop in self._loops) else None
 
     def _accept(self, command: Command) -> None:
-        if (key := _key(command)) not in self._in_hand:
-            self._in_hand.add(key)
-            self._waiting.wait(command)
-            self._ready.release()
+        if self._in_hand.add(command):
+            # A command of a host that is away must not hold what carries out those of others.
+            closed = self._closed.get(command.site)
+            self._queue(command) if closed is None else closed.append(command)
+
+    def _queue(self, command: Command) -> None:
+        self._waiting.put(command)
+        self._ready.release()
+
+    async def _open(self, site: Site) -> None:
+        """Let the commands of a site go on as soon as its host is open."""
+        await site.opened()
+        for command in self._closed.pop(site.name, ()):
+            self._queue(command)
 
     async def _run(self) -> None:
         while True:
             await self._ready.acquire()
-            command = self._waiting.take()
-            lock = self._locks.setdefault(command.job, asyncio.Lock())
+            command = self._waiting.pop()
             try:
-                async with lock:
+                async with self._in_hand.lock(command):
                     await self._carry_out(command)
             except Exception:  # noqa: BLE001 - logged; the command is published again
                 _log.exception("command_failed", job_id=command.job, kind=command.kind)
             finally:
-                self._in_hand.discard(_key(command))
+                self._in_hand.discard(command)
 
     async def _carry_out(self, command: Command) -> None:
-        assignment = await self._work.take(command)
+        assignment = await self._gateway.assignment(command)
         if assignment is None:
             return
         site = self._sites.get(assignment.spec.site)
@@ -132,7 +147,7 @@ class Stager:
         running = asyncio.create_task(work)
         try:
             while not (await asyncio.wait([running], timeout=self._look_s))[0]:
-                if not await self._work.is_awaited(command):
+                if not await self._gateway.is_awaited(command):
                     _log.info("command_dropped", job_id=command.job, kind=command.kind)
                     return
         finally:
@@ -143,45 +158,45 @@ class Stager:
 
     async def _stage_in(self, assignment: Assignment, files: FileSystem) -> None:
         command, job, _ = assignment
-        if not await self._work.intend(command, "stage"):
+        if not await self._gateway.intend(command, Staging()):
             return
-        haul = self._haul(assignment, files, ())
+        transfers = self._transfers(assignment, files, ())
         try:
             await self._check_directory(assignment)
-            haul = self._haul(assignment, files, self._lines_in(assignment, files))
-            await self._with_progress(command, haul, "in", haul.bring_in())
-            problem = haul.said_problems()
+            transfers = self._transfers(assignment, files, self._lines_in(assignment, files))
+            await self._with_progress(command, transfers, "in", transfers.bring_in())
+            problem = transfers.said_problems()
         except JobwireError as error:
             problem = error.detail
         if problem:
-            if not await self._work.is_awaited(command):
+            if not await self._gateway.is_awaited(command):
                 return  # a cancel came first, and what it finds decides how the attempt ends
-            data = {"cause": Cause.STAGING, "detail": shortened(f"staging in failed: {problem}")}
-            await self._work.report(job.id, command.attempt, "fail", data)
+            detail = shortened(f"staging in failed: {problem}")
+            failed = Failed(cause=Cause.STAGING, detail=detail)
+            await self._gateway.report(job.id, command.attempt, failed)
             return
         failpoint("stager.before_staged")
-        await self._work.report(job.id, command.attempt, "staged", haul.report())
+        await self._gateway.report(job.id, command.attempt, transfers.staged())
 
     async def _stage_out(self, assignment: Assignment, files: FileSystem) -> None:
         command, job, _ = assignment
-        haul = self._haul(assignment, files, ())
+        transfers = self._transfers(assignment, files, ())
         try:
-            haul = self._haul(assignment, files, self._lines_out(assignment, files))
-            await self._with_progress(command, haul, "out", haul.bring_out())
-            problem = haul.said_problems()
+            transfers = self._transfers(assignment, files, self._lines_out(assignment, files))
+            await self._with_progress(command, transfers, "out", transfers.bring_out())
+            problem = transfers.said_problems()
         except JobwireError as error:
             problem = error.detail
         failpoint("stager.before_finish")
-        name, data = end_of(job, haul.report(), problem)
-        await self._work.report(job.id, command.attempt, name, data)
+        end = end_of(job, transfers.collected(), problem)
+        await self._gateway.report(job.id, command.attempt, end)
         failpoint("stager.after_finish")
 
     async def _clean_up(self, assignment: Assignment, files: FileSystem) -> None:
         command, job, spec = assignment
-        data = await clean_up(files, job, spec)
-        await self._work.report(job.id, command.attempt, "cleaned", data)
+        await self._gateway.report(job.id, command.attempt, await clean_up(files, job, spec))
 
-    def _haul(
+    def _transfers(
         self, assignment: Assignment, files: FileSystem, lines: Sequence[Line]
     ) -> TransferSet:
         sandbox = Sandbox(assignment.job.id, assignment.command.attempt)
@@ -194,7 +209,7 @@ class Stager:
         )
 
     async def _with_progress(
-        self, command: Command, haul: TransferSet, stage: str, work: Coroutine[Any, Any, None]
+        self, command: Command, transfers: TransferSet, stage: str, work: Coroutine[Any, Any, None]
     ) -> None:
         """Do a piece of work, and tell of its progress where it takes long."""
         running = asyncio.create_task(work)
@@ -202,9 +217,8 @@ class Stager:
         try:
             while not (await asyncio.wait([running], timeout=pause_s))[0]:
                 pause_s = 2 * self._look_s
-                data = {"stage": stage, **haul.progress()}
-                counter = secrets.randbits(48)
-                await self._work.report(command.job, command.attempt, "update", data, counter)
+                report, counter = transfers.progress(stage), secrets.randbits(48)
+                await self._gateway.report(command.job, command.attempt, report, counter)
         finally:
             if not running.done():
                 running.cancel()
@@ -263,7 +277,3 @@ def _below(files: FileSystem, directory: str, path: str) -> FileLocation:
     return FileLocation(
         files, f"{directory}/{path}".rstrip("/"), f"/{directory}/{path}".rstrip("/")
     )
-
-
-def _key(command: Command) -> tuple[JobId, EventId, int]:
-    return command.job, command.entry, command.attempt

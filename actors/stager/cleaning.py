@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from jobwire.actors.filesystems.base import FileSystem
 from jobwire.actors.sites import Sandbox, newest_sandbox
 from jobwire.actors.stager.names import Names
 from jobwire.actors.stager.plan import Pattern
 from jobwire.schemas.errors import Invalid, NotFound
 from jobwire.schemas.jobs import Job
+from jobwire.schemas.reports import Cleaned
 from jobwire.schemas.specs import Spec
 
 #: Kept files and directories that are looked at to name and count them.
 _MOST_COUNTED = 100_000
 
 
-async def clean_up(files: FileSystem, job: Job, spec: Spec) -> dict[str, Any]:
-    """Remove what is not kept; give the report, which names what is. A repetition goes on."""
+async def clean_up(files: FileSystem, job: Job, spec: Spec) -> Cleaned:
+    """Remove what is not kept; return the report, which names what is. A repetition goes on."""
     patterns = [Pattern(path) for path in spec.kept()]
 
     def is_kept(path: str) -> bool:
@@ -36,8 +35,8 @@ async def clean_up(files: FileSystem, job: Job, spec: Spec) -> dict[str, Any]:
     except NotFound:
         await files.remove(job.id)
         found = []
-    names = Names()
+    names: Names[str] = Names()
     for each in found:
         if each.kind == "file":
             names.add(each.path.removeprefix(f"{newest.work}/"))
-    return names.said("kept")
+    return Cleaned(kept=tuple(names.named), kept_more=names.more)

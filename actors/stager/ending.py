@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from msgspec import structs
 
 from jobwire.schemas.jobs import Ending, Job
+from jobwire.schemas.reports import Collected, Failed, Finished
 from jobwire.schemas.specs import Cause
 
 #: Longest detail of a report.
 _MOST_DETAIL = 4_000
 
 
-def end_of(job: Job, report: dict[str, Any], problem: str) -> tuple[str, dict[str, Any]]:
+def end_of(job: Job, collected: Collected, problem: str) -> Finished | Failed:
     """
-    Return the event that ends an attempt, and its data.
+    Return the report that ends an attempt.
 
     What went wrong first stays the cause; a file that could not be brought out is told with it.
 
     Args:
         job: the job, whose process has ended.
-        report: what was brought out.
+        collected: what was brought out.
         problem: what could not be brought out; empty, if everything was.
 
     """
-    ending = job.ending or Ending()
+    ending, copied = job.ending or Ending(), structs.asdict(collected)
     if job.cause is None and not problem:
-        return "finish", {"exit_code": ending.exit_code or 0, **report}
+        return Finished(**copied | {"exit_code": ending.exit_code or 0})
     detail = f"staging out failed: {problem}" if problem else ""
-    said = "; ".join(filter(None, (ending.detail, detail)))
-    return "fail", {
+    details = "; ".join(filter(None, (ending.detail, detail)))
+    end = {
         "cause": job.cause or Cause.STAGING,
         "exit_code": ending.exit_code,
         "signal": ending.signal,
-        "detail": shortened(said) or None,
-        **({"stage_out_problem": shortened(problem)} if problem else {}),
-        **report,
+        "detail": shortened(details) or None,
+        "stage_out_problem": shortened(problem) or None,
     }
+    return Failed(**copied | end)
 
 
 def shortened(detail: str) -> str:

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
 #: Most bytes of text that the names of one report have together; an entry of a job's history stays
 #: small however long its paths are.
-MOST_BYTES = 32_768
+MOST_BYTES: Final = 32_768
+
+Name = TypeVar("Name")
 
 
-class Names:
-    """What is said of files one by one, in their order, up to the first that has no room."""
+class Names(Generic[Name]):
+    """What a report says of files one by one, in order, up to the first that has no room."""
 
     def __init__(self) -> None:
         """Begin with no name."""
-        self.named: list[Any] = []
+        self.named: list[Name] = []
         self.more = 0
         """Files that are not named."""
         self._room = MOST_BYTES
 
-    def add(self, entry: object) -> None:
-        """Name a file, or count it if there is no room; `entry` is anything that JSON can say."""
+    def add(self, name: Name) -> None:
+        """Name a file, or count it if there is no room; `name` is what the report has of it."""
         if not self.more:
-            size = len(msgspec.json.encode(entry)) + 1
+            size = len(msgspec.json.encode(name)) + 1
             if size <= self._room:
                 self._room -= size
-                self.named.append(entry)
+                self.named.append(name)
                 return
         self.more += 1
-
-    def said(self, word: str) -> dict[str, Any]:
-        """Return a report's data: names under `word`, the count of others under `word_more`."""
-        more = {f"{word}_more": self.more} if self.more else {}
-        return {word: self.named, **more}

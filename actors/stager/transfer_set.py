@@ -1,10 +1,10 @@
-"""One haul: everything that one command brings in or out, and how far it has come."""
+"""Transfers: everything that one command brings in or out, and how far it has come."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -15,6 +15,7 @@ from jobwire.actors.stager.plan import Bounds, Copy, Line, Pattern, base_of, che
 from jobwire.actors.stager.transfer import copy
 from jobwire.schemas.errors import JobwireError, NotFound, Unavailable
 from jobwire.schemas.paths import is_pattern
+from jobwire.schemas.reports import Collected, CopiedFile, Progress, Staged
 
 _log = structlog.get_logger()
 
@@ -52,7 +53,7 @@ class TransferSet:
         self.total_bytes = 0
         self.problems: list[str] = []
         """What could not be copied, and why; one sentence for each."""
-        self._names = Names()
+        self._names: Names[CopiedFile] = Names()
         self._lines = lines
         self._work = work
         self._bounds = bounds
@@ -85,13 +86,25 @@ class TransferSet:
                 return
             await self._noting(each.line.label, lambda each=each: self._carry(each))  # type: ignore[misc]
 
-    def report(self) -> dict[str, Any]:
-        """Return what was copied."""
-        return {"files": self.files, "bytes": self.bytes, **self._names.said("copied")}
+    def staged(self) -> Staged:
+        """Return the report that everything has been brought in."""
+        names = self._names
+        return Staged(
+            files=self.files, bytes=self.bytes, copied=tuple(names.named), copied_more=names.more
+        )
 
-    def progress(self) -> dict[str, Any]:
+    def collected(self) -> Collected:
+        """Return what was brought out, for the report of the attempt's end."""
+        names = self._names
+        return Collected(
+            files=self.files, bytes=self.bytes, copied=tuple(names.named), copied_more=names.more
+        )
+
+    def progress(self, stage: str) -> Progress:
         """Return how far it has come."""
-        return {"files": self.files, "bytes": self.bytes, "total_bytes": self.total_bytes}
+        return Progress(
+            stage=stage, files=self.files, bytes=self.bytes, total_bytes=self.total_bytes
+        )
 
     def said_problems(self) -> str:
         """Say in one text what could not be copied."""
@@ -151,7 +164,7 @@ class TransferSet:
         self.files += 1
         is_inside = each.target.startswith(f"{self._work.path}/")
         path = self._shortened(each.target if is_inside else each.source)
-        self._names.add({"path": path, "size": copied.size, "sha256": copied.sha256})
+        self._names.add(CopiedFile(path=path, size=copied.size, sha256=copied.sha256))
         failpoint("stager.after_copy")
 
     def _note(self, problem: str) -> None:

@@ -13,12 +13,13 @@ from jobwire.actors.roles.shard_assignment import ShardAssignment
 from jobwire.actors.runtime.failpoints import failpoint
 from jobwire.actors.runtime.tasks import Loop
 from jobwire.actors.runtime.telemetry import Telemetry
-from jobwire.actors.state_manager.batch import CommittedBatch, Settler
+from jobwire.actors.state_manager.batch import Settler
 from jobwire.actors.state_manager.commit_publisher import CommitPublisher
+from jobwire.actors.state_manager.committed_batch import CommittedBatch
 from jobwire.actors.stores.base import Positioned, Store
 from jobwire.actors.transports.base import BusMessage, Transport
 from jobwire.schemas.codec import decode_packet
-from jobwire.schemas.errors import InDoubt, JobwireError, Malformed, Unavailable
+from jobwire.schemas.errors import InDoubt, JobwireError, Malformed, Unavailable, Upgrading
 from jobwire.schemas.events import Event, Packet
 
 _log = structlog.get_logger()
@@ -142,6 +143,7 @@ class StateManager:
             try:
                 packets = await self._read(each)
             except Unavailable as error:
+                self._step_aside_for(error)
                 # Not acknowledged: it stays with the transport, and its neighbours go on.
                 _finish(each.committed, error)
                 continue
@@ -158,6 +160,7 @@ class StateManager:
                 packets.append(decode_packet(delivery.body))
             except Malformed as error:
                 _log.error("packet_not_read", queue=taken.queue, error=error.detail)
+                await self._settler.leave_to_newer(f"a packet of {taken.queue}")
                 if self._transport.confirms_when_handled:
                     raise Unavailable(error.detail, retry_after_s=5) from error
                 await self._transport.dead_letter(taken.queue, delivery, error.detail)
@@ -173,6 +176,7 @@ class StateManager:
         except JobwireError as error:
             # Not acknowledged: the transport tells the senders, or delivers again.
             _log.warning("batch_not_committed", events=len(events), error=error.detail)
+            self._step_aside_for(error)
             for each in batch:
                 _finish(each.committed, error)
             return
@@ -183,6 +187,11 @@ class StateManager:
             _finish(each.committed)
         self._last = len(events)
         self._count(events, settled, perf_counter() - started)
+
+    def _step_aside_for(self, error: JobwireError) -> None:
+        """Leave the shards to a newer release where this one cannot settle what they hold."""
+        if isinstance(error, Upgrading):
+            self._assignment.step_aside()
 
     async def _settle_or_isolate(
         self, events: Sequence[Event], *, redelivered: bool

@@ -48,6 +48,6 @@ async def _owners(
     }
     if not asked:
         return {}
-    view = await store.look(asked, (), fold=(), known=False)
+    view = await store.load(asked, (), fold=(), known=False)
     owners = {job: entries[0].owner for job, entries in view.tails.items() if entries}
     return owners | {job.id: job.owner for job in view.jobs.values()}

@@ -14,7 +14,7 @@ import structlog
 from jobwire.actors.messaging.entry_feed import broadcast_entries
 from jobwire.actors.runtime.failpoints import failpoint
 from jobwire.actors.runtime.telemetry import Telemetry
-from jobwire.actors.state_manager.batch import CommittedBatch
+from jobwire.actors.state_manager.committed_batch import CommittedBatch
 from jobwire.actors.transports.base import Transport
 from jobwire.schemas.addresses import receipts_topic
 from jobwire.schemas.errors import Unavailable
@@ -65,6 +65,8 @@ async def publish_awaited(transport: Transport, telemetry: Telemetry, jobs: Sequ
     """
     Publish the commands that jobs await; a worker drops what is not awaited any more.
 
+    One of a kind that only another release knows is left to that: it is awaited still.
+
     Raises:
         Unavailable: some queues took none; all others have theirs.
 
@@ -72,9 +74,13 @@ async def publish_awaited(transport: Transport, telemetry: Telemetry, jobs: Sequ
     queues: dict[str, list[bytes]] = {}
     for job in jobs:
         command = job.command()
-        if command is not None:
-            queues.setdefault(command.queue, []).append(_encode(command))
-            telemetry.commands_sent.labels(command.kind).inc()
+        if command is None:
+            continue
+        if command.queue is None:
+            _log.warning("command_left", job_id=job.id, kind=command.kind)
+            continue
+        queues.setdefault(command.queue, []).append(_encode(command))
+        telemetry.commands_sent.labels(command.kind).inc()
     refusals: list[Unavailable] = []
     for queue, messages in queues.items():
         try:

@@ -7,11 +7,10 @@ Consequences hang on transitions, never on states: an `update` must not give a c
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from jobwire.schemas.commands import CommandKind, Outstanding
 from jobwire.schemas.events import Event
-from jobwire.schemas.jobs import Job, Plan
+from jobwire.schemas.jobs import NO_CHANGE, Change, Job, Plan
 from jobwire.schemas.lifecycle import State
 
 #: States in which no process of the job can live, so that the reaper may say `fail`; elsewhere it
@@ -25,49 +24,54 @@ STARTING = frozenset({"stage", "submit"})
 _LONGEST_BACKOFF_S = 86_400.0
 
 
-def at_creation(event: Event, plan: Plan, attempt: int) -> dict[str, Any]:
-    """Return the changes that a `create` brings: the first attempt and its first command."""
+def at_creation(event: Event, plan: Plan | None, attempt: int) -> Change:
+    """Return what a `create` begins: the first attempt and, of a job with a plan, its command."""
+    if plan is None:
+        return Change(attempt=attempt, first_attempt=attempt)
     first = _command(event, first_command(plan), attempt)
     if plan.start_after is not None and plan.start_after > first.since:
         first = Outstanding(first.entry, first.kind, attempt, plan.start_after)
-    return {"attempt": attempt, "first_attempt": attempt, "outstanding": first}
+    return Change(attempt=attempt, first_attempt=attempt, outstanding=first)
 
 
-def consequences(  # noqa: C901, PLR0911 - a table
+def consequences(  # noqa: C901, PLR0911, PLR0912 - a table
     job: Job, event: Event, target: State, target_name: str, *, by_worker: bool, is_whole: bool
-) -> dict[str, Any]:
+) -> Change:
     """
-    Return the changes, beside the state, that an applied event brings to a job with a plan.
+    Return what an applied event changes of a job with a plan, beside its state.
 
     What could not be brought out, which makes its directory not `is_whole`, may have another time.
     A job's own word that it runs ends no command: only its worker knows that the start is done.
     """
     plan = job.plan
     if plan is None:
-        return {}
+        return NO_CHANGE
     if target.final:
         if event.name == "cleaned":
-            return {"outstanding": None}
-        return {"outstanding": _clean_up(job, event, target, is_whole=is_whole)}
+            return Change(outstanding=None)
+        return Change(outstanding=_clean_up(job, event, target, is_whole=is_whole))
     match event.name, target_name:
         case "staged", "STAGED":
-            return {"outstanding": _command(event, "Submit", job.attempt)}
+            return Change(outstanding=_command(event, "Submit", job.attempt))
         case (("queued" | "run"), _) if by_worker and _awaits_start(job):
-            return {"outstanding": _command(event, "Watch", job.attempt)}
+            return Change(outstanding=_command(event, "Watch", job.attempt))
         case "exit", _:
-            return {"outstanding": _command(event, "StageOut", job.attempt)}
+            return Change(outstanding=_command(event, "StageOut", job.attempt))
         case _, "RETRYING":
             return _next_attempt(job, event, plan)
         case "cancel", "CANCELLING":
-            return {"cancel_applied": True, "outstanding": _command(event, "Cancel", job.attempt)}
+            return Change(cancel_applied=True, outstanding=_command(event, "Cancel", job.attempt))
         case "suspect", "UNKNOWN":
-            return {"suspected": job.seq + 1}
+            return Change(suspected=job.seq + 1)
+        case "found", _:
+            watch = _command(event, "Watch", job.attempt)
+            return Change(suspected=job.seq + 1, outstanding=watch)
         case "hold", _:
-            return {"held": True}
+            return Change(held=True)
         case "release", _ if job.held:
-            return {"held": False, "outstanding": _again(job, event)}
+            return Change(held=False, outstanding=_again(job, event))
         case _:
-            return {}
+            return NO_CHANGE
 
 
 def may_retry(job: Job, cause: str | None) -> bool:
@@ -91,13 +95,13 @@ def _awaits_start(job: Job) -> bool:
     return job.outstanding is not None and job.outstanding.kind == "Submit"
 
 
-def _next_attempt(job: Job, event: Event, plan: Plan) -> dict[str, Any]:
+def _next_attempt(job: Job, event: Event, plan: Plan) -> Change:
     """Begin another attempt after a pause that grows with each."""
     pause_s = plan.backoff_s * plan.backoff_factor ** (job.attempt - job.first_attempt)
     since = event.received + timedelta(seconds=min(pause_s, _LONGEST_BACKOFF_S))
     attempt = job.attempt + 1
     command = Outstanding(event.id, first_command(plan), attempt, since)
-    return {"attempt": attempt, "outstanding": command}
+    return Change(attempt=attempt, outstanding=command)
 
 
 def _clean_up(job: Job, event: Event, target: State, *, is_whole: bool) -> Outstanding | None:

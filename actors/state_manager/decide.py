@@ -8,10 +8,10 @@ the gateway's time stamp inside the event.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, structs
 
 from jobwire.actors.state_manager.consequences import (
     REAPER_MAY_FAIL,
@@ -34,6 +34,16 @@ from jobwire.schemas.lifecycle import (
     next_state,
 )
 from jobwire.schemas.outcomes import Reason
+from jobwire.schemas.reports import (
+    AttemptEnd,
+    Cancelled,
+    Exited,
+    Failed,
+    Finished,
+    Placement,
+    Queued,
+    Running,
+)
 from jobwire.schemas.specs import Cause
 from jobwire.schemas.tokens import VerifiedSender
 
@@ -66,19 +76,11 @@ class RotateRequest(Struct, frozen=True):
     overlap_s: Annotated[float, Meta(ge=0, le=30 * 86_400)] = 0.0
 
 
-class _EndReport(Struct, frozen=True):
-    """What the data of a report about an end may say."""
-
-    cause: Annotated[str, Meta(max_length=255)] | None = None
-    exit_code: int | None = None
-    signal: str | None = None
-    detail: Annotated[str, Meta(max_length=4096)] | None = None
-    stage_out_problem: Annotated[str, Meta(max_length=4096)] | None = None
-
-
-_NO_REPORT = _EndReport()
+_NO_REPORT = AttemptEnd()
 #: Events of a worker that say how an attempt ended.
-_ENDING = frozenset({"exit", "finish", "fail", "cancelled"})
+_ENDING = frozenset(each.event for each in (Exited, Finished, Failed, Cancelled))
+#: Those that say where the site has it.
+_PLACING = frozenset(each.event for each in (Queued, Running))
 
 
 def decide(
@@ -174,13 +176,9 @@ def _decide_creation(
         return Refuse(Reason.UNKNOWN_LIFECYCLE)
     attempt = tombstone.attempt + 1 if tombstone else 1
     generation = tombstone.generation + 1 if tombstone else 1
-    started = (
-        at_creation(event, creation.plan, attempt)
-        if creation.plan
-        else {"attempt": attempt, "first_attempt": attempt}
-    )
+    begun = at_creation(event, creation.plan, attempt)
     return Keep(
-        lifecycle.initial, change=Change(creation=creation, generation=generation, **started)
+        lifecycle.initial, change=structs.replace(begun, creation=creation, generation=generation)
     )
 
 
@@ -244,7 +242,7 @@ def _decide_transition(
     job: Job, event: Event, sender: VerifiedSender, lifecycle: Lifecycle
 ) -> Keep:
     ends = job.plan is not None and event.name in _ENDING
-    report = (_read(event, _EndReport) if ends else None) or _NO_REPORT
+    report = (_read(event, AttemptEnd) if ends else None) or _NO_REPORT
     facts = Facts(may_retry=may_retry(job, report.cause), cancel_applied=job.cancel_applied)
     target = next_state(lifecycle, job.state, event.name, facts)
     reaper_may_not = (
@@ -260,27 +258,36 @@ def _decide_transition(
     reached = lifecycle.states[target]
     by_worker = sender.role == "worker"
     is_whole = report.stage_out_problem is None
-    changes = consequences(job, event, reached, target, by_worker=by_worker, is_whole=is_whole)
-    if target != job.state:
-        changes |= _cause(job, event, report, reached)
+    change = consequences(job, event, reached, target, by_worker=by_worker, is_whole=is_whole)
+    if target != job.state and (cause := _cause(job, event, report, reached)) != job.cause:
+        change = structs.replace(change, cause=cause)
     if ends and by_worker:
-        changes["ending"] = Ending(
-            report.exit_code, report.signal, report.detail, report.stage_out_problem
-        )
-    return Keep(target, change=Change(**changes) if changes else NO_CHANGE)
+        ending = Ending(report.exit_code, report.signal, report.detail, report.stage_out_problem)
+        change = structs.replace(change, ending=ending)
+    native = _native(job, event, change, by_worker=by_worker)
+    if native != job.native:
+        change = structs.replace(change, native=native)
+    return Keep(target, change=change)
 
 
-def _cause(job: Job, event: Event, report: _EndReport, reached: State) -> dict[str, Any]:
+def _cause(job: Job, event: Event, report: AttemptEnd, reached: State) -> str | None:
     """Return why a job is where it is now, where that is a failure or on the way to one."""
     if report is not _NO_REPORT:
-        cause = report.cause
-    elif reached.outcome in ("failure", "lost"):
-        cause = (_read(event, _EndReport) or _NO_REPORT).cause
-    elif reached.outcome == "cancelled" and job.plan is not None:
-        cause = Cause.CANCELLED
-    else:
-        cause = None
-    return {"cause": cause} if cause != job.cause else {}
+        return report.cause
+    if reached.outcome in ("failure", "lost"):
+        return (_read(event, AttemptEnd) or _NO_REPORT).cause
+    if reached.outcome == "cancelled" and job.plan is not None:
+        return Cause.CANCELLED
+    return None
+
+
+def _native(job: Job, event: Event, change: Change, *, by_worker: bool) -> str | None:
+    """Return the batch system's id of the newest attempt as it is after an event."""
+    if change.attempt is not UNSET:
+        return None
+    if by_worker and event.name in _PLACING and (placed := _read(event, Placement)) is not None:
+        return placed.native or job.native
+    return job.native
 
 
 def _read(event: Event, shape: type[Shape]) -> Shape | None:

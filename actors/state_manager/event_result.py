@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from jobwire.actors.stores.base import Known
+from jobwire.actors.stores.base import KnownEvent
 from jobwire.schemas.events import Event
 from jobwire.schemas.jobs import Entry, Job, Refusal
 from jobwire.schemas.lifecycle import CREATE
@@ -20,7 +20,7 @@ class EventResult(Struct, frozen=True):
 
     mine: Entry | None
     """The entry that this batch wrote for it."""
-    known: Known | None
+    known: KnownEvent | None
     """What was in the history before."""
     refusal: Refusal | None
     """Why it belongs to no history."""
@@ -37,7 +37,7 @@ class EventResult(Struct, frozen=True):
         Then every copy is answered alike, whatever it says: an unknown job has no known ids.
         """
         refusal = self.refusal
-        return refusal is not None and refusal.reason is Reason.UNKNOWN_JOB and refusal.owner != ""
+        return refusal is not None and refusal.reason == Reason.UNKNOWN_JOB and refusal.owner != ""
 
     def entry(self) -> Entry | None:
         """Return its entry; None: it has none, or its job was deleted since."""

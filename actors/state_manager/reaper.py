@@ -18,8 +18,9 @@ from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.runtime.periodic import Periodic
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.state_manager.commit_publisher import publish_awaited
-from jobwire.actors.stores.base import Awaited, Store
+from jobwire.actors.stores.base import OutstandingJob, Store
 from jobwire.actors.transports.base import Transport
+from jobwire.schemas.commands import KINDS
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.events import Event
 from jobwire.schemas.identifiers import RESERVED_ID, EventId
@@ -96,14 +97,10 @@ class Reaper:
         ten thousand jobs that wait for a slot cost next to nothing.
         """
         now, published = self._clock(), 0
-        after: Awaited | None = None
+        after: OutstandingJob | None = None
         while True:
             page = await self._store.outstanding(now, after, _PAGE)
-            ready = [
-                each.job
-                for each in page
-                if (awaited := each.job.outstanding) and awaited.since <= now
-            ]
+            ready = [each.job for each in page if _is_ready(each.job, now)]
             try:
                 await publish_awaited(self._transport, self._telemetry, ready)
             except Unavailable as error:
@@ -118,7 +115,11 @@ class Reaper:
     async def _look_at(self, job: Job) -> bool:
         stale_at = job.stale_at()
         lifecycle = await self._registry.get(job.owner, job.lifecycle, job.lifecycle_version)
-        event = stale_event_of(job, lifecycle) if lifecycle else None
+        if lifecycle is None:
+            _log.warning("lifecycle_unknown", job_id=job.id, lifecycle=job.lifecycle)
+            await self._store.watch(job, self._clock() + timedelta(seconds=LONGEST_REPUBLISH_S))
+            return False
+        event = stale_event_of(job, lifecycle)
         if stale_at is None or event is None:
             await self._store.watch(job, None)
         elif stale_at > self._clock():
@@ -147,6 +148,17 @@ class Reaper:
 
 def _since(job: Job) -> datetime:
     return job.outstanding.since if job.outstanding else job.updated
+
+
+def _is_ready(job: Job, now: datetime) -> bool:
+    """Return whether the moment of a command has come; one of another release is left to that."""
+    awaited = job.outstanding
+    if awaited is None or awaited.since > now:
+        return False
+    if awaited.kind not in KINDS:
+        _log.warning("command_left", job_id=job.id, kind=awaited.kind)
+        return False
+    return True
 
 
 def _again_at(job: Job, now: datetime) -> datetime:

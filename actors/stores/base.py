@@ -3,6 +3,8 @@ The contract of the store: job verbs, not queries.
 
 The state manager is the only writer of jobs and entries. Every reading verb that serves a caller
 takes the owner, and someone else's record is not there.
+
+How a store is made from the settings, and found by its name, is in `plugins`.
 """
 
 from __future__ import annotations
@@ -14,43 +16,43 @@ from typing import NamedTuple, Protocol
 from msgspec import Struct
 
 from jobwire.actors.stores.leases import Leases
-from jobwire.actors.stores.outbox import AfterDelivery, DeliveryFilter, EventKey, Outbox
+from jobwire.actors.stores.outbox import DeliveryCursor, DeliveryFilter, EventKey, Outbox
 from jobwire.actors.stores.places import Place, Positioned, is_after, moved_to
 from jobwire.schemas.identifiers import EventId, JobId
 from jobwire.schemas.jobs import Entry, Job, Refusal
 from jobwire.schemas.lifecycle import JobOutcome
 
 __all__ = [
-    "After",
-    "AfterDelivery",
-    "Awaited",
     "Commit",
     "Committed",
     "Count",
+    "DeliveryCursor",
     "DeliveryFilter",
     "EventKey",
+    "JobCursor",
     "JobFilter",
-    "Known",
+    "KnownEvent",
+    "Loaded",
+    "OutstandingJob",
     "Place",
     "Positioned",
     "Record",
     "Store",
-    "View",
     "is_after",
     "moved_to",
 ]
 
 
-class Known(Struct, frozen=True):
-    """What the history still knows of an event; of a deleted job's only seq and digest."""
+class KnownEvent(Struct, frozen=True):
+    """An event that is in the history; of a deleted job's only seq and digest are left."""
 
     seq: int
     digest: bytes
     entry: Entry | None
 
 
-class View(Struct, frozen=True):
-    """Jobs as the store has them, and what is known of the events that were asked for."""
+class Loaded(Struct, frozen=True):
+    """The answer to `load`: jobs, and what is known of the events that were asked for."""
 
     jobs: Mapping[JobId, Job]
     tails: Mapping[JobId, Sequence[Entry]]
@@ -58,7 +60,7 @@ class View(Struct, frozen=True):
     Entries after the projection's seq, of the jobs whose fold was asked for or that have no
     projection.
     """
-    known: Mapping[EventKey, Known]
+    known: Mapping[EventKey, KnownEvent]
     refused: Mapping[EventKey, Sequence[Refusal]]
     """Every owner's refusals under these ids: the same id may be refused to several."""
 
@@ -88,7 +90,7 @@ class Committed(Struct, frozen=True):
     """
     The first entry that was not stored: its id or its seq was taken.
 
-    Look again and plan anew.
+    Load again and plan anew.
     """
 
 
@@ -107,8 +109,8 @@ class JobFilter(Struct, frozen=True, kw_only=True):
     """Only jobs that have no outcome yet."""
 
 
-class After(Struct, frozen=True, array_like=True):
-    """The last job of the page before: newest first, the id decides between equals."""
+class JobCursor(Struct, frozen=True, array_like=True):
+    """The last job of a page, after which the next begins: newest first, ids decide equals."""
 
     created: datetime
     id: JobId
@@ -125,8 +127,8 @@ class Count(Struct, frozen=True):
     """There may be more: not all jobs of the state were looked at."""
 
 
-class Awaited(NamedTuple):
-    """A job that awaits a command, and the moment at which that is to be published."""
+class OutstandingJob(NamedTuple):
+    """A job with an outstanding command, and the moment at which that is published again."""
 
     at: datetime
     job: Job
@@ -169,14 +171,14 @@ class Store(Outbox, Leases, Protocol):
 
         """
 
-    async def look(
+    async def load(
         self,
         jobs: Collection[JobId],
         keys: Collection[EventKey],
         *,
         fold: Collection[JobId],
         known: bool,
-    ) -> View:
+    ) -> Loaded:
         """
         Load jobs, then ask which events are refused and, if `known`, which are in the history.
 
@@ -198,7 +200,7 @@ class Store(Outbox, Leases, Protocol):
         """Return a job of this owner; a deleted one is not there."""
 
     async def find(
-        self, owner: str, which: JobFilter, after: After | None, limit: int
+        self, owner: str, which: JobFilter, after: JobCursor | None, limit: int
     ) -> list[Job]:
         """Return an owner's jobs, newest first."""
 
@@ -237,8 +239,8 @@ class Store(Outbox, Leases, Protocol):
         """Remember under which id a refused event was sent again."""
 
     async def outstanding(
-        self, until: datetime, after: Awaited | None, limit: int
-    ) -> list[Awaited]:
+        self, until: datetime, after: OutstandingJob | None, limit: int
+    ) -> list[OutstandingJob]:
         """
         Return jobs whose awaited command is to be published by a moment, in the order of that.
 

@@ -34,8 +34,8 @@ class DeliveryFilter(Struct, frozen=True, kw_only=True):
     since: datetime | None = None
 
 
-class AfterDelivery(Struct, frozen=True, array_like=True):
-    """The last delivery of the page before: newest first, the id decides between equals."""
+class DeliveryCursor(Struct, frozen=True, array_like=True):
+    """The last delivery of a page, after which the next begins: newest first, ids decide equals."""
 
     created: datetime
     id: str
@@ -86,7 +86,7 @@ class Outbox(Protocol):
         Of one that somebody has asked for again since, only the tries made are added: it stays due.
         """
 
-    async def redeliver(self, owner: str, delivery: str, now: datetime) -> Delivery | None:
+    async def redeliver(self, owner: str, key: str, now: datetime) -> Delivery | None:
         """Make one delivery of this owner due again, whatever became of it; None: no such one."""
 
     async def recover(self, owner: str, since: datetime, now: datetime, limit: int) -> int:
@@ -104,11 +104,11 @@ class Outbox(Protocol):
         """
 
     async def deliveries(
-        self, owner: str, which: DeliveryFilter, after: AfterDelivery | None, limit: int
+        self, owner: str, which: DeliveryFilter, after: DeliveryCursor | None, limit: int
     ) -> list[Delivery]:
         """Return an owner's deliveries, newest first."""
 
-    async def delivery(self, owner: str, delivery: str) -> Delivery | None:
+    async def delivery(self, owner: str, key: str) -> Delivery | None:
         """Return one delivery of this owner."""
 
     async def drop_deliveries(self, before: datetime, limit: int) -> int:

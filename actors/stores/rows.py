@@ -65,8 +65,8 @@ def counts(counted: Mapping[JobKind, int], most: int) -> list[Count]:
     return [Count(*kind, jobs, of_state[kind[1]] >= most) for kind, jobs in in_order]
 
 
-class Columns(NamedTuple):
-    """The moments of a job that the service itself looks for, in microseconds since 1970."""
+class IndexedTimes(NamedTuple):
+    """The moments by which the service itself finds a job, in microseconds since 1970."""
 
     publish_at: int | None
     """When its command is published."""
@@ -76,13 +76,13 @@ class Columns(NamedTuple):
     """Since when nothing is to be done for it."""
 
 
-def columns_of(job: Job) -> Columns:
-    """Return the moments at which a job is looked for."""
+def indexed_times(job: Job) -> IndexedTimes:
+    """Return the moments by which a job is found."""
     is_over = job.outcome is not None or job.deleted
     publish_at = job.publish_at()
     watch_at = None if is_over else job.stale_at()
     ended = job.updated if is_over and job.outstanding is None else None
-    return Columns(*(microseconds(at) if at else None for at in (publish_at, watch_at, ended)))
+    return IndexedTimes(*(microseconds(at) if at else None for at in (publish_at, watch_at, ended)))
 
 
 def words(*texts: str | None) -> list[str]:
@@ -113,11 +113,11 @@ One row on its way from store to store.
 """
 
 
-class Tally:
-    """Counts rows and takes their digest together, in whatever order they come."""
+class TableChecksum:
+    """The number of a table's rows and one digest of all of them, in whatever order they come."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Begin with no row."""
         self.count = 0
         self._sum = 0
 

@@ -11,14 +11,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import datetime
-from weakref import WeakValueDictionary
 
 import structlog
 
-from jobwire.actors.batch_systems.base import RunStatus
+from jobwire.actors.batch_systems.base import ALIVE, RunStatus
 from jobwire.actors.runtime.failpoints import failpoint
 from jobwire.actors.runtime.secrets import JobSecrets
-from jobwire.actors.runtime.settings import LocalSite
 from jobwire.actors.runtime.tasks import Loop
 from jobwire.actors.sites import Site
 from jobwire.actors.submitter.end_report import never_starts
@@ -26,25 +24,25 @@ from jobwire.actors.submitter.run_reporter import RunReporter
 from jobwire.actors.submitter.runs import Runs
 from jobwire.actors.submitter.sandbox_root import SandboxRoot
 from jobwire.actors.submitter.slots import Slots
-from jobwire.actors.submitter.watcher import Watcher
+from jobwire.actors.submitter.watcher import Watcher, run_of
 from jobwire.actors.transports.base import Transport
 from jobwire.actors.workers.command_consumer import CommandConsumer
 from jobwire.actors.workers.gateway import Assignment, WorkerGateway
+from jobwire.actors.workers.in_hand import InHand
 from jobwire.schemas.addresses import site_queue
 from jobwire.schemas.commands import Command
 from jobwire.schemas.errors import JobwireError
-from jobwire.schemas.identifiers import JobId
+from jobwire.schemas.reports import Submitting
 from jobwire.schemas.specs import Cause
 
 _log = structlog.get_logger()
 
-#: Looks and cancels that run at a time, beside the starts, which the slots bound.
+#: Runs that are looked for at a time.
 _AT_A_TIME = 64
+#: How long the start of the service waits for a host.
+_OPEN_S = 0.2
 #: Pause between two looks at who waits for cores, and before a look that failed is repeated.
 _LOOK_S = 1.0
-
-Run = tuple[JobId, int]
-"""A job and an attempt of it."""
 
 
 class Submitter:
@@ -55,53 +53,64 @@ class Submitter:
         *,
         site: Site,
         transport: Transport,
-        work: WorkerGateway,
+        gateway: WorkerGateway,
         secrets: JobSecrets,
-        settings: LocalSite,
-        url: Callable[[], str],
         clock: Callable[[], datetime],
-        home: SandboxRoot | None = None,
+        root: SandboxRoot | None = None,
     ) -> None:
-        """Serve a site; jobs report to the service at `url`. Others may serve it with a `home`."""
-        self._home = home
+        """Serve a site; where other processes may serve it too, check `root` first."""
         self.name = f"submitter.{site.name}"
-        self._commands = CommandConsumer(transport, work, site_queue(site.name))
-        self._work = work
-        self._runs = Runs(
-            site=site, work=work, secrets=secrets, settings=settings, url=url, began=clock()
-        )
-        self._reporter = RunReporter(work, self._runs)
+        self._site = site
+        self._root = root
+        self._commands = CommandConsumer(transport, gateway, site_queue(site.name))
+        self._gateway = gateway
+        self._in_hand = InHand()
+        self._runs = Runs(site=site, gateway=gateway, secrets=secrets, began=clock())
+        self._reporter = RunReporter(gateway, self._runs)
         self._watcher = Watcher(
             runs=self._runs,
-            work=work,
+            gateway=gateway,
             reporter=self._reporter,
-            lost_after_s=settings.lost_after_s,
+            lost_after_s=site.settings.lost_after_s,
             clock=clock,
-            lock=self._lock,
+            lock=self._in_hand.lock,
             look_again=self._look_again,
         )
-        self._cores = site.slots
         self._clock = clock
         self._slots = Slots(site.slots)
         self._turns = Loop(f"{self.name}.turns", self._check_turns)
-        self._in_hand: set[Command] = set()
-        self._watched: set[Run] = set()
+        self._opening = Loop(f"{self.name}.opening", self._take_commands)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._locks: WeakValueDictionary[JobId, asyncio.Lock] = WeakValueDictionary()
         self._few = asyncio.Semaphore(_AT_A_TIME)
         self._started = False
 
     async def start(self) -> None:
-        """Take what an earlier process has left, then what comes."""
-        if self._home is not None:
-            await self._home.check()
+        """
+        Take what an earlier process has left, then what comes.
+
+        Where the host is away, its commands wait for it, and nothing else does.
+        """
         self._started = True
         self._turns.start()
+        self._runs.start_polling()
+        try:
+            async with asyncio.timeout(_OPEN_S):
+                await self._site.opened()
+        except TimeoutError:
+            self._opening.start()
+        else:
+            await self._take_commands()
+
+    async def _take_commands(self) -> None:
+        await self._site.opened()
+        if self._root is not None:
+            await self._root.check()
         await self._commands.open(self._accept)
 
     async def stop(self) -> None:
         """Leave everything as it is: what runs, runs on, and is found again."""
         self._started = False
+        await self._opening.stop()
         await self._commands.close()
         await self._turns.stop()
         tasks = list(self._tasks)
@@ -109,16 +118,16 @@ class Submitter:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        await self._runs.stop_polling()
 
     def not_ready(self) -> str | None:
-        """Name what is missing."""
-        return None if self._commands.is_open else self.name
+        """Name what is missing; a host that is away keeps nobody but its own jobs waiting."""
+        return None if self._commands.is_open or not self._site.is_open else self.name
 
     def _accept(self, command: Command) -> None:
-        """Take a command into hand; one that is taken when the process stops comes again."""
-        if not self._started or command in self._in_hand or self._is_watched(command):
+        """Take a command into hand; one that comes when the process stops is published again."""
+        if not self._started or self._is_watched(command) or not self._in_hand.add(command):
             return
-        self._in_hand.add(command)
         if command.kind != "Cancel" and self._runs.is_from_before(command):
             self._slots.expect(command)  # it may run already
         self._spawn(self._carry_out(command), command)
@@ -153,7 +162,7 @@ class Submitter:
 
     def _is_watched(self, command: Command) -> bool:
         """Return whether a command is about a run that this process has started: the usual case."""
-        return command.kind == "Watch" and (command.job, command.attempt) in self._watched
+        return command.kind == "Watch" and run_of(command) in self._watcher.watched
 
     # --- starting
 
@@ -164,15 +173,15 @@ class Submitter:
             self._slots.settle(command)
             self._fill()
             await self._submit(command, begun=True)
-        elif (never := never_starts(command, self._cores, self._clock())) is not None:
+        elif (never := never_starts(command, self._site.slots, self._clock())) is not None:
             await self._refuse(command, never)
         else:
             self._slots.wait(command)
 
     async def _refuse(self, command: Command, why: RunStatus) -> None:
         """Fail a job that would wait for ever, or has waited for too long."""
-        async with self._lock(command):
-            assignment = await self._work.take(command)
+        async with self._in_hand.lock(command):
+            assignment = await self._gateway.assignment(command)
             if assignment is not None:
                 await self._reporter.ended(assignment, why)
         self._in_hand.discard(command)
@@ -183,7 +192,7 @@ class Submitter:
             await asyncio.sleep(_LOOK_S)
             for late in self._slots.late(self._clock()):
                 self._spawn(self._arrive(late), late)
-            while (head := self._slots.blocked()) and not await self._work.is_awaited(head):
+            while (head := self._slots.blocked()) and not await self._gateway.is_awaited(head):
                 self._slots.withdraw(head)
                 self._in_hand.discard(head)
             self._fill()
@@ -210,24 +219,24 @@ class Submitter:
 
     async def _begin(self, command: Command, *, begun: bool) -> tuple[Assignment, RunStatus] | None:
         """Announce and start a job; None: it does not run, and that is known or reported."""
-        run = (command.job, command.attempt)
-        async with self._lock(command):
-            assignment = await self._work.take(command)
+        run, watched = run_of(command), self._watcher.watched
+        async with self._in_hand.lock(command):
+            assignment = await self._gateway.assignment(command)
             failpoint("submitter.before_intent")
-            if assignment is None or not await self._work.intend(command, "submit"):
+            if assignment is None or not await self._gateway.intend(command, Submitting()):
                 return None
             failpoint("submitter.after_intent")
-            self._watched.add(run)
+            watched.add(run)
             status = None
             try:
                 status = await self._launch(assignment, begun=begun)
             finally:
                 if status is None:
-                    self._watched.discard(run)
+                    watched.discard(run)
         return (assignment, status) if status is not None else None
 
     async def _launch(self, assignment: Assignment, *, begun: bool) -> RunStatus | None:
-        """Start an attempt; give its status when it runs, None when it has been reported on."""
+        """Start an attempt; return its status while it is alive, None when its end is reported."""
         job, spec = assignment.job, assignment.spec
         status = await self._runs.look_up(job, spec) if begun else None
         if status is None or status.state == "absent":
@@ -237,8 +246,8 @@ class Submitter:
                 status = await self._runs.resolve(job, spec, error.detail)
         if status.state in ("absent", "burned"):
             status = await self._runs.resolve(job, spec, status.detail)
-        if status.state == "running":
-            await self._reporter.running(assignment, status)
+        if status.state in ALIVE:
+            await self._reporter.alive(assignment, status)
             return status
         await self._reporter.ended(assignment, status)
         return None
@@ -247,11 +256,11 @@ class Submitter:
 
     async def _adopt(self, command: Command) -> None:
         """Find a job again that should run: after a restart, or when nobody reports on it."""
-        run = (command.job, command.attempt)
-        async with self._lock(command), self._few:
-            found = None if run in self._watched else await self._watcher.find(command)
+        run, watched = run_of(command), self._watcher.watched
+        async with self._in_hand.lock(command), self._few:
+            found = None if run in watched else await self._watcher.find(command)
             if found is not None:
-                self._watched.add(run)
+                watched.add(run)
                 self._slots.take(command.cores)
         self._in_hand.discard(command)
         self._slots.settle(command)
@@ -264,7 +273,7 @@ class Submitter:
         try:
             await self._watcher.watch(assignment, status)
         finally:
-            self._watched.discard((command.job, command.attempt))
+            self._watcher.watched.discard(run_of(command))
             self._slots.give_back(command.cores)
             self._fill()
 
@@ -273,15 +282,14 @@ class Submitter:
 
     async def _look_later(self, command: Command, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        if command not in self._in_hand and not self._is_watched(command):
-            self._in_hand.add(command)
+        if not self._is_watched(command) and self._in_hand.add(command):
             await self._adopt(command)
 
     # --- ending
 
     async def _cancel(self, command: Command) -> None:
-        async with self._lock(command), self._few:
-            assignment = await self._work.take(command)
+        async with self._in_hand.lock(command):
+            assignment = await self._gateway.assignment(command)
             if assignment is not None:
                 await self._end(assignment)
         self._in_hand.discard(command)
@@ -289,12 +297,11 @@ class Submitter:
     async def _end(self, assignment: Assignment) -> None:
         """End a job, and report it when nothing of it is alive; or report how it ended before."""
         status = await self._runs.end(assignment.job, assignment.spec, Cause.CANCELLED)
-        if status.state == "running":
+        if status.state in ALIVE:
             _log.error("not_ended", job_id=assignment.job.id, pid=status.pid)
             return  # it comes again
         if status.state != "ended":
             status = RunStatus(state="ended", cause=Cause.CANCELLED)
         await self._reporter.ended(assignment, status)
-
-    def _lock(self, command: Command) -> asyncio.Lock:
-        return self._locks.setdefault(command.job, asyncio.Lock())
+        # Whoever watches it would report the same end once more.
+        self._watcher.watched.discard(run_of(assignment.command))

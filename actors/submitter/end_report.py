@@ -1,12 +1,12 @@
-"""What the end of an attempt is reported as (pure): the event, and what it says."""
+"""What the end of an attempt is reported as (pure)."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, NamedTuple
 
 from jobwire.actors.batch_systems.base import RunStatus
 from jobwire.schemas.commands import Command
+from jobwire.schemas.reports import AttemptEnd, Cancelled, Exited, Failed, Finished
 from jobwire.schemas.specs import Cause, Spec
 
 #: Why an attempt could not start, by the step at which the shim gave up.
@@ -23,32 +23,24 @@ _STEPS = {
 _NOT_STARTED = (Cause.COULD_NOT_START, Cause.WAITED)
 
 
-class EndReport(NamedTuple):
-    """One event of a worker."""
-
-    name: str
-    data: dict[str, Any]
-
-
-def report_of(status: RunStatus, spec: Spec) -> EndReport:
+def report_of(status: RunStatus, spec: Spec) -> AttemptEnd:
     """
     Return how an attempt ended.
 
     Where something is to be brought out it has only ended, and the stager has the last word.
     """
     cause = _cause(status)
-    data = {
-        "cause": cause,
-        "exit_code": status.exit_code,
-        "signal": status.signal,
-        "detail": _detail(cause, status, spec),
-    }
-    said = {name: value for name, value in data.items() if value is not None}
+    report: type[AttemptEnd] = Failed if cause else Finished
     if cause == Cause.CANCELLED:
-        return EndReport("cancelled", said)
-    if cause not in _NOT_STARTED and spec.brings_out(succeeded=cause is None):
-        return EndReport("exit", said)
-    return EndReport("fail" if cause else "finish", said)
+        report = Cancelled
+    elif cause not in _NOT_STARTED and spec.brings_out(succeeded=cause is None):
+        report = Exited
+    return report(
+        cause=cause,
+        exit_code=status.exit_code,
+        signal=status.signal,
+        detail=_detail(cause, status, spec),
+    )
 
 
 def never_starts(command: Command, cores: int | None, now: datetime) -> RunStatus | None:
@@ -98,7 +90,7 @@ def _detail(  # noqa: PLR0911 - a table
 
 
 def _why_not_started(status: RunStatus, spec: Spec) -> str:
-    program = spec.argv[0][:200]
+    program = spec.invocation.program[:200]
     if status.detail == "program":
         return f"there is no program {program!r} in its PATH, or it cannot be executed"
     return _STEPS.get(status.detail or "", status.detail or "its start failed")

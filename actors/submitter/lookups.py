@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from jobwire.actors.batch_systems.base import Launch, RunStatus
 from jobwire.actors.sites import Site
 from jobwire.schemas.errors import Unavailable
-
-#: Attempts of one command.
-_MOST = 200
 
 
 class Lookups:
@@ -35,18 +33,27 @@ class Lookups:
         _, answer = self._asked[launch.run]
         async with self._asking:
             if not answer.done():
-                await self._ask()
+                await self._answer()
         return answer.result()
 
-    async def _ask(self) -> None:
-        """Ask for all that wait; an error is everybody's."""
-        runs = list(self._asked)[:_MOST]
-        asked = [self._asked.pop(run) for run in runs]
+    async def ask(self, launches: Sequence[Launch]) -> dict[str, RunStatus]:
+        """
+        Return what is found of some attempts, by `run`; those that the site knows.
+
+        Raises:
+            Unavailable: the site cannot be asked.
+
+        """
         host, batch = self._site.host, self._site.batch
+        dones = [await host.run(argv) for argv in batch.status_argvs(launches)]
+        return batch.parse_statuses(dones, launches)
+
+    async def _answer(self) -> None:
+        """Ask for all that wait; an error is everybody's."""
+        asked = list(self._asked.values())
+        self._asked = {}
         try:
-            argvs = batch.status_argvs([launch for launch, _ in asked])
-            stdouts = [(await host.run(argv)).stdout for argv in argvs]
-            found = batch.parse_statuses(stdouts)
+            found = await self.ask([launch for launch, _ in asked])
         except BaseException as error:
             for _, answer in asked:
                 answer.set_exception(error if isinstance(error, Exception) else Unavailable())

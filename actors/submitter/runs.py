@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-from collections.abc import Callable
-from contextlib import suppress
+import asyncio
+from contextlib import nullcontext, suppress
 from datetime import datetime
-from pathlib import Path
 
 import structlog
 
-from jobwire.actors.batch_systems.base import Launch, RunStatus
+from jobwire.actors.batch_systems.base import ALIVE, Launch, RunStatus
 from jobwire.actors.operations.staging_roots import folder_name
 from jobwire.actors.runtime.failpoints import failpoint
 from jobwire.actors.runtime.secrets import JobSecrets
-from jobwire.actors.runtime.settings import LocalSite
 from jobwire.actors.sites import Sandbox, Site
 from jobwire.actors.submitter.lookups import Lookups
+from jobwire.actors.submitter.poller import Poller
 from jobwire.actors.workers.gateway import WorkerGateway
 from jobwire.schemas.commands import Command
 from jobwire.schemas.errors import JobwireError, NotFound, Unavailable
@@ -26,33 +23,37 @@ from jobwire.schemas.specs import Cause, Secret, Spec
 
 _log = structlog.get_logger()
 
-_SHIM = str(Path(__file__).with_name("shim.sh"))
 #: How long ending an attempt may take beside the time that its processes have.
 _CANCEL_S = 60.0
+#: Attempts that are ended at a time.
+_ENDS = 64
 
 
 class Runs:
     """Turns attempts into commands for the host, and what these print into what is so."""
 
     def __init__(
-        self,
-        *,
-        site: Site,
-        work: WorkerGateway,
-        secrets: JobSecrets,
-        settings: LocalSite,
-        url: Callable[[], str],
-        began: datetime,
+        self, *, site: Site, gateway: WorkerGateway, secrets: JobSecrets, began: datetime
     ) -> None:
-        """Run at a site; jobs report to the service at `url`; this process began at `began`."""
+        """Run at a site; this process began at `began`."""
         self._began = began
         self._site = site
-        self._work = work
+        self._gateway = gateway
         self._secrets = secrets
-        self._settings = settings
-        self._url = url
         self._lookups = Lookups(site)
-        self._user = _user()
+        self._poller = Poller(site, self._lookups)
+        # Without a queue the slots bound the starts.
+        has_queue = site.batch.has_queue
+        self._starts = asyncio.Semaphore(site.settings.starts) if has_queue else nullcontext()
+        self._ends = asyncio.Semaphore(_ENDS)
+
+    def start_polling(self) -> None:
+        """Begin to ask for what shows its end in no other way."""
+        self._poller.start()
+
+    async def stop_polling(self) -> None:
+        """Ask no more."""
+        await self._poller.stop()
 
     def is_from_before(self, command: Command) -> bool:
         """Return whether a command may have been carried out in part by an earlier process."""
@@ -70,7 +71,7 @@ class Runs:
 
     async def start(self, job: Job, spec: Spec) -> RunStatus:
         """
-        Start the attempt, unless it was started before; give what is found of it then.
+        Start the attempt, unless it was started before; return what is found of it then.
 
         Raises:
             NotFound: a secret is not there.
@@ -82,11 +83,12 @@ class Runs:
         await files.make_directory(sandbox.control, sandbox.work, *_folders(sandbox, spec))
         launch, batch = self._launch(job, spec), self._site.batch
         failpoint("submitter.before_start")
-        done = await self._site.host.run(
-            batch.submit_argv(launch), stdin=batch.submit_stdin(launch, environment)
-        )
+        async with self._starts:
+            done = await self._site.host.run(
+                batch.submit_argv(launch), stdin=batch.submit_stdin(launch, environment)
+            )
         failpoint("submitter.after_start")
-        return batch.parse_submitted(done.stdout)
+        return batch.parse_submitted(done)
 
     async def look_up(self, job: Job, spec: Spec) -> RunStatus:
         """Return what is found of the attempt; several asked for at once cost one command."""
@@ -114,35 +116,66 @@ class Runs:
         return status
 
     async def end(self, job: Job, spec: Spec, cause: str) -> RunStatus:
-        """End the attempt, or keep it from ever starting; give what is found of it then."""
+        """End the attempt, or keep it from ever starting; return what is found of it then."""
         # Without the folder there is no latch to burn, nor one that a start could take.
         with suppress(JobwireError):
             await self._site.host.files.make_directory(Sandbox(job.id, job.attempt).control)
         launch, batch = self._launch(job, spec), self._site.batch
-        done = await self._site.host.run(
-            batch.cancel_argv(launch, cause), timeout_s=self._settings.grace_s + _CANCEL_S
-        )
-        return batch.parse_cancelled(done.stdout)
+        limit_s = launch.grace_s + _CANCEL_S
+        async with self._ends:
+            dones = [
+                await self._site.host.run(argv, timeout_s=limit_s)
+                for argv in batch.cancel_argvs(launch, cause)
+            ]
+        found = batch.parse_cancelled(dones)
+        return await self._until_ended(launch, limit_s) if found is None else found
 
-    async def gone(self, status: RunStatus) -> None:
-        """Return when a running attempt has ended."""
-        if status.pid is not None and status.started is not None:
+    async def _until_ended(self, launch: Launch, limit_s: float) -> RunStatus:
+        """Poll until nothing of an attempt is alive whose end was asked for."""
+        try:
+            async with asyncio.timeout(limit_s + self._site.settings.interval_s):
+                while True:
+                    found = await self._poller.next_status(launch)
+                    if found is not None and found.state not in ALIVE:
+                        return found
+        except TimeoutError as error:
+            raise Unavailable(f"{launch.run} is alive {limit_s:g} s after its cancel") from error
+
+    async def change(self, job: Job, spec: Spec, status: RunStatus) -> RunStatus | None:
+        """
+        Return when an attempt that is alive may not be so any more.
+
+        Where its process shows the end, return None then; else what the next poll finds of it.
+
+        Raises:
+            Unavailable: the site cannot be asked, or says nothing of it.
+
+        """
+        if not self._site.batch.has_queue and status.pid is not None and status.started is not None:
             await self._site.host.gone(status.pid, status.started)
+            return None
+        launch = self._launch(job, spec, status.native)
+        found = await self._poller.next_status(launch)
+        if found is None:
+            raise Unavailable(f"the site says nothing of {launch.run}")
+        return found
 
-    def _launch(self, job: Job, spec: Spec) -> Launch:
-        sandbox, root = Sandbox(job.id, job.attempt), self._site.host.root
+    def _launch(self, job: Job, spec: Spec, native: str | None = None) -> Launch:
+        site, sandbox = self._site, Sandbox(job.id, job.attempt)
+        root, limits = site.host.root, site.settings
         return Launch(
             run=f"{job.id}.{job.attempt}",
-            shim=_SHIM,
+            shim=site.shim,
             control=f"{root}/{sandbox.control}",
             work=f"{root}/{sandbox.work}",
             stdout=spec.stdout,
             stderr=spec.stderr,
-            argv=spec.argv,
+            argv=spec.invocation.argv,
             resources=spec.resources,
-            grace_s=self._settings.grace_s,
-            file_bytes=self._settings.file_bytes,
-            open_files=self._settings.open_files,
+            grace_s=limits.grace_s,
+            file_bytes=limits.file_bytes,
+            open_files=limits.open_files,
+            native=native or job.native,
         )
 
     def _environment(self, job: Job, spec: Spec) -> dict[str, str]:
@@ -153,25 +186,14 @@ class Runs:
             for name, value in spec.env.items()
         }
         return {
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
-            "LANG": "C.UTF-8",
-            **self._user,
+            **self._site.host.environment,
             **asked,
             "JOBWIRE_JOB": job.id,
             "JOBWIRE_ATTEMPT": str(job.attempt),
             "JOBWIRE_RUN": f"{job.id}.{job.attempt}",
-            "JOBWIRE_URL": self._url(),
-            "JOBWIRE_TOKEN": self._work.token(job),
+            "JOBWIRE_URL": self._site.url(),
+            "JOBWIRE_TOKEN": self._gateway.token(job),
         }
-
-
-def _user() -> dict[str, str]:
-    """Return the variables that say who runs; in a container that user may have no name."""
-    try:
-        user = pwd.getpwuid(os.getuid())
-    except KeyError:
-        return {"HOME": "/"}
-    return {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
 
 
 def _folders(sandbox: Sandbox, spec: Spec) -> set[str]:

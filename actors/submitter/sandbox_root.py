@@ -41,7 +41,7 @@ class SandboxRoot:
 
         """
         name, here = self._site.name, await _folder_id(self._site.host.files)
-        if self._site.slots != 0:
+        if self._site.admits:
             await self._store.put(SITES, Record("", name, here.encode()), fresh=True)
         stored = await self._store.fetch(SITES, "", name)
         if stored is None or stored.body == here.encode():
@@ -49,9 +49,9 @@ class SandboxRoot:
         there = stored.body.decode()
         detail = (
             f"the jobs of the site {name} have their sandboxes in another folder than this process;"
-            " run its submitter where they are, or set local.folder to them. If they are gone for"
-            f" good, write {there} into the file {ID_FILE} of the folder of sandboxes here: what"
-            " still ran there becomes LOST"
+            f" run its submitter where they are, or set the folder of {name} to them. If they are"
+            f" gone for good, write {there} into the file {ID_FILE} of the folder of sandboxes"
+            " here: what still ran there becomes LOST"
         )
         raise Misconfigured(detail)
 

@@ -1,4 +1,4 @@
-"""Watches what runs to its end, and doubts what cannot be found."""
+"""Watches what is alive to its end, and doubts what cannot be found."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from datetime import datetime
 
 import structlog
 
-from jobwire.actors.batch_systems.base import RunStatus
+from jobwire.actors.batch_systems.base import ALIVE, RunStatus
 from jobwire.actors.runtime.failpoints import failpoint
 from jobwire.actors.submitter.run_reporter import RunReporter
 from jobwire.actors.submitter.runs import Runs
 from jobwire.actors.workers.gateway import Assignment, WorkerGateway
 from jobwire.schemas.commands import Command
 from jobwire.schemas.errors import JobwireError
+from jobwire.schemas.identifiers import JobId
 
 _log = structlog.get_logger()
 
 #: Pause before a look that failed is repeated.
 _LOOK_S = 1.0
+
+Run = tuple[JobId, int]
+"""A job and an attempt of it."""
 
 
 class Watcher:
@@ -29,7 +33,7 @@ class Watcher:
         self,
         *,
         runs: Runs,
-        work: WorkerGateway,
+        gateway: WorkerGateway,
         reporter: RunReporter,
         lost_after_s: float,
         clock: Callable[[], datetime],
@@ -41,16 +45,18 @@ class Watcher:
 
         Args:
             runs: the attempts of the site.
-            work: where jobs are read and doubts are said.
-            reporter: tells how attempts ended.
+            gateway: where jobs are read and doubts are reported.
+            reporter: reports how attempts ended.
             lost_after_s: how long a job may stay UNKNOWN.
-            clock: tells the time.
-            lock: gives the lock of a command's job.
+            clock: returns the time.
+            lock: returns the lock of a command's job.
             look_again: has a command carried out again after so many seconds.
 
         """
+        self.watched: set[Run] = set()
+        """The runs whose ends this process will report; one that is taken out has been reported."""
         self._runs = runs
-        self._work = work
+        self._gateway = gateway
         self._reporter = reporter
         self._lost_after_s = lost_after_s
         self._clock = clock
@@ -58,33 +64,40 @@ class Watcher:
         self._look_again = look_again
 
     async def find(self, command: Command) -> tuple[Assignment, RunStatus] | None:
-        """Look a job up; give what is needed to watch it, None when it does not run."""
-        assignment = await self._work.take(command)
+        """Find a run that should be alive; None: it is not, and that is reported or doubted."""
+        assignment = await self._gateway.assignment(command)
         if assignment is None:
             return None
         status = await self._runs.look_up(assignment.job, assignment.spec)
-        if status.state != "running":
+        if status.state not in ALIVE:
             await self._report_or_doubt(assignment, status)
             return None
-        if assignment.job.state != "RUNNING":
-            await self._reporter.running(assignment, status)
+        shown = "RUNNING" if status.state == "running" else "QUEUED"
+        if assignment.job.state not in ("RUNNING", shown):
+            await self._reporter.alive(assignment, status)
         return assignment, status
 
     async def watch(self, assignment: Assignment, status: RunStatus) -> None:
-        """Wait for the end of a running attempt; return when that is reported."""
+        """Wait for the end of an attempt that is alive; return when that is reported."""
+        command, job, spec = assignment
         while True:
             try:
-                await self._runs.gone(status)
-                async with self._lock(assignment.command):
-                    found = await self._runs.look_up(assignment.job, assignment.spec)
-                    if found.state != "running":
+                polled = await self._runs.change(job, spec, status)
+                async with self._lock(command):
+                    if run_of(command) not in self.watched:
+                        return  # whoever ended it has reported that
+                    found = polled or await self._runs.look_up(job, spec)
+                    if found.state not in ALIVE:
                         failpoint("submitter.before_end_reported")
                         await self._report_or_doubt(assignment, found)
                         failpoint("submitter.after_end_reported")
                         return
+                    if found.state != status.state:
+                        await self._reporter.alive(assignment, found)
+                    status = found
             except (JobwireError, OSError) as error:
                 # It may run still, or its end is not reported yet: it keeps its cores.
-                _log.warning("look_failed", job_id=assignment.job.id, error=str(error))
+                _log.warning("look_failed", job_id=job.id, error=str(error))
                 await asyncio.sleep(_LOOK_S)
 
     async def _report_or_doubt(self, assignment: Assignment, status: RunStatus) -> None:
@@ -95,18 +108,23 @@ class Watcher:
 
     async def _mark_unknown(self, command: Command) -> None:
         """Show a job of which nothing is found as UNKNOWN, and give it up in the end."""
-        job = await self._work.job(command)
+        job = await self._gateway.job(command)
         awaited = job.command() if job else None
         if job is None or awaited is None or awaited.attempt != command.attempt:
             return  # somebody else has decided about it
         detail = "the site has no trace of it: its sandbox is gone"
         unknown_s = 0.0
         if job.state != "UNKNOWN":
-            await self._work.suspect(job, detail)
+            await self._gateway.suspect(job, detail)
         else:
-            since = await self._work.suspected_at(job)
+            since = await self._gateway.suspected_at(job)
             unknown_s = (self._clock() - since).total_seconds()
         if unknown_s < self._lost_after_s:
             self._look_again(awaited, self._lost_after_s - unknown_s)
         else:
-            await self._work.lose(job, detail)
+            await self._gateway.lose(job, detail)
+
+
+def run_of(command: Command) -> Run:
+    """Return which run a command is about."""
+    return command.job, command.attempt

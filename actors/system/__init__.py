@@ -62,11 +62,11 @@ class System:
         self._is_alone = settings.broker.url is None
         secrets = folder.secrets() if self._is_alone else shared_secrets(settings, folder)
         self._container = container = Container(
-            settings, folder, secrets, process_name(names), self.not_ready
+            settings, folder, secrets, process_name(names), self.not_ready, lambda: self.url
         )
-        cast = ActorFactory(container, names)
-        self._front = cast.front(self.not_ready)
-        self._actors = cast.actors(lambda: self.url)
+        factory = ActorFactory(container, names)
+        self._front = factory.front(self.not_ready)
+        self._actors = factory.actors()
         self._steps = self._make_steps()
         self._trouble: str | None = "starting"
         self._beginning: asyncio.Task[None] | None = None
@@ -135,7 +135,7 @@ class System:
             await manager.stop()
         await self._container.transport.close()
         for site in self._container.sites.values():
-            await site.host.close()
+            await site.close()
         await self._container.store.close()
 
     async def not_ready(self) -> list[str]:
@@ -189,7 +189,6 @@ class System:
         steps.append(lambda: container.replies.start(transport))
         if isinstance(self._front, Gateway):
             steps.append(container.operations.streams.start)
-        steps += [site.host.open for site in container.sites.values()]
         steps += [container.store.open, lambda: fix_shards(container.store, settings.shards)]
         steps.append(container.packer.admit)
         if self._is_alone:

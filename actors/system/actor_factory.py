@@ -25,6 +25,7 @@ from jobwire.actors.state_manager.reaper import Reaper
 from jobwire.actors.submitter.actor import Submitter
 from jobwire.actors.submitter.sandbox_root import SandboxRoot
 from jobwire.actors.system.container import Container, now
+from jobwire.schemas.releases import holder_name
 
 ActorName = Literal["gateway", "state-manager", "submitter", "stager", "notifier"]
 
@@ -49,7 +50,7 @@ class ActorFactory:
         settings = container.settings
         #: Others may do the same work: then each role is one process's at a time.
         self._is_shared = settings.broker.url is not None
-        self._holder = f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(3)}"
+        self._holder = holder_name(f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(3)}")
 
     def front(self, missing: Missing) -> Gateway | HealthServer:
         """Return what listens for HTTP: the gateway, or a port that says how this process is."""
@@ -69,11 +70,11 @@ class ActorFactory:
             telemetry=container.telemetry,
         )
 
-    def actors(self, url: Callable[[], str]) -> Sequence[Actor]:
-        """Make all that work behind the front; jobs report to the service at `url`."""
+    def actors(self) -> Sequence[Actor]:
+        """Make all that work behind the front."""
         make: Mapping[ActorName, Callable[[], Sequence[Actor]]] = {
             "state-manager": self._state_manager,
-            "submitter": lambda: self._submitters(url),
+            "submitter": self._submitters,
             "stager": self._stager,
             "notifier": self._notifier,
             "gateway": self._behind_gateway,
@@ -84,7 +85,11 @@ class ActorFactory:
         container, settings = self._container, self._container.settings
         limits = settings.limits
         settler = Settler(
-            container.store, container.keyring, container.registry, limits.events_per_job
+            container.store,
+            container.keyring,
+            container.registry,
+            limits.events_per_job,
+            container.levels,
         )
         manager = StateManager(
             transport=container.transport,
@@ -112,19 +117,17 @@ class ActorFactory:
             interval_s=container.settings.reaper_interval_s,
         )
 
-    def _submitters(self, url: Callable[[], str]) -> Sequence[Actor]:
+    def _submitters(self) -> Sequence[Actor]:
         container = self._container
 
         def make(site: Site) -> Actor:
             return Submitter(
                 site=site,
                 transport=container.transport,
-                work=container.work,
+                gateway=container.worker_gateway,
                 secrets=container.job_secrets,
-                settings=container.settings.local,
-                url=url,
                 clock=now,
-                home=SandboxRoot(site, container.store) if self._is_shared else None,
+                root=SandboxRoot(site, container.store) if self._is_shared else None,
             )
 
         return [
@@ -138,7 +141,7 @@ class ActorFactory:
         def make() -> Actor:
             return Stager(
                 transport=container.transport,
-                work=container.work,
+                gateway=container.worker_gateway,
                 sites=container.sites,
                 roots=container.roots,
                 settings=container.settings.staging,

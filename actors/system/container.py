@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
 import structlog
 
-from jobwire.actors.batch_systems.local import LocalBatch
+from jobwire.actors.batch_systems.base import BatchSystem
 from jobwire.actors.dialects import registry
 from jobwire.actors.dialects.base import (
     Dialect,
@@ -23,7 +23,7 @@ from jobwire.actors.dialects.base import (
 )
 from jobwire.actors.dialects.request_guard import RequestGuard
 from jobwire.actors.filesystems.file import FileTree
-from jobwire.actors.hosts.local import LocalHost
+from jobwire.actors.hosts.base import Host
 from jobwire.actors.messaging.entry_feed import EntryFeed
 from jobwire.actors.messaging.packer import Packer
 from jobwire.actors.messaging.replies import ReplyInbox
@@ -44,19 +44,22 @@ from jobwire.actors.operations.refusals import Refusals
 from jobwire.actors.operations.staging_roots import StagingRoots
 from jobwire.actors.operations.streams import Streams
 from jobwire.actors.operations.withdrawals import Withdrawals
+from jobwire.actors.roles.live_levels import LiveLevels
+from jobwire.actors.runtime import plugins
 from jobwire.actors.runtime.egress import Egress
 from jobwire.actors.runtime.folder import DataFolder, ServiceSecrets
 from jobwire.actors.runtime.mounting import NATIVE, Mounting
 from jobwire.actors.runtime.quota import Quota
 from jobwire.actors.runtime.secrets import JobSecrets
-from jobwire.actors.runtime.settings import Settings
+from jobwire.actors.runtime.settings import Settings, SiteSettings
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.sites import Site
 from jobwire.actors.stores.base import Store
-from jobwire.actors.stores.sqlite import SqliteStore
-from jobwire.actors.transports.base import Transport
-from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.actors.stores.plugins import StorePlugin
+from jobwire.actors.submitter.shim import SHIM
+from jobwire.actors.transports.base import Transport, TransportPlugin
 from jobwire.actors.workers.gateway import WorkerGateway
+from jobwire.actors.workers.store_gateway import StoreWorkerGateway
 from jobwire.schemas.cursors import Cursors
 from jobwire.schemas.errors import JobwireError, Misconfigured
 
@@ -82,9 +85,15 @@ class Container:
         service_secrets: ServiceSecrets,
         name: str,
         missing: Missing,
+        url: Callable[[], str],
     ) -> None:
-        """Make parts on demand; a broker shows `name`, and `missing` lists what is not ready."""
+        """
+        Make parts on demand.
+
+        A broker shows `name`; `missing` lists what is not ready; the service answers at `url`.
+        """
         self.not_ready = missing
+        self.url = url
         self.settings = settings
         self.folder = folder
         self.secrets = service_secrets
@@ -103,21 +112,16 @@ class Container:
         self.entry_feed = EntryFeed(self.transport)
 
     def _make_store(self) -> Store:
-        settings = self.settings
-        if settings.database.url is None:
-            return SqliteStore(self.folder.database, max_bytes=settings.limits.database_bytes)
-        # Only who uses a driver waits until it is loaded.
-        from jobwire.actors.stores.mongodb import MongoStore  # noqa: PLC0415
-
-        database = settings.database
-        return MongoStore(database.url or "", shards=settings.shards, driver=database.driver)
+        url = self.settings.database.url
+        kind = plugins.name_for("stores", url, alone="sqlite", shared="mongodb")
+        plugin: StorePlugin = plugins.load("stores", kind)
+        return plugin.of(self.settings, self.folder)
 
     def _make_transport(self, name: str) -> Transport:
-        if self.settings.broker.url is None:
-            return EmbeddedTransport()
-        from jobwire.actors.transports.rabbitmq import RabbitTransport  # noqa: PLC0415
-
-        return RabbitTransport(self.settings.broker.url, name)
+        url = self.settings.broker.url
+        kind = plugins.name_for("transports", url, alone="embedded", shared="rabbitmq")
+        plugin: TransportPlugin = plugins.load("transports", kind)
+        return plugin.of(self.settings, name)
 
     @cached_property
     def registry(self) -> LifecycleRegistry:
@@ -125,13 +129,41 @@ class Container:
         return LifecycleRegistry(self.store)
 
     @cached_property
+    def levels(self) -> LiveLevels:
+        """What all releases that are alive can read."""
+        return LiveLevels(self.store, is_shared=self.settings.broker.url is not None)
+
+    @cached_property
     def sites(self) -> Mapping[str, Site]:
-        """The machine itself; where jobs may not run any more, those that run are still watched."""
-        local = self.settings.local
-        root = Path(local.folder or self.folder.path / "sandboxes").absolute()
-        host = LocalHost(FileTree(root), str(root))
-        slots = (local.slots or os.cpu_count() or 1) if self.settings.runs_jobs else 0
-        return {"local": Site(name="local", host=host, batch=LocalBatch(), slots=slots)}
+        """The machine itself, and the sites that are set; each has settings of its own."""
+        settings = self.settings
+        if repeated := settings.repeated_site():
+            raise Misconfigured(f"setting sites: two sites are called {repeated!r}")
+        local = self._site(settings.local.as_site(), admits=settings.runs_jobs)
+        return {each.name: each for each in (local, *map(self._site, settings.sites))}
+
+    def _site(self, settings: SiteSettings, *, admits: bool = True) -> Site:
+        """Make a site; where jobs may not run any more, those that run are still watched."""
+        batch: BatchSystem = plugins.load("batch_systems", settings.batch)()
+        cores = settings.slots or (None if batch.has_queue else os.cpu_count() or 1)
+        return Site(
+            settings=settings,
+            host=self._host(settings),
+            batch=batch,
+            slots=cores if admits else 0,
+            shim=str(SHIM),
+            url=lambda: settings.callback_url or self.url(),
+            admits=admits,
+        )
+
+    def _host(self, settings: SiteSettings) -> Host:
+        scheme, _, _ = (settings.address or "").partition(":")
+        make: Callable[..., Host] = plugins.load("hosts", scheme or "local")
+        if scheme:
+            return make(settings)
+        default = "sandboxes" if settings.name == "local" else f"sandboxes-{settings.name}"
+        root = Path(settings.folder or self.folder.path / default).absolute()
+        return make(FileTree(root), str(root))
 
     @cached_property
     def roots(self) -> StagingRoots:
@@ -165,9 +197,11 @@ class Container:
         )
 
     @cached_property
-    def work(self) -> WorkerGateway:
+    def worker_gateway(self) -> WorkerGateway:
         """What workers ask."""
-        return WorkerGateway(store=self.store, events=self.events, keyring=self.keyring, clock=now)
+        return StoreWorkerGateway(
+            store=self.store, events=self.events, keyring=self.keyring, clock=now
+        )
 
     @cached_property
     def deliveries(self) -> Deliveries:
@@ -183,10 +217,11 @@ class Container:
         creator = JobCreator(
             store=self.store,
             lifecycles=lifecycles,
-            sites=self.sites if self.settings.runs_jobs else {},
+            sites={name: site for name, site in self.sites.items() if site.admits},
             roots=self.roots,
             secrets=self.job_secrets,
             limits=limits,
+            levels=self.levels,
         )
         jobs = Jobs(
             store=self.store,

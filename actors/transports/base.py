@@ -7,6 +7,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from jobwire.actors.runtime.settings import Settings
+
 
 class BusMessage(Struct, frozen=True):
     """One message as a consumer gets it."""
@@ -125,3 +127,20 @@ class Transport(Protocol):
 
     async def reply(self, address: str, message: bytes) -> None:
         """Publish to the one listener of an address; lost when it has gone."""
+
+
+class TransportPlugin(Protocol):
+    """A transport's class, as an entry point of the group `jobwire.transports` names it."""
+
+    def of(self, settings: Settings, name: str, /) -> Transport:
+        """
+        Make a transport from the settings; a class method.
+
+        Args:
+            settings: what was set; nothing is connected before `open`.
+            name: what the broker's operator sees of this process.
+
+        Raises:
+            Misconfigured: the settings cannot be used.
+
+        """

@@ -26,10 +26,10 @@ class CommandConsumer:
     still, and the next one begins with it.
     """
 
-    def __init__(self, transport: Transport, work: WorkerGateway, queue: str) -> None:
+    def __init__(self, transport: Transport, gateway: WorkerGateway, queue: str) -> None:
         """Take the commands of a queue."""
         self._transport = transport
-        self._work = work
+        self._gateway = gateway
         self._queue = queue
         self._consumer: ConsumerHandle | None = None
 
@@ -46,7 +46,7 @@ class CommandConsumer:
             Unavailable: the store cannot be read.
 
         """
-        async for command in self._work.recall(self._queue):
+        async for command in self._gateway.recall(self._queue):
             accept(command)
 
         async def put(deliveries: Sequence[BusMessage]) -> None:
@@ -58,9 +58,20 @@ class CommandConsumer:
                     reason = f"not a command: {error}"
                     await self._transport.dead_letter(self._queue, delivery, reason)
                 else:
-                    accept(command)
+                    self._hand_over(command, accept)
 
         self._consumer = await self._transport.consume(self._queue, put)
+
+    def _hand_over(self, command: Command, accept: Accept) -> None:
+        """
+        Accept a command of this queue; leave one of another kind to a release that knows it.
+
+        Its job goes on awaiting it, so a newer worker finds it at its start.
+        """
+        if command.queue == self._queue:
+            accept(command)
+        else:
+            _log.warning("command_left", job_id=command.job, kind=command.kind, queue=self._queue)
 
     async def close(self) -> None:
         """Take no more; those that are not in hand wait for the next worker."""

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from benchmarks.peers import celery_workers, jobwire_service, machine, prefect_server
 from benchmarks.peers.row import Quantiles, Row
+from tests.support.interrupts import end_by_signals
 from tests.support.servers import ServerMissing
 
 _PEERS = {
@@ -28,6 +29,7 @@ _PEERS = {
 
 def main() -> None:
     """Measure, and print a table."""
+    end_by_signals()
     parser = argparse.ArgumentParser(description="Measure Jobwire beside its peers.")
     parser.add_argument("--seconds", type=float, default=10, help="length of each sustained figure")
     parser.add_argument("--only", action="append", choices=_PEERS, help="measure these only")

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from tests.support.daemons import Daemon
-from tests.support.servers import answers, await_ready, free_port
+from tests.support.ports import free_port
+from tests.support.servers import answers, await_ready
 
 #: PostgreSQL refuses to run as root; Debian's package makes this user.
 _USER: Final = "postgres"

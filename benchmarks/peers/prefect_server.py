@@ -23,7 +23,8 @@ from benchmarks.peers.environments import INSIDE, Environment
 from benchmarks.peers.load import generate
 from benchmarks.peers.row import Row, quantiles
 from tests.support.daemons import Daemon
-from tests.support.servers import await_ready, free_port
+from tests.support.ports import free_port
+from tests.support.servers import await_ready
 
 _CLIENTS: Final = 64
 _RUNS: Final = 100

@@ -1,4 +1,4 @@
-"""`reference/asyncapi.json`: what other systems publish and receive on the bus (AsyncAPI 3.0)."""
+"""What other systems publish and receive on the bus (AsyncAPI 3.0), for `asyncapi.json`."""
 
 from __future__ import annotations
 

@@ -160,6 +160,8 @@ _ADVICE: dict[tuple[int, str], str] = {
         503,
         "too_many_connections",
     ): "Reuse connections instead of opening new ones; retry later.",
+    (503, "upgrading"): "An upgrade is under way, and processes of the older release are still at "
+    "work. Nothing was stored; send the same request again, after `Retry-After`.",
     (503, "unavailable"): "Send the same request again, with the same id, after `Retry-After`.",
 }
 

@@ -21,6 +21,7 @@ from msgspec.inspect import (
     FloatType,
     IntType,
     LiteralType,
+    Metadata,
     NoneType,
     RawType,
     StrType,
@@ -62,7 +63,7 @@ def default(field: Field) -> str:
     return f"`{text}`"
 
 
-def kind(of: Type) -> str:  # noqa: C901, PLR0911 - one line for each type
+def kind(of: Type) -> str:  # noqa: C901, PLR0911, PLR0912 - one line for each type
     """Write a type in words, with what bounds it."""
     match of:
         case IntType():
@@ -75,6 +76,8 @@ def kind(of: Type) -> str:  # noqa: C901, PLR0911 - one line for each type
             return "true or false"
         case DateTimeType():
             return "time, RFC 3339"
+        case Metadata(type=of_type, extra_json_schema=extra):
+            return "a word" if extra else kind(of_type)
         case AnyType() | RawType():
             return "any JSON"
         case LiteralType(values) | EnumType(cls=values):

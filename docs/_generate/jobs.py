@@ -90,6 +90,7 @@ _TOLD = {
     "signal": "the signal that ended it, such as `SIGSEGV`",
     "detail": "further facts about its end, such as the file that was missing",
     "retry_of": "the job that this one repeats",
+    "native": "the id that its batch system gave the newest attempt, where it has one",
 }
 
 _INTRODUCTION = """\

@@ -1,4 +1,4 @@
-"""`reference/openapi.json`: the HTTP interface for programs (OpenAPI 3.1)."""
+"""The HTTP interface for programs (OpenAPI 3.1), in `openapi.json` of the native dialect."""
 
 from __future__ import annotations
 

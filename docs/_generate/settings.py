@@ -10,7 +10,7 @@ from msgspec.inspect import StructType
 from _generate.dialects import plugins
 from _generate.fields import default, fields, kind, meanings
 from _generate.markdown import note, table
-from jobwire.actors.runtime.settings import Settings
+from jobwire.actors.runtime.settings import Settings, SiteSettings
 
 _INTRODUCTION = """\
 # Settings
@@ -66,6 +66,17 @@ These are not settings of the service: commands use them to find it.
 | `JOBWIRE_API_KEY` | API key; default: the first key in the data folder |
 """
 
+
+_SITES = """\
+## Further sites (tables `[[sites]]`)
+
+Jobs run at the site `local` unless their `spec.site` names another one.
+Each further site is a table of its own in the settings file, with its own limits; what it is
+reached by and what starts jobs there are parts of the families `hosts` and `batch_systems`, which
+[other packages](../explanation/architecture.md) may bring.
+A site whose host is away keeps only its own jobs waiting.
+
+"""
 
 #: What stands above the table of each group of settings.
 _GROUPS = {
@@ -126,6 +137,7 @@ def settings_page() -> str:
             note("actors/runtime/settings.py"),
             _INTRODUCTION + "## The service\n\n" + _table(Settings, ""),
             *groups,
+            _SITES + _table_of_sites(),
             _dialects(),
             _COMMAND_LINE,
         ]
@@ -143,6 +155,11 @@ def _dialects() -> str:
         for each in plugins()
     ]
     return _head("dialects") + "\n".join(tables)
+
+
+def _table_of_sites() -> str:
+    rows = ([name, *rest] for name, _, *rest in _rows(SiteSettings, ""))
+    return table(["setting", "type", "default", "meaning"], rows)
 
 
 def _head(name: str) -> str:

@@ -13,7 +13,7 @@ from api import Api
 
 #: Events of one request.
 _LINES = 25
-_PATIENCE_S = 10.0
+_PATIENCE_S = 30.0
 _ACCEPTED = 202
 
 

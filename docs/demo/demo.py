@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -145,7 +146,7 @@ class Demo:
 
     def _stale(self, job: str) -> None:
         self._screen.step("A job that went silent is ended: its heartbeat is 1 s")
-        until = time.monotonic() + 5
+        until = time.monotonic() + 30
         while (seen := self._api.get(f"/v1/jobs/{job}").json)["state"] == "RUNNING":
             if time.monotonic() > until:
                 break
@@ -229,13 +230,15 @@ class Demo:
         """Wait until the stream has shown all that is stored."""
         jobs = self._api.get("/v1/jobs?limit=500").json["items"]
         stored = sum(job["seq"] for job in jobs)
-        heard = self._follower.wait_for(stored, 5)
+        heard = self._follower.wait_for(stored, 30)
         if heard < stored:
             raise Failed(f"the stream showed {heard} of {stored} entries")
 
 
 def main() -> int:
     """Run the demo; 0 if every check held."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # ignored in a shell's background
     began = time.monotonic()
     screen = Screen()
     screen.title("Jobwire: any platform reports a job's state with one small event.")
@@ -246,6 +249,8 @@ def main() -> int:
     except (Failed, RuntimeError, OSError) as error:
         screen.failure(str(error))
         return 1
+    except KeyboardInterrupt:
+        return 130
     finally:
         service.end()
         shutil.rmtree(folder, ignore_errors=True)

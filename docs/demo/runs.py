@@ -23,7 +23,7 @@ echo "most frequent:" $(head -1 counts)
 """
 #: Ignores SIGTERM, and has a child that does too.
 _STUBBORN = "trap '' TERM; sleep 300 & sleep 300"
-_ENDED_S = 15.0
+_ENDED_S = 30.0
 
 
 class Runs:
@@ -78,7 +78,7 @@ class Runs:
             for before, entry in zip([{"state": None}, *entries], entries, strict=False)
             if entry["state"] != before["state"]
         ]
-        came = receiver.wait_for(len(changed), 5)
+        came = receiver.wait_for(len(changed), 30)
         self._screen.check(
             f"{came} callbacks came, one for each change of state, and every signature is good",
             (sorted(each["data"]["seq"] for each in receiver.messages), receiver.forged),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from api import Api
 
-_PATIENCE_S = 10.0
+_PATIENCE_S = 30.0
 
 
 class Service:
@@ -22,7 +22,9 @@ class Service:
         """Choose a port; nothing runs yet. Jobs may have files below `roots`."""
         self.folder = folder
         self.roots = roots
-        self.port = _free_port()
+        # Kept until the demo ends, so that nobody else gets the port while the service is down.
+        self._kept = _any_port()
+        self.port: int = self._kept.getsockname()[1]
         self.log = folder.with_name("service.log")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -81,6 +83,7 @@ class Service:
         """Leave nothing behind, however the demo ended."""
         if self._process is not None and self._process.poll() is None:
             self.kill()
+        self._kept.close()
 
     def _is_ready(self) -> bool:
         try:
@@ -89,8 +92,9 @@ class Service:
             return False
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _any_port() -> socket.socket:
+    """Bind a free port without listening there; a server that reuses addresses may listen."""
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind(("127.0.0.1", 0))
+    return kept

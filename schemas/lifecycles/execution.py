@@ -25,7 +25,7 @@ STAGING    | same    STAGED -          -                 -                  same
 STAGED     | -       -      SUBMITTING -                 -                  same   -          -        retry/FAILED           CANCELLED  -         -       -    -       same same    -
 SUBMITTING | -       -      same       QUEUED            RUNNING            same   COLLECTING FINISHED retry/FAILED           CANCELLING -         UNKNOWN -    -       -    -       -
 QUEUED     | -       -      -          same              RUNNING            same   COLLECTING FINISHED retry/FAILED           CANCELLING CANCELLED UNKNOWN -    -       -    -       -
-RUNNING    | -       -      -          -                 same               same   COLLECTING FINISHED retry/FAILED           CANCELLING CANCELLED UNKNOWN -    -       -    -       -
+RUNNING    | -       -      -          same              same               same   COLLECTING FINISHED retry/FAILED           CANCELLING CANCELLED UNKNOWN -    -       -    -       -
 COLLECTING | -       -      -          -                 -                  same   -          FINISHED retry/FAILED           -          -         -       -    -       -    -       -
 CANCELLING | -       same   -          same              same               same   COLLECTING FINISHED CANCELLED              same       CANCELLED UNKNOWN -    -       -    -       -
 RETRYING   | STAGING -      SUBMITTING -                 -                  same   -          -        FAILED                 CANCELLED  -         -       -    -       same same    -

@@ -19,7 +19,7 @@ from jobwire.schemas.codec import decode_packet
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.events import Event, Packet
 from jobwire.schemas.identifiers import shard_of
-from tests.support.deadlines import turns, until
+from tests.support.deadlines import PATIENCE_S, turns, until
 from tests.support.factories import job_id, make_event
 
 
@@ -60,10 +60,29 @@ class EarlyBus(EmbeddedTransport):
         await turns()
 
 
+class Clock:
+    """The time by which packets grow old."""
+
+    def __init__(self) -> None:
+        """Begin."""
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+    def go_on(self) -> None:
+        """Let a packet that waits become too old."""
+        self.now += backlog.BACKLOG_S + 0.01
+
+
 @pytest.fixture(autouse=True)
-def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backlog, "BACKLOG_S", 0.05)
-    monkeypatch.setattr(backlog, "_PATIENCE_S", 0.3)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Stop the time; who has to wait for it waits for good."""
+    made = Clock()
+    monkeypatch.setattr(backlog, "monotonic", made)
+    monkeypatch.setattr(backlog, "_PATIENCE_S", 10 * PATIENCE_S)
+    return made
 
 
 @pytest.fixture
@@ -130,10 +149,12 @@ async def test_numbers_grow_and_tell_their_sender(bus: EarlyBus) -> None:
     assert len({packet.sender for packet in bus.sent}) == 1
 
 
-async def test_a_packet_waits_until_older_ones_of_its_shard_are_stored(bus: EarlyBus) -> None:
+async def test_a_packet_waits_until_older_ones_of_its_shard_are_stored(
+    bus: EarlyBus, clock: Clock
+) -> None:
     made = await _started(bus)
     await made.put(_of_shard(0))
-    await asyncio.sleep(0.06)
+    clock.go_on()
 
     waiting = asyncio.create_task(made.put(_of_shard(0)))
     await made.put(_of_shard(1))  # another shard has its own queue
@@ -144,59 +165,62 @@ async def test_a_packet_waits_until_older_ones_of_its_shard_are_stored(bus: Earl
     await waiting
 
     assert not early
-    assert age >= 0.05
+    assert age > backlog.BACKLOG_S
     assert len(bus.sent) == 3
 
 
-async def test_a_receipt_stands_for_all_older_packets_of_its_shard(bus: EarlyBus) -> None:
+async def test_a_receipt_stands_for_all_older_packets_of_its_shard(
+    bus: EarlyBus, clock: Clock
+) -> None:
     made = await _started(bus)
     for shard in (0, 1, 0):
         await made.put(_of_shard(shard))
     await bus.give_receipt(bus.sent[2])
-    await asyncio.sleep(0.06)
+    clock.go_on()
 
-    async with asyncio.timeout(0.2):
+    async with asyncio.timeout(PATIENCE_S):
         await made.put(_of_shard(0))
 
-    assert made.backlog_s() >= 0.05  # that of the other shard
+    assert made.backlog_s() > backlog.BACKLOG_S  # that of the other shard
 
 
 async def test_one_that_waits_too_long_is_tried_and_those_behind_it_are_refused(
-    bus: EarlyBus,
+    bus: EarlyBus, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(backlog, "_PATIENCE_S", 0.05)
     made = await _started(bus)
     await made.put(_of_shard(0))
-    await asyncio.sleep(0.06)
+    clock.go_on()
 
     await made.put(_of_shard(0))  # tried, after a wait
     with pytest.raises(Unavailable) as caught:
         await made.put(_of_shard(0))
     await bus.give_receipt(bus.sent[1])
-    async with asyncio.timeout(0.2):
+    async with asyncio.timeout(PATIENCE_S):
         await made.put(_of_shard(0))
 
     assert caught.value.code == "backlog"
     assert caught.value.retry_after_s is not None
 
 
-async def test_lost_receipts_hold_nobody_back(bus: EarlyBus) -> None:
+async def test_lost_receipts_hold_nobody_back(bus: EarlyBus, clock: Clock) -> None:
     made = await _started(bus)
     await made.put(_of_shard(0))
-    await asyncio.sleep(0.06)
+    clock.go_on()
     for missed in bus.missed:
         missed()
 
-    async with asyncio.timeout(0.2):
+    async with asyncio.timeout(PATIENCE_S):
         await made.put(_of_shard(0))
 
 
-async def test_what_could_not_be_sent_is_not_waited_for(bus: EarlyBus) -> None:
+async def test_what_could_not_be_sent_is_not_waited_for(bus: EarlyBus, clock: Clock) -> None:
     made = await _started(bus)
     bus.is_away = True
     with pytest.raises(Unavailable):
         await made.put(_of_shard(0))
     bus.is_away = False
-    await asyncio.sleep(0.06)
+    clock.go_on()
 
     assert made.backlog_s() == 0.0
     await made.put(_of_shard(0))

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from jobwire.actors.state_manager.decide import Keep, Refuse, decide, entry_of
@@ -23,6 +24,7 @@ from jobwire.schemas.tokens import VerifiedSender, identify
 from tests.support.factories import (
     FAILED_WITH_CODE,
     KEYRING,
+    NOW,
     OWNER,
     STRANGER,
     after,
@@ -103,7 +105,7 @@ def test_a_create_with_a_plan_gives_its_first_command(stage_in: bool, command: s
     verdict = _kept(_decide(None, event, lifecycle=EXECUTION))
 
     assert isinstance(verdict.change.outstanding, Outstanding)
-    assert verdict.change.outstanding == Outstanding(event.id, command, 1, after(5))  # type: ignore[arg-type]
+    assert verdict.change.outstanding == Outstanding(event.id, command, 1, after(5))
     assert verdict.change.attempt == 1
 
 
@@ -448,7 +450,59 @@ def test_an_unknown_job_is_lost_and_found_by_the_reaper_only() -> None:
 
     assert (lost.state, lost.change.outstanding) == ("LOST", None)
     assert (found.state, found.reason) == ("UNKNOWN", None)
-    assert by_worker.reason is Reason.WRONG_SENDER
+    assert by_worker.reason == Reason.WRONG_SENDER
+
+
+def test_a_lost_job_that_is_found_is_watched_again() -> None:
+    job = _planned("LOST", seq=6, suspected=3)
+
+    verdict = _kept(_decide(job, _reaper("found"), lifecycle=EXECUTION))
+
+    watch = verdict.change.outstanding
+    assert isinstance(watch, Outstanding)
+    assert (watch.kind, watch.attempt, verdict.change.suspected) == ("Watch", 1, 7)
+
+
+# --- the batch system's own id --------------------------------------------------------------------
+
+_SUBMITTED = Outstanding(EventId("create"), "Submit", 1, NOW)
+
+
+@pytest.mark.parametrize("state", ["SUBMITTING", "QUEUED", "RUNNING", "CANCELLING", "UNKNOWN"])
+def test_a_job_remembers_the_id_that_its_batch_system_gave_it(state: str) -> None:
+    event = _worker("queued", attempt=1, data=b'{"native":"42.cluster"}')
+
+    verdict = _kept(_decide(_planned(state), event, lifecycle=EXECUTION))
+
+    assert (verdict.reason, verdict.change.native) == (None, "42.cluster")
+
+
+def test_a_hook_that_is_quicker_than_the_worker_takes_neither_the_id_nor_the_watch() -> None:
+    job = _planned("RUNNING", outstanding=_SUBMITTED)
+    event = _worker("queued", attempt=1, data=b'{"native":"42"}')
+
+    verdict = _kept(_decide(job, event, lifecycle=EXECUTION))
+
+    watch = verdict.change.outstanding
+    assert isinstance(watch, Outstanding)
+    assert (verdict.state, watch.kind, verdict.change.native) == ("RUNNING", "Watch", "42")
+
+
+def test_only_a_worker_says_what_the_id_is() -> None:
+    event = make_event("run", data=b'{"native":"666"}')
+
+    verdict = _kept(_decide(_planned("QUEUED", native="42"), event, lifecycle=EXECUTION))
+
+    assert (verdict.reason, verdict.change.native) == (None, UNSET)
+
+
+def test_another_attempt_begins_without_an_id() -> None:
+    job = _planned("RUNNING", plan=make_plan(tries=2), native="42")
+    event = _worker("fail", attempt=1, data=b'{"cause":"exit_code"}')
+
+    verdict = _kept(_decide(job, event, lifecycle=EXECUTION))
+
+    assert (verdict.state, verdict.change.native) == ("RETRYING", None)
 
 
 _STAGE_AND_RUN = make_plan(stage_in=True, stage_out=True, tries=2)
@@ -575,7 +629,7 @@ def test_another_attempt_begins_with_its_first_command(stage_in: bool, command: 
     fail = _worker("fail", received=after(9), data=FAILED_WITH_CODE)
     verdict = _kept(_decide(job, fail, lifecycle=EXECUTION))
 
-    outstanding = Outstanding(EventId("fail-1"), command, 2, after(9))  # type: ignore[arg-type]
+    outstanding = Outstanding(EventId("fail-1"), command, 2, after(9))
     assert changes(verdict.change) == {
         "attempt": 2,
         "outstanding": outstanding,
@@ -660,7 +714,7 @@ def test_a_full_history_still_takes_what_changes_the_job(job: Job, event: Event 
 def test_a_job_that_runs_cannot_be_held() -> None:
     verdict = _kept(_decide(_planned("RUNNING"), make_signed("hold"), lifecycle=EXECUTION))
 
-    assert verdict.reason is Reason.WRONG_STATE
+    assert verdict.reason == Reason.WRONG_STATE
 
 
 @pytest.mark.parametrize(

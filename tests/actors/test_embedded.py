@@ -10,7 +10,7 @@ import pytest
 from jobwire.actors.transports.embedded import EmbeddedTransport
 from jobwire.schemas.errors import Unavailable
 from tests.support.consumers import Consumer
-from tests.support.deadlines import turns, until
+from tests.support.deadlines import PATIENCE_S, turns, until
 
 _QUEUE_LIMIT = 10_000
 
@@ -63,7 +63,7 @@ async def test_a_sender_that_gives_up_takes_nobody_with_it(transport: EmbeddedTr
     given_up.cancel()
     await asyncio.wait([given_up])
     consumer.let_go.set()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE_S):
         await patient
         await transport.send("events.0", [b"c"])
 
@@ -154,7 +154,7 @@ async def test_closing_twice_is_closing_once() -> None:
     await transport.send("events.0", [b"a"])
 
     await transport.close()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE_S):
         await transport.close()
 
     assert consumer.finished == 1

@@ -18,6 +18,7 @@ from jobwire.schemas.identifiers import shard_of
 from jobwire.schemas.outcomes import Outcome
 from jobwire.schemas.principals import Principal
 from jobwire.schemas.tokens import identify, mint_token
+from tests.support.deadlines import PATIENCE_S
 from tests.support.factories import KEYRING, NOW, OWNER, after, job_id
 from tests.support.packing import packing
 
@@ -184,7 +185,7 @@ async def test_a_shard_that_is_away_fails_its_own_events_only(bench: Bench) -> N
 async def test_when_nothing_could_be_sent_nothing_is_waited_for(bench: Bench) -> None:
     bench.broken = {0, 1}
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         posted = await bench.events().post_many([_build(bench)], 60)
 
     assert isinstance(posted[0].error, Unavailable)

@@ -11,7 +11,7 @@ from jobwire.actors.roles import leader
 from jobwire.actors.roles.leader import LeaderRole
 from jobwire.actors.stores.sqlite import SqliteStore
 from jobwire.schemas.errors import Unavailable
-from tests.support.deadlines import until
+from tests.support.deadlines import turns, until
 
 
 class Worker:
@@ -61,6 +61,10 @@ class Bench:
             LeaderRole(self._maker(holder), store, "worker", holder) for holder in ("a", "b")
         )
 
+    async def lose(self, holder: str) -> None:
+        """Let a lease run out before its time."""
+        await self.store.release("worker", holder)
+
     def _maker(self, holder: str) -> Callable[[], Worker]:
         def make() -> Worker:
             worker = self.workers[holder] = Worker(self.log, holder)
@@ -73,7 +77,8 @@ class Bench:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leader, "RENEW_S", 0.05)
-    monkeypatch.setattr(leader, "LEASE_S", 0.4)
+    # So long that nobody loses it by being slow; a test that needs it gone gives it back.
+    monkeypatch.setattr(leader, "LEASE_S", 600.0)
 
 
 @pytest.fixture
@@ -90,7 +95,7 @@ async def test_the_first_does_the_work_and_the_second_stands_by(bench: Bench) ->
     await bench.a.start()
     await until(lambda: bench.log == ["a starts"])
     await bench.b.start()
-    await asyncio.sleep(0.3)
+    await until(lambda: bench.b.not_ready() is None)  # it has asked, and stands by
 
     assert bench.log == ["a starts"]
     assert before is not None
@@ -103,7 +108,7 @@ async def test_when_the_first_stops_the_second_takes_over_at_once(bench: Bench) 
     await bench.b.start()
 
     await bench.a.stop()
-    await until(lambda: bench.log == ["a starts", "a stops", "b starts"], 0.3)
+    await until(lambda: bench.log == ["a starts", "a stops", "b starts"])
 
 
 async def test_when_the_first_stands_still_the_second_takes_over_and_the_first_gives_way(
@@ -114,6 +119,7 @@ async def test_when_the_first_stands_still_the_second_takes_over_and_the_first_g
     await bench.b.start()
 
     await bench.a._loop.stop()
+    await bench.lose("a")
     await until(lambda: "b starts" in bench.log)
     bench.a._loop.start()  # it wakes
     await until(lambda: bench.log == ["a starts", "b starts", "a stops"])
@@ -129,7 +135,10 @@ async def test_what_does_its_work_says_itself_what_it_lacks(bench: Bench) -> Non
     assert bench.a.not_ready() == "its tools"
 
 
-async def test_a_start_that_fails_is_tried_again(bench: Bench) -> None:
+async def test_a_start_that_fails_is_tried_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leader, "LEASE_S", 0.2)  # so long it leaves the role alone
     bench.failing = "a"
 
     await bench.a.start()
@@ -145,8 +154,9 @@ async def test_who_cannot_start_says_so_and_leaves_the_role_to_who_can(bench: Be
     await until(lambda: bench.log == ["a stops"])
     await until(lambda: bench.a.not_ready() == "worker: its tools are away")
     await bench.b.start()
-    await until(lambda: bench.log == ["a stops", "b starts"], 0.3)
-    await asyncio.sleep(0.8)  # longer than it leaves the role alone
+    await until(lambda: bench.log == ["a stops", "b starts"])
+    bench.a._pauses_until = 0.0  # it has left the role alone for long enough
+    await until(lambda: bench.a.not_ready() is None)  # it has asked, and stands by
 
     assert bench.log == ["a stops", "b starts"]
     assert (bench.a.not_ready(), bench.b.not_ready()) == (None, None)
@@ -164,7 +174,7 @@ async def test_a_fault_at_the_start_is_treated_alike(
     await until(lambda: bench.a.not_ready() == "worker: it cannot start; the log says why")
     await bench.b.start()
 
-    await until(lambda: bench.log == ["b starts"], 0.3)
+    await until(lambda: bench.log == ["b starts"])
 
 
 async def test_a_process_that_stops_while_it_loses_the_role_still_stops_the_work(
@@ -174,13 +184,14 @@ async def test_a_process_that_stops_while_it_loses_the_role_still_stops_the_work
     await until(lambda: bench.log == ["a starts"])
     bench.workers["a"].end = end = asyncio.Event()
     await bench.a._loop.stop()
+    await bench.lose("a")
     await bench.b.start()
     await until(lambda: "b starts" in bench.log)
     bench.a._loop.start()  # it wakes, and sees that it has to give way
-    await until(lambda: not bench.a._works)
+    await until(lambda: not bench.a._is_running)
 
     stopping = asyncio.ensure_future(bench.a.stop())
-    await asyncio.sleep(0.01)
+    await turns(100)
     was_done = stopping.done()
     end.set()
     await stopping
@@ -201,7 +212,7 @@ async def test_a_process_that_stops_while_it_starts_the_work_gives_the_role_back
     await bench.a.stop()
     await bench.b.start()
 
-    await until(lambda: bench.log == ["a stops", "b starts"], 0.3)
+    await until(lambda: bench.log == ["a stops", "b starts"])
 
 
 async def test_an_end_that_fails_is_repeated_before_the_role_is_asked_for(
@@ -220,7 +231,7 @@ async def test_an_end_that_fails_is_repeated_before_the_role_is_asked_for(
 
     monkeypatch.setattr(first, "stop", fail_once)
     await bench.a._loop.stop()
-    await bench.store.release("worker", "a")
+    await bench.lose("a")
     await bench.store.claim("worker", "c", 0.2)
     bench.a._loop.start()
 
@@ -239,9 +250,10 @@ async def test_without_the_store_the_work_goes_on_until_another_may_have_it(
 
     with monkeypatch.context() as patched:
         patched.setattr(bench.store, "claim", away)
-        await asyncio.sleep(0.15)
+        await until(lambda: bench.a.not_ready() is not None)
         goes_on = list(bench.log)
         missing = bench.a.not_ready()
+        bench.a._held_until = 0.0  # its lease has run out
         await until(lambda: bench.log == ["a starts", "a stops"])
     await until(lambda: bench.log == ["a starts", "a stops", "a starts"])
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, cast
 
 import pytest
@@ -22,19 +21,19 @@ from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.runtime import failpoints
 from jobwire.actors.state_manager.batch import Settler
 from jobwire.actors.stores.base import (
-    After,
-    AfterDelivery,
-    Awaited,
+    DeliveryCursor,
     DeliveryFilter,
     EventKey,
+    JobCursor,
     JobFilter,
+    OutstandingJob,
     Place,
     Positioned,
     Record,
     Store,
 )
 from jobwire.actors.stores.mongodb import MongoStore
-from jobwire.actors.stores.mongodb.client import MongoConnection, translated
+from jobwire.actors.stores.mongodb.client import Driver, MongoConnection, translated
 from jobwire.actors.stores.mongodb.schema import INDEXES, VERSION, prepare
 from jobwire.actors.stores.rows import job_key
 from jobwire.actors.stores.sqlite import SqliteStore
@@ -43,8 +42,9 @@ from jobwire.schemas.deliveries import Attempt, Delivery
 from jobwire.schemas.errors import InDoubt, Misconfigured, Unavailable
 from jobwire.schemas.events import Event
 from jobwire.schemas.identifiers import EventId
-from jobwire.schemas.jobs import Change, Entry
+from jobwire.schemas.jobs import Change, Entry, advance
 from tests.support.commits import keep, make_commit
+from tests.support.deadlines import PATIENCE_S
 from tests.support.factories import (
     KEYRING,
     OWNER,
@@ -59,25 +59,34 @@ from tests.support.factories import (
     make_signed,
 )
 from tests.support.mongodb import MongoServer
+from tests.support.stopwatch import Stopwatch
 
 _SHARDS = 4
 _JOB = job_id()
 
 
+@pytest.fixture(params=["motor", "pymongo"])
+def driver(request: pytest.FixtureRequest) -> Driver:
+    """Return each driver in turn."""
+    return cast(Driver, request.param)
+
+
 @pytest.fixture
-async def mongodb(database_url: str) -> AsyncIterator[MongoStore]:
+async def mongodb(database_url: str, driver: Driver) -> AsyncIterator[MongoStore]:
     """Yield an open, empty store."""
-    store = MongoStore(database_url, shards=_SHARDS)
+    store = MongoStore(database_url, shards=_SHARDS, driver=driver)
     await store.open()
     yield store
     await store.close()
 
 
 @pytest.fixture
-async def other(database_url: str, mongodb: MongoStore) -> AsyncIterator[MongoStore]:
+async def other(
+    database_url: str, driver: Driver, mongodb: MongoStore
+) -> AsyncIterator[MongoStore]:
     """Yield another process's store over the same data."""
     del mongodb  # the first one
-    store = MongoStore(database_url, shards=_SHARDS)
+    store = MongoStore(database_url, shards=_SHARDS, driver=driver)
     await store.open()
     yield store
     await store.close()
@@ -155,7 +164,7 @@ async def _write_some_of_everything(store: Store) -> None:
 async def _ask_everything(store: Store) -> None:
     key = EventKey(_JOB, EventId("run-2"))
     jobs = [job_id(number) for number in range(1, 70)]
-    view = await store.look(jobs, [EventKey(job, key.event) for job in jobs], fold=jobs, known=True)
+    view = await store.load(jobs, [EventKey(job, key.event) for job in jobs], fold=jobs, known=True)
     job = view.jobs[_JOB]
     await store.get(OWNER, _JOB)
     for which in (
@@ -169,7 +178,7 @@ async def _ask_everything(store: Store) -> None:
         JobFilter(parent=job_id(99), state="RUNNING"),
         JobFilter(since=after(0), until=after(99)),
     ):
-        for place in (None, After(after(1), job_id(30))):
+        for place in (None, JobCursor(after(1), job_id(30))):
             await store.find(OWNER, which, place, 5)
     await store.history(OWNER, _JOB, 1, 2)
     await store.entry(OWNER, _JOB, 2)
@@ -180,7 +189,7 @@ async def _ask_everything(store: Store) -> None:
     await store.refusal(OWNER, EventKey(_JOB, EventId("e1")))
     await store.mark_replayed(OWNER, EventKey(_JOB, EventId("e1")), EventId("again"))
     (first, *_) = await store.outstanding(after(999), None, 5)
-    await store.outstanding(after(999), Awaited(first.at, first.job), 5)
+    await store.outstanding(after(999), OutstandingJob(first.at, first.job), 5)
     await store.postpone([(first.job, after(500))])
     await store.stale(after(999), 5)
     await store.watch(job, after(9))
@@ -210,7 +219,7 @@ async def _ask_everything(store: Store) -> None:
         DeliveryFilter(status="gave_up"),
         DeliveryFilter(job=_JOB, subscription="sub_1", since=after(0)),
     ):
-        await store.deliveries(OWNER, asked, AfterDelivery(after(20), "msg_0020"), 5)
+        await store.deliveries(OWNER, asked, DeliveryCursor(after(20), "msg_0020"), 5)
     await store.delivery(OWNER, "msg_0001")
     await store.recover(OWNER, after(0), after(9), 2)
     await store.drop_deliveries(after(99), 2)
@@ -265,7 +274,7 @@ async def test_a_page_costs_no_more_than_what_is_on_it(
         JobFilter(is_live=True),
         JobFilter(parent=job_id(99)),
     ):
-        assert len(await mongodb.find(OWNER, which, After(after(1), job_id(50)), 5)) == 5
+        assert len(await mongodb.find(OWNER, which, JobCursor(after(1), job_id(50)), 5)) == 5
     assert len(await mongodb.since(OWNER, (3, 3), 5)) == 2
     await mongodb.history(OWNER, _JOB, 1, 2)
     await mongodb.newest(OWNER)
@@ -315,13 +324,13 @@ async def test_the_ends_of_all_lanes_are_found_in_one_step_each(
     assert ran["keysExamined"] <= 3 * _SHARDS
 
 
-async def test_a_look_asks_for_ids_after_everything_that_it_decides_by(
+async def test_a_load_asks_for_ids_after_everything_that_it_decides_by(
     mongodb: MongoStore, database: Database[dict[str, Any]]
 ) -> None:
     await keep(mongodb, *make_history("run"))
     database.command("profile", 2)
 
-    await mongodb.look([_JOB], [EventKey(_JOB, EventId("run-2"))], fold=[_JOB], known=True)
+    await mongodb.load([_JOB], [EventKey(_JOB, EventId("run-2"))], fold=[_JOB], known=True)
 
     database.command("profile", 0)
     ran = database["system.profile"].find({"op": "query"}, sort=[("$natural", 1)])
@@ -413,6 +422,44 @@ async def test_a_reader_misses_nothing_that_several_writers_write(
         assert positions == list(range(1, len(positions) + 1))
 
 
+async def test_a_commit_that_was_cancelled_may_be_stored_and_the_next_one_goes_on_behind_it(
+    mongodb: MongoStore,
+) -> None:
+    histories = [make_history("run", "update", job=job_id(number)) for number in range(1, 25)]
+
+    for turn, history in enumerate(histories):
+        cancelled = asyncio.create_task(mongodb.commit(make_commit(history)))
+        await asyncio.sleep(turn * 0.000_25)
+        cancelled.cancel()
+        await asyncio.gather(cancelled, return_exceptions=True)
+        await _store_the_rest(mongodb, history)
+
+    page, _ = await mongodb.since(OWNER, (), 999)
+    for history in histories:
+        assert await mongodb.history(OWNER, history[0].job, 0, 9) == history
+    assert len(page) == sum(map(len, histories))
+    for positions in _numbers(page).values():
+        assert [*positions] == list(range(1, len(positions) + 1))
+
+
+async def _store_the_rest(store: MongoStore, history: Sequence[Entry]) -> None:
+    """Do what the state manager does: load, commit what is missing, and anew after a conflict."""
+    job = history[0].job
+    for _ in range(20):
+        view = await store.load([job], [], fold=[job], known=False)
+        known = [view.jobs[job]] if job in view.jobs else []
+        for entry in view.tails.get(job, ()):
+            known = [advance(known[0] if known else None, entry)]
+        seq = known[0].seq if known else 0
+        rest = history[seq:]
+        committed = await store.commit(
+            make_commit(rest, before=known, jobs=None if rest else known, created=[job])
+        )
+        if committed.conflict is None:
+            return
+    raise AssertionError("the history is never whole")
+
+
 async def test_positions_may_be_larger_than_32_bits(
     mongodb: MongoStore, database: Database[dict[str, Any]]
 ) -> None:
@@ -452,7 +499,7 @@ async def test_after_a_crash_behind_the_insert_the_entries_come_without_the_proj
         await mongodb.commit(make_commit(entries, refusals=[make_refusal()]))
     failpoints.disarm()
 
-    view = await mongodb.look([_JOB], [], fold=(), known=False)
+    view = await mongodb.load([_JOB], [], fold=(), known=False)
 
     assert (dict(view.jobs), list(view.tails[_JOB])) == ({}, entries)
     assert len(await mongodb.refusals(OWNER, 0, 9)) == 1
@@ -493,7 +540,7 @@ def _any_event(dice: random.Random, number: int) -> Event:
 async def _left(store: Store) -> list[object]:
     """Read what settled events leave."""
     jobs = [job_id(number) for number in range(1, 4)]
-    view = await store.look(jobs, (), fold=jobs, known=False)
+    view = await store.load(jobs, (), fold=jobs, known=False)
     refused = [replace(each, position=0) for each in await store.refusals(OWNER, 0, 999)]
     histories = [await store.history(OWNER, job, 0, 999) for job in jobs]
     found = [
@@ -554,7 +601,7 @@ async def test_who_looks_at_a_half_deleted_job_finishes_the_deletion(
         database.entries.update_one({"_id": key}, {"$set": {"body": body}})
     database.jobs.update_one({"_id": job_key(_JOB)}, {"$set": {"unstripped": True}})
 
-    await mongodb.look([_JOB], [], fold=(), known=False)
+    await mongodb.load([_JOB], [], fold=(), known=False)
 
     assert database.entries.count_documents({"body": {"$exists": True}}) == 0
     assert database.jobs.count_documents({"unstripped": {"$exists": True}}) == 0
@@ -698,7 +745,7 @@ async def test_opening_again_changes_nothing(
 
 async def test_a_server_that_is_not_there_is_said_in_time() -> None:
     store = MongoStore("mongodb://me:hush@127.0.0.1:9/jobs?replicaSet=rs0", shards=1)
-    started = time.monotonic()
+    watch = Stopwatch()
 
     with pytest.raises(Unavailable) as caught:
         await store.open()
@@ -706,7 +753,7 @@ async def test_a_server_that_is_not_there_is_said_in_time() -> None:
         await store.get(OWNER, _JOB)
     await store.close()
 
-    assert time.monotonic() - started < 8
+    assert watch.seconds < 8
     assert caught.value.retry_after_s
     assert caught.value.code == "store_unavailable"
     assert "does not answer" in caught.value.detail
@@ -754,6 +801,8 @@ async def test_an_entry_as_large_as_a_command_is_stored(mongodb: MongoStore) -> 
     assert await mongodb.history(OWNER, _JOB, 0, 9) == [large]
 
 
+# Takes long, and what it is about is above the driver.
+@pytest.mark.parametrize("driver", ["motor"], indirect=True)
 async def test_more_than_one_command_can_hold_is_inserted_and_updated(
     mongodb: MongoStore,
 ) -> None:
@@ -781,9 +830,8 @@ async def test_an_entry_that_is_too_large_for_the_database_is_no_reason_to_try_a
         await mongodb.commit(make_commit([huge], jobs=[]))
 
 
-@pytest.mark.parametrize("driver", ["motor", "pymongo"])
 async def test_a_server_that_stands_still_is_unavailable_in_time(
-    own_mongo: MongoServer, driver: Any
+    own_mongo: MongoServer, driver: Driver
 ) -> None:
     store = MongoStore(own_mongo.database(), shards=_SHARDS, driver=driver)
     await store.open()
@@ -791,73 +839,100 @@ async def test_a_server_that_stands_still_is_unavailable_in_time(
     await keep(store, *entries)
     own_mongo.pause()
 
-    started = time.monotonic()
+    watch = Stopwatch()
     results = await asyncio.gather(
         store.get(OWNER, _JOB),
         store.commit(make_commit([make_entry(seq=3, name="update")], before=[fold(entries)])),
         store.check(),
         return_exceptions=True,
     )
-    took = time.monotonic() - started
+    took_s = watch.seconds
     own_mongo.resume()
 
     assert [type(each) for each in results] == [Unavailable, InDoubt, Unavailable]
-    assert took < 5
+    assert took_s < 5
     # The commit may have happened or not; either way the next one finds its place.
     await asyncio.to_thread(own_mongo.primary)
-    view = await _patiently(store)
+    view = await _load(store)
     tail = list(view.tails[_JOB])
     seq = (tail[-1].seq if tail else view.jobs[_JOB].seq) + 1
     committed = await store.commit(make_commit([make_entry(seq=seq, name="more")], jobs=[]))
-    await asyncio.sleep(1)  # callers are refused for a moment after a call that was not answered
-    page, _ = await store.since(OWNER, (), 99)
+    page, _ = await _patiently(lambda: store.since(OWNER, (), 99))
     await store.close()
     assert committed.conflict is None
     assert [each.position for each in page] == list(range(1, seq + 1))
 
 
 async def test_when_the_database_is_away_no_request_waits_long_however_many_come(
-    own_mongo: MongoServer,
+    own_mongo: MongoServer, driver: Driver
 ) -> None:
-    store = MongoStore(own_mongo.database(), shards=_SHARDS)
+    store = MongoStore(own_mongo.database(), shards=_SHARDS, driver=driver)
     await store.open()
     own_mongo.pause()
     took: list[float] = []
 
     async def ask_twice() -> None:
-        started = time.monotonic()
+        watch = Stopwatch()
         for _ in range(2):
             with pytest.raises(Unavailable):
                 await store.get(OWNER, _JOB)
-        took.append(time.monotonic() - started)
+        took.append(watch.seconds)
 
     await asyncio.gather(*(ask_twice() for _ in range(100)))
     own_mongo.resume()
     await asyncio.to_thread(own_mongo.primary)
-    await asyncio.sleep(1)
 
-    assert await store.get(OWNER, _JOB) is None
+    assert await _patiently(lambda: store.get(OWNER, _JOB)) is None
     await store.close()
     assert max(took) < 4.5
 
 
-async def _patiently(store: MongoStore) -> Any:
-    for _ in range(20):
-        try:
-            return await store.look([_JOB], [], fold=[_JOB], known=False)
-        except Unavailable:
-            await asyncio.sleep(0.2)
-    raise AssertionError("the database does not come back")
+async def test_calls_that_are_cancelled_again_and_again_leave_the_driver_sound(
+    own_mongo: MongoServer, driver: Driver
+) -> None:
+    store = MongoStore(own_mongo.database(), shards=_SHARDS, driver=driver)
+    await store.open()
+    await asyncio.to_thread(own_mongo.stop)
+
+    # All wait for a server to be found. Within one of the driver's waits a second cancel comes.
+    waiting = [
+        asyncio.create_task(store.load([_JOB], [], fold=[_JOB], known=False)) for _ in range(40)
+    ]
+    await asyncio.sleep(1)
+    for _ in range(4):
+        for each in waiting:
+            each.cancel()
+        await asyncio.sleep(0)
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await asyncio.to_thread(own_mongo.start)
+
+    view = await _patiently(lambda: store.load([_JOB], [], fold=[_JOB], known=False))
+    await store.close()
+    assert dict(view.jobs) == {}
 
 
-async def test_an_election_is_a_pause(mongo_set: MongoServer) -> None:
-    store = MongoStore(mongo_set.database(), shards=_SHARDS)
+async def _patiently(ask: Callable[[], Awaitable[Any]]) -> Any:
+    """Ask until there is an answer: after a call without one, all are refused for a moment."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                return await ask()
+            except Unavailable:
+                await asyncio.sleep(0.1)
+
+
+async def _load(store: MongoStore) -> Any:
+    return await _patiently(lambda: store.load([_JOB], [], fold=[_JOB], known=False))
+
+
+async def test_an_election_is_a_pause(mongo_set: MongoServer, driver: Driver) -> None:
+    store = MongoStore(mongo_set.database(), shards=_SHARDS, driver=driver)
     await store.open()
     entries = make_history("run")
     await keep(store, *entries)
 
     await asyncio.to_thread(mongo_set.step_down)
-    await _patiently(store)
+    await _load(store)
     await keep(store, make_entry(seq=3, name="update"), before=[fold(entries)])
 
     assert len(await store.history(OWNER, _JOB, 0, 9)) == 3

@@ -14,7 +14,7 @@ from jobwire.schemas.errors import InDoubt, JobwireError, Unavailable
 from jobwire.schemas.events import PACKET_VERSION, Event, Packet
 from jobwire.schemas.identifiers import shard_of
 from jobwire.schemas.specs import Spec
-from tests.support.deadlines import turns
+from tests.support.deadlines import PATIENCE_S, turns
 from tests.support.factories import job_id, make_create, make_creation, make_event
 from tests.support.packing import packing
 
@@ -180,7 +180,7 @@ async def test_a_fault_in_sending_does_not_end_the_lane(wire: Wire) -> None:
     with pytest.raises(Unavailable):
         await packer.put(make_event(event_id="a"))
     wire.error = None
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await packer.put(make_event(event_id="b"))
 
     assert wire.ids == ["a", "b"]
@@ -191,9 +191,9 @@ async def test_a_cancellation_that_nobody_asked_for_does_not_end_the_lane(wire: 
     wire.error = asyncio.CancelledError()
 
     with pytest.raises(Unavailable):
-        await asyncio.wait_for(packer.put(make_event(event_id="a")), 5)
+        await asyncio.wait_for(packer.put(make_event(event_id="a")), PATIENCE_S)
     wire.error = None
-    await asyncio.wait_for(packer.put(make_event(event_id="b")), 5)
+    await asyncio.wait_for(packer.put(make_event(event_id="b")), PATIENCE_S)
 
     assert wire.ids == ["a", "b"]
 
@@ -208,15 +208,15 @@ async def test_a_lane_whose_task_was_ended_begins_anew_with_the_next_event(wire:
     sending.cancel()
 
     with pytest.raises(Unavailable):
-        await asyncio.wait_for(cut, 5)
+        await asyncio.wait_for(cut, PATIENCE_S)
     wire.is_held = False
-    await asyncio.wait_for(packer.put(make_event(event_id="b")), 5)
+    await asyncio.wait_for(packer.put(make_event(event_id="b")), PATIENCE_S)
 
     assert wire.ids == ["a", "b"]
 
 
 async def test_a_packet_that_was_given_up_while_it_lingered_is_not_sent(wire: Wire) -> None:
-    packer = packing(wire.send, answer_s=0.02, linger_s=0.05)
+    packer = packing(wire.send, answer_s=0.02, linger_s=0.5)
     await packer.put_many(_events(2))
 
     with pytest.raises(Unavailable):
@@ -237,7 +237,7 @@ async def test_who_waits_too_long_is_told_to_come_back(wire: Wire) -> None:
 
 
 async def test_who_waits_for_room_too_long_is_told_to_come_back(wire: Wire) -> None:
-    packer = _packer(wire, answer_s=0.05)
+    packer = _packer(wire, answer_s=0.3)
     wire.is_held = True
     first = _put(packer, *_events(1))
     await turns()
@@ -263,12 +263,12 @@ async def test_a_request_that_is_dropped_takes_no_neighbour_with_it(wire: Wire) 
     await asyncio.wait([dropped])
     wire.release()
 
-    await asyncio.wait_for(patient, 5)
+    await asyncio.wait_for(patient, PATIENCE_S)
     assert wire.ids == ["e-0", "e-1"]
 
 
 async def _put_many(packer: Packer, events: list[Event]) -> list[JobwireError | None]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         return await packer.put_many(events)
 
 
@@ -375,14 +375,14 @@ async def test_closing_an_idle_packer_returns_at_once(wire: Wire) -> None:
     await packer.close()
     await packer.put(make_event())
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE_S):
         await packer.close()
 
     assert wire.sizes == [1]
 
 
 async def test_under_load_a_packet_lingers_and_takes_in_what_comes_meanwhile(wire: Wire) -> None:
-    packer = packing(wire.send, answer_s=30, linger_s=0.05)
+    packer = packing(wire.send, answer_s=30, linger_s=0.5)
     lone = asyncio.create_task(packer.put(make_event("run", event_id="lone")))
     await turns()
     sent_at_once = list(wire.sizes)
@@ -390,7 +390,7 @@ async def test_under_load_a_packet_lingers_and_takes_in_what_comes_meanwhile(wir
     await packer.put_many([make_event("run", event_id=f"a{n}") for n in range(3)])
 
     first = asyncio.create_task(packer.put(make_event("run", event_id="b0")))
-    await asyncio.sleep(0.01)
+    await turns()
     second = asyncio.create_task(packer.put(make_event("run", event_id="b1")))
     await asyncio.gather(first, second)
 
@@ -399,10 +399,10 @@ async def test_under_load_a_packet_lingers_and_takes_in_what_comes_meanwhile(wir
 
 
 async def test_a_full_packet_does_not_linger(wire: Wire) -> None:
-    packer = packing(wire.send, answer_s=30, linger_s=30)
+    packer = packing(wire.send, answer_s=30, linger_s=600)
     await packer.put_many([make_event("run", event_id=f"a{n}") for n in range(3)])
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         full = [make_event("run", event_id=f"b{n}") for n in range(PACKET_EVENTS)]
         await packer.put_many(full)
 

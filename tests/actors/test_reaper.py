@@ -10,22 +10,24 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 
 from jobwire.actors.operations.lifecycle_registry import LIFECYCLES, LifecycleRegistry, table_key
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.state_manager import reaper as reaper_module
 from jobwire.actors.state_manager.batch import Settler
 from jobwire.actors.state_manager.reaper import Reaper, stale_event_of
-from jobwire.actors.stores.base import Record
+from jobwire.actors.stores.base import Commit, Record
 from jobwire.actors.stores.sqlite import SqliteStore
 from jobwire.actors.transports.base import BusMessage
 from jobwire.actors.transports.embedded import EmbeddedTransport
-from jobwire.schemas.commands import Command
+from jobwire.schemas.commands import Command, Outstanding
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.events import Event
+from jobwire.schemas.identifiers import EventId
 from jobwire.schemas.jobs import Job
 from jobwire.schemas.lifecycles import EXECUTION, PIPELINE
-from tests.support.deadlines import until
+from tests.support.deadlines import PATIENCE_S, until
 from tests.support.factories import (
     KEYRING,
     NOW,
@@ -40,6 +42,7 @@ from tests.support.factories import (
     make_plan,
     make_signed,
 )
+from tests.support.log_lines import log_lines
 
 
 class Bench(Struct):
@@ -100,9 +103,9 @@ def _watched(**limits: float) -> Event:
 @pytest.mark.parametrize(
     ("limits", "detail"),
     [
-        ({"deadline_s": 60.0}, "not ended 60 s after it was made"),
+        ({"deadline_s": 60.0}, "not ended 60 s after its creation"),
         ({"heartbeat_s": 30.5}, "no event for 30.5 s"),
-        ({"deadline_s": 20.0, "heartbeat_s": 10.0}, "not ended 20 s after it was made"),
+        ({"deadline_s": 20.0, "heartbeat_s": 10.0}, "not ended 20 s after its creation"),
     ],
 )
 async def test_a_job_past_its_limit_is_ended_as_stale(
@@ -178,7 +181,7 @@ async def test_a_job_that_works_again_is_watched_again(bench: Bench) -> None:
     assert (await bench.job()).state == "FAILED"
 
 
-async def test_a_job_whose_lifecycle_cannot_be_found_is_watched_no_more(bench: Bench) -> None:
+async def test_a_job_whose_lifecycle_cannot_be_found_is_looked_at_again_later(bench: Bench) -> None:
     lifecycle = make_lifecycle()
     record = Record(OWNER, table_key("small", 1), msgspec.json.encode(lifecycle))
     await bench.store.put(LIFECYCLES, record)
@@ -187,8 +190,10 @@ async def test_a_job_whose_lifecycle_cannot_be_found_is_watched_no_more(bench: B
     await bench.store.drop(LIFECYCLES, OWNER, record.key)
     bench.now = after(100)
 
+    # A process of a newer release may know it, and is the reaper later.
     assert await bench.reaper().reap() == 0
-    assert await bench.store.stale(after(10_000), 9) == []
+    assert await bench.store.stale(after(699), 9) == []
+    assert len(await bench.store.stale(after(701), 9)) == 1
 
 
 async def test_a_registered_lifecycle_names_the_event_that_is_sent(bench: Bench) -> None:
@@ -317,6 +322,29 @@ async def test_a_command_for_later_is_published_when_its_time_has_come(bench: Be
     assert (early, late) == (0, 1)
 
 
+async def test_a_command_of_another_release_is_left_and_those_behind_it_are_published(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = await _collect(bench)
+    await bench.settle(_planned(0), _planned(1))
+    job = await bench.job(0)
+    awaited = Outstanding(EventId("e"), "Conduct", 1, after(0))
+    left = replace(job, seq=job.seq + 1, outstanding=awaited)
+    await bench.store.commit(
+        Commit(refusals=[], entries=[], jobs=[left], created=(), moved=[left.id])
+    )
+    bench.now = after(100)
+
+    with log_lines(reaper_module, monkeypatch) as lines:
+        published = await bench.reaper().republish()
+    await until(lambda: len(commands) == 1)
+
+    assert published == 1
+    assert commands[0].job == job_id(1)
+    assert [(line["event"], line["kind"]) for line in lines] == [("command_left", "Conduct")]
+    assert [each.job.id for each in await bench.store.outstanding(after(101), None, 9)] == [left.id]
+
+
 async def test_a_held_job_starts_when_it_is_released(bench: Bench) -> None:
     commands = await _collect(bench)
     await bench.settle(_planned(0, held=True))
@@ -384,7 +412,7 @@ async def test_it_looks_again_and_again_and_outlives_a_service_that_is_away(benc
 
     await reaper.start()
     for _ in range(3):
-        await asyncio.wait_for(bench.store.check(), 5)
+        await asyncio.wait_for(bench.store.check(), PATIENCE_S)
     bench.is_away = False
     await until(lambda: len(bench.posted) > 0)
     missing = reaper.not_ready()

@@ -7,37 +7,28 @@ from pathlib import Path
 
 import pytest
 
-from jobwire.actors.batch_systems.local import LocalBatch
-from jobwire.actors.filesystems.file import FileTree
-from jobwire.actors.hosts.local import LocalHost
 from jobwire.actors.messaging.replies import ReplyInbox
 from jobwire.actors.operations.events import Events
 from jobwire.actors.roles.leader import LeaderRole
 from jobwire.actors.runtime.secrets import JobSecrets
-from jobwire.actors.runtime.settings import LocalSite
-from jobwire.actors.sites import Site
 from jobwire.actors.stores.sqlite import SqliteStore
 from jobwire.actors.submitter.actor import Submitter
 from jobwire.actors.submitter.sandbox_root import ID_FILE, SandboxRoot
 from jobwire.actors.transports.embedded import EmbeddedTransport
-from jobwire.actors.workers.gateway import WorkerGateway
+from jobwire.actors.workers.store_gateway import StoreWorkerGateway
 from jobwire.schemas.errors import Misconfigured
 from jobwire.schemas.events import Event
 from tests.support.deadlines import until
 from tests.support.factories import KEYRING, NOW
 from tests.support.packing import packing
-
-
-def _site(root: Path, slots: int = 1) -> Site:
-    host = LocalHost(FileTree(root), str(root))
-    return Site(name="local", host=host, batch=LocalBatch(), slots=slots)
+from tests.support.sites import make_site
 
 
 async def test_the_first_folder_is_the_one_and_stays_it(store: SqliteStore, tmp_path: Path) -> None:
-    await SandboxRoot(_site(tmp_path / "a"), store).check()
+    await SandboxRoot(make_site(tmp_path / "a"), store).check()
     written = (tmp_path / "a" / ID_FILE).read_text()
 
-    await SandboxRoot(_site(tmp_path / "a"), store).check()
+    await SandboxRoot(make_site(tmp_path / "a"), store).check()
 
     assert (tmp_path / "a" / ID_FILE).read_text() == written
 
@@ -45,9 +36,9 @@ async def test_the_first_folder_is_the_one_and_stays_it(store: SqliteStore, tmp_
 async def test_another_folder_is_refused_until_it_is_said_to_be_the_one(
     store: SqliteStore, tmp_path: Path
 ) -> None:
-    await SandboxRoot(_site(tmp_path / "a"), store).check()
+    await SandboxRoot(make_site(tmp_path / "a"), store).check()
     there = (tmp_path / "a" / ID_FILE).read_text()
-    other = SandboxRoot(_site(tmp_path / "b"), store)
+    other = SandboxRoot(make_site(tmp_path / "b"), store)
 
     with pytest.raises(Misconfigured, match=f"write {there.strip()} into the file {ID_FILE}"):
         await other.check()
@@ -59,12 +50,12 @@ async def test_another_folder_is_refused_until_it_is_said_to_be_the_one(
 async def test_where_no_jobs_run_the_folder_is_left_open(
     store: SqliteStore, tmp_path: Path
 ) -> None:
-    await SandboxRoot(_site(tmp_path / "a", slots=0), store).check()
+    await SandboxRoot(make_site(tmp_path / "a", admits=False), store).check()
 
-    await SandboxRoot(_site(tmp_path / "b"), store).check()
+    await SandboxRoot(make_site(tmp_path / "b"), store).check()
 
     with pytest.raises(Misconfigured):
-        await SandboxRoot(_site(tmp_path / "a", slots=0), store).check()
+        await SandboxRoot(make_site(tmp_path / "a", admits=False), store).check()
 
 
 def _submitter(store: SqliteStore, root: Path) -> Callable[[], Submitter]:
@@ -78,23 +69,21 @@ def _submitter(store: SqliteStore, root: Path) -> Callable[[], Submitter]:
         clock=lambda: NOW,
         data_bytes=1_000,
     )
-    site = _site(root)
+    site = make_site(root)
     return lambda: Submitter(
         site=site,
         transport=EmbeddedTransport(),
-        work=WorkerGateway(store=store, events=events, keyring=KEYRING, clock=lambda: NOW),
+        gateway=StoreWorkerGateway(store=store, events=events, keyring=KEYRING, clock=lambda: NOW),
         secrets=JobSecrets(root / "secrets"),
-        settings=LocalSite(),
-        url=lambda: "http://service",
         clock=lambda: NOW,
-        home=SandboxRoot(site, store),
+        root=SandboxRoot(site, store),
     )
 
 
 async def test_a_submitter_elsewhere_leaves_the_role_and_says_why(
     store: SqliteStore, tmp_path: Path
 ) -> None:
-    await SandboxRoot(_site(tmp_path / "a"), store).check()
+    await SandboxRoot(make_site(tmp_path / "a"), store).check()
     elsewhere, here = (
         LeaderRole(_submitter(store, tmp_path / name), store, "submitter.local", name)
         for name in ("b", "a")

@@ -226,7 +226,7 @@ def test_empty_text_leaves_unset_what_has_no_default(tmp_path: Path) -> None:
         ),
         (
             {"JOBWIRE_BROKER__URL_FILE": "/nonexistent/url", "JOBWIRE_BROKER__URL": "amqp://x/"},
-            "both broker.url and broker.url_file are given",
+            "both broker.url and broker.url_file are set",
         ),
         ({"JOBWIRE_BROKER__URI_FILE": "/x"}, "unknown setting broker.uri_file"),
     ],

@@ -11,9 +11,10 @@ from msgspec.structs import replace
 
 from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.state_manager import batch
-from jobwire.actors.state_manager.batch import CommittedBatch, Settler
+from jobwire.actors.state_manager.batch import Settler
+from jobwire.actors.state_manager.committed_batch import CommittedBatch
 from jobwire.actors.state_manager.event_result import NOBODY
-from jobwire.actors.stores.base import Commit, Committed, EventKey, Store, View
+from jobwire.actors.stores.base import Commit, Committed, EventKey, Loaded, Store
 from jobwire.actors.stores.sqlite import SqliteStore
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.events import Event, TokenAuthority
@@ -59,7 +60,7 @@ async def _history(store: Store, job: JobId = _JOB) -> list[tuple[int, str, bool
     return [(entry.seq, entry.id, entry.applied) for entry in entries]
 
 
-async def _refused(store: Store, owner: str = OWNER) -> list[tuple[str, Reason]]:
+async def _refused(store: Store, owner: str = OWNER) -> list[tuple[str, str]]:
     return [(refusal.event, refusal.reason) for refusal in await store.refusals(owner, 0, 1000)]
 
 
@@ -565,9 +566,9 @@ class _Looking:
     def __getattr__(self, name: str) -> object:
         return getattr(self._store, name)
 
-    async def look(self, jobs: Any, keys: Any, *, fold: Any, known: bool) -> View:
+    async def load(self, jobs: Any, keys: Any, *, fold: Any, known: bool) -> Loaded:
         self.asked_for_ids.append(known)
-        return await self._store.look(jobs, keys, fold=fold, known=known)
+        return await self._store.load(jobs, keys, fold=fold, known=known)
 
 
 @pytest.mark.parametrize(

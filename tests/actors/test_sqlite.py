@@ -19,6 +19,7 @@ from jobwire.actors.stores.sqlite.schema import UPGRADES, VERSION
 from jobwire.actors.stores.sqlite.threads import connect
 from jobwire.schemas.errors import Misconfigured, Unavailable
 from tests.support.commits import keep, make_commit
+from tests.support.deadlines import PATIENCE_S
 from tests.support.factories import (
     NOW,
     OWNER,
@@ -112,7 +113,7 @@ async def test_two_entries_of_one_batch_that_clash_are_a_mistake_of_the_plan(
 async def test_writers_and_readers_do_not_wait_for_each_other(store: SqliteStore) -> None:
     await store.put("kind", Record(OWNER, "k", b"1"))
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         results = await asyncio.gather(
             *(store.put("kind", Record(OWNER, f"k{n}", b"")) for n in range(20)),
             *(store.fetch("kind", OWNER, "k") for _ in range(20)),

@@ -11,12 +11,11 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import pytest
 
-from jobwire.actors.filesystems.base import FileSystem
 from jobwire.actors.filesystems.file import FileTree
 from jobwire.actors.messaging.packer import Packer
 from jobwire.actors.messaging.replies import ReplyInbox
@@ -26,7 +25,7 @@ from jobwire.actors.operations.staging_roots import StagingRoots
 from jobwire.actors.runtime import failpoints
 from jobwire.actors.runtime.settings import StagingSettings
 from jobwire.actors.runtime.telemetry import Telemetry
-from jobwire.actors.sites import Sandbox, Site
+from jobwire.actors.sites import Sandbox
 from jobwire.actors.stager.actor import Stager
 from jobwire.actors.state_manager.actor import StateManager
 from jobwire.actors.state_manager.batch import Settler
@@ -35,24 +34,19 @@ from jobwire.actors.stores.sqlite import SqliteStore
 from jobwire.actors.system import now
 from jobwire.actors.transports.embedded import EmbeddedTransport
 from jobwire.actors.workers.gateway import WorkerGateway
+from jobwire.actors.workers.store_gateway import StoreWorkerGateway
 from jobwire.schemas.codec import encode_packet
 from jobwire.schemas.commands import Command
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.events import PACKET_VERSION, Event, Packet
 from jobwire.schemas.identifiers import EventId, JobId
 from jobwire.schemas.jobs import Entry, Job, Plan
+from jobwire.schemas.reports import Exited, Failed, Running, Submitting
 from jobwire.schemas.specs import Spec
-from tests.support.deadlines import turns, until
+from tests.support.deadlines import PATIENCE_S, turns, until
 from tests.support.factories import KEYRING, OWNER, job_id, make_create, make_creation, make_signed
 from tests.support.packing import packing
-
-
-class _Host:
-    """A host of which only the files are asked."""
-
-    def __init__(self, folder: Path) -> None:
-        self.files: FileSystem = FileTree(folder)
-        self.root = str(folder)
+from tests.support.sites import make_site
 
 
 @dataclass
@@ -63,7 +57,7 @@ class Ring:
     store: SqliteStore
     transport: EmbeddedTransport
     packer: Packer
-    work: WorkerGateway
+    gateway: WorkerGateway
     settings: StagingSettings = field(default_factory=StagingSettings)
     stagers: list[Stager] = field(default_factory=list)
 
@@ -88,13 +82,12 @@ class Ring:
         """Start a stager; the one before it, if any, is stopped."""
         for each in self.stagers:
             await each.stop()
-        host = cast("Any", _Host(self.folder / "sandboxes"))
-        site = Site(name="local", host=host, batch=cast("Any", None), slots=1)
+        site = make_site(self.folder / "sandboxes")
         roots = StagingRoots(self.folder / "files", [f"{self.folder}/data"], FileTree)
         fields.setdefault("pauses_s", (0.01, 0.01))
         stager = Stager(
             transport=self.transport,
-            work=self.work,
+            gateway=self.gateway,
             sites={"local": site},
             roots=roots,
             settings=self.settings,
@@ -129,9 +122,9 @@ class Ring:
     async def run(self, job: JobId, **ending: Any) -> None:
         """Report a run and its end, as a submitter would."""
         attempt = (await self.job(job)).attempt
-        await self.work.report(job, attempt, "submit", {})
-        await self.work.report(job, attempt, "run", {})
-        await self.work.report(job, attempt, "exit", {"exit_code": 0, **ending})
+        await self.gateway.report(job, attempt, Submitting())
+        await self.gateway.report(job, attempt, Running())
+        await self.gateway.report(job, attempt, Exited(**{"exit_code": 0, **ending}))
 
     async def job(self, job: JobId) -> Job:
         """Return a job."""
@@ -183,10 +176,10 @@ async def ring(tmp_path: Path) -> AsyncIterator[Ring]:
     await transport.open()
     await replies.start(transport)
     await manager.start()
-    work = WorkerGateway(store=store, events=events, keyring=KEYRING, clock=now)
-    ring = Ring(tmp_path, store, transport, packer, work)
+    gateway = StoreWorkerGateway(store=store, events=events, keyring=KEYRING, clock=now)
+    ring = Ring(tmp_path, store, transport, packer, gateway)
     yield ring
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         for stager in ring.stagers:
             await stager.stop()
         await packer.close()
@@ -205,6 +198,14 @@ def _tree(folder: Path) -> dict[str, str | None]:
         str(each.relative_to(folder)): each.read_text() if each.is_file() else None
         for each in sorted(folder.rglob("*"))
     }
+
+
+def _is_bare(folder: Path) -> bool:
+    """Return whether a folder is empty, or not there; it may be removed in this moment."""
+    try:
+        return not any(folder.iterdir())
+    except FileNotFoundError:
+        return True
 
 
 async def test_files_come_in_by_name_by_pattern_and_by_directory(ring: Ring) -> None:
@@ -283,7 +284,7 @@ async def test_what_cannot_be_brought_in_fails_the_job_and_is_named(
     assert failed.cause == "staging"
     assert all(word in said["detail"] for word in words), said
     assert job not in said["detail"]
-    assert not ring.sandbox(job).exists() or _tree(ring.sandbox(job)) == {}
+    assert _is_bare(ring.sandbox(job))
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -604,7 +605,7 @@ async def test_a_file_that_grows_beyond_its_limit_while_it_is_copied_is_given_up
 
     assert failed.cause == "staging"
     assert "growing" in str(failed.ending and failed.ending.detail)
-    assert _tree(ring.sandbox(job)) == {}
+    assert _is_bare(ring.sandbox(job))
 
 
 async def test_a_copy_that_is_tried_again_counts_once(ring: Ring) -> None:
@@ -648,14 +649,14 @@ async def test_so_many_jobs_at_a_time_are_copied_for_and_a_command_in_hand_is_no
     ring.put("x")
     begun: list[str] = []
     gate = asyncio.Event()
-    intend = ring.work.intend
+    intend = ring.gateway.intend
 
-    async def slow(command: Any, name: str) -> bool:
+    async def slow(command: Any, report: Any) -> bool:
         begun.append(command.job)
         await gate.wait()
-        return await intend(command, name)
+        return await intend(command, report)
 
-    ring.work.intend = slow  # type: ignore[method-assign]
+    ring.gateway.intend = slow  # type: ignore[method-assign]
     stager = await ring.stager()
     jobs = [await ring.make(number, stage_in=[{"from": "x"}]) for number in range(1, 7)]
     await until(lambda: len(begun) == 2)
@@ -688,10 +689,10 @@ async def test_an_owner_with_many_jobs_keeps_nobody_waiting(ring: Ring) -> None:
     ring.settings = StagingSettings(parallel=1)
     done: list[str] = []
 
-    async def take(command: Any) -> None:
+    async def note(command: Any) -> None:
         done.append(f"{command.owner} {command.attempt}")
 
-    ring.work.take = take  # type: ignore[method-assign]
+    ring.gateway.assignment = note  # type: ignore[method-assign]
     commands = [
         Command(job_id(n), EventId("create"), "StageIn", n, owner=owner)
         for n, owner in enumerate(["alice"] * 5 + ["bob"] * 2, 1)
@@ -729,7 +730,7 @@ async def test_a_job_that_is_cancelled_while_its_files_come_in_is_left_alone(rin
 
     assert (await ring.job(job)).state == "CANCELLING"
     assert await ring.entries(job, "staged") == []
-    assert _tree(ring.sandbox(job)) == {}
+    assert _is_bare(ring.sandbox(job))
 
 
 async def test_files_that_fail_to_come_in_after_a_cancel_are_left_to_the_cancel(
@@ -781,7 +782,7 @@ async def test_lists_that_stand_for_too_much_are_given_up_before_all_of_it_is_kn
     assert failed.cause == "staging"
     assert "more than 10 files" in (await ring.said(job, "fail"))["detail"]
     assert seen == [10, 2]
-    assert _tree(ring.sandbox(job)) == {}
+    assert _is_bare(ring.sandbox(job))
 
 
 async def test_as_many_files_as_there_may_be_come_in_from_several_lines(ring: Ring) -> None:
@@ -805,8 +806,8 @@ async def test_a_report_stays_small_however_long_the_names_of_the_files_are(ring
     await ring.reaches(job, "STAGED")
     (staged,) = await ring.entries(job, "staged")
     said = msgspec.json.decode(staged.data or b"null")
-    await ring.work.report(job, 1, "submit", {})
-    await ring.work.report(job, 1, "fail", {"cause": "exit_code", "exit_code": 1})
+    await ring.gateway.report(job, 1, Submitting())
+    await ring.gateway.report(job, 1, Failed(cause="exit_code", exit_code=1))
 
     async def is_clean() -> bool:
         return bool(await ring.entries(job, "cleaned"))
@@ -932,8 +933,8 @@ async def _ended(ring: Ring, **spec: Any) -> JobId:
             file = ring.sandbox(job, attempt) / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(name)
-        await ring.work.report(job, attempt, "submit", {})
-        await ring.work.report(job, attempt, "fail", {"cause": "exit_code", "exit_code": 1})
+        await ring.gateway.report(job, attempt, Submitting())
+        await ring.gateway.report(job, attempt, Failed(cause="exit_code", exit_code=1))
     await ring.reaches(job, "FAILED")
     return job
 
@@ -991,6 +992,7 @@ async def test_a_command_that_is_no_longer_awaited_does_nothing(ring: Ring) -> N
     job = await ring.make(stage_in=[{"from": "x"}])
     stale = (await ring.job(job)).command()
     assert stale is not None
+    assert stale.queue is not None
     await ring.cancel(job)
     await ring.reaches(job, "CANCELLED")
     stager = await ring.stager()
@@ -998,7 +1000,7 @@ async def test_a_command_that_is_no_longer_awaited_does_nothing(ring: Ring) -> N
     await ring.transport.send(stale.queue, [msgspec.msgpack.encode(stale), b"not a command"])
     await until(lambda: not stager._in_hand and not len(stager._waiting))
 
-    assert not (ring.folder / "sandboxes").exists()
+    assert list((ring.folder / "sandboxes").iterdir()) == []
     assert await ring.entries(job, "stage") == []
 
 
@@ -1018,13 +1020,12 @@ async def test_a_stager_that_stops_in_the_middle_leaves_no_half_file(ring: Ring)
             writer.commit = stuck  # type: ignore[method-assign]
             return writer
 
-    sites = cast("dict[str, Site]", stager._sites)
-    sites["local"].host.files = Slow(ring.folder / "sandboxes")
+    stager._sites["local"].host.files = Slow(ring.folder / "sandboxes")
     job = await ring.make(stage_in=[{"from": "x"}])
     await until(reached.is_set)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await stager.stop()
 
-    assert _tree(ring.sandbox(job)) == {}
+    assert _is_bare(ring.sandbox(job))
     assert await ring.entries(job, "fail") == []

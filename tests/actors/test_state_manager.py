@@ -30,7 +30,7 @@ from jobwire.schemas.identifiers import EventId, JobId
 from jobwire.schemas.jobs import Job
 from jobwire.schemas.lifecycle import Lifecycle
 from jobwire.schemas.outcomes import Outcome, Reason
-from tests.support.deadlines import turns, until
+from tests.support.deadlines import PATIENCE_S, turns, until
 from tests.support.factories import (
     KEYRING,
     OWNER,
@@ -114,7 +114,7 @@ async def ring(tmp_path: Path) -> AsyncIterator[Ring]:
         await transport.listen(topic, lambda name, body: heard.append((name, body)))
     await manager.start()
     yield Ring(store, transport, manager, telemetry, heard)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await transport.close()
         await manager.stop()
         await store.close()
@@ -139,7 +139,7 @@ async def test_who_waits_no_more_for_a_delivery_takes_no_neighbour_with_it(ring:
     await asyncio.wait([dropped])
 
     ring.store.gate.set()
-    await asyncio.wait_for(asyncio.gather(first, neighbour), 5)
+    await asyncio.wait_for(asyncio.gather(first, neighbour), PATIENCE_S)
 
     assert await ring.history(1) == ["create", "run-1"]
     assert await ring.history(2) == ["create"]
@@ -342,7 +342,7 @@ async def test_a_store_that_fails_while_a_batch_is_taken_apart_is_no_poison(ring
 
 
 async def test_a_packet_that_cannot_be_read_stops_no_shard(ring: Ring) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(Unavailable):
             await ring.transport.send("events.0", [b"no packet"])
         await ring.send(make_create())
@@ -417,7 +417,7 @@ async def test_a_bus_that_takes_no_command_stops_no_commit(ring: Ring) -> None:
     await ring.transport.send("commands.site.local", [b"x"] * 10_000)
     creation = make_creation(lifecycle="execution", plan=make_plan())
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await ring.send(make_create(creation=creation, reply="replies.a"))
     await until(lambda: any(topic == "replies.a" for topic, _ in ring.heard))
 

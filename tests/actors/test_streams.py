@@ -17,7 +17,7 @@ from jobwire.schemas.errors import TooManyRequests
 from jobwire.schemas.jobs import Change, Entry, Job
 from jobwire.schemas.principals import Principal
 from tests.support.commits import make_commit
-from tests.support.deadlines import turns, until
+from tests.support.deadlines import PATIENCE_S, turns, until
 from tests.support.factories import (
     OWNER,
     STRANGER,
@@ -87,7 +87,7 @@ async def bench(store: SqliteStore) -> AsyncIterator[Bench]:
 async def _take(stream: AsyncIterator[list[Item]], count: int) -> list[Entry]:
     """Take so many entries from a stream."""
     found: list[Entry] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while len(found) < count:
             found += [item.entry for item in await anext(stream)]
     return found
@@ -294,7 +294,7 @@ async def test_closing_ends_every_stream_and_lets_none_begin(bench: Bench) -> No
     assert await anext(stream) == []
 
     bench.streams.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         rest = [items async for items in stream]
         late = [items async for items in bench.streams.of_owner(_ALICE, None)]
 

@@ -26,7 +26,7 @@ from jobwire.schemas.commands import Command
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.identifiers import EventId
 from jobwire.schemas.jobs import Job
-from tests.support.deadlines import until
+from tests.support.deadlines import PATIENCE_S, until
 from tests.support.service import Service, running
 
 _ENDS = {"FINISHED", "FAILED", "CANCELLED", "LOST"}
@@ -58,7 +58,7 @@ class Yard:
         """Return a job."""
         return (await self.service.admin.get(f"/v1/jobs/{job}")).json
 
-    async def wait(self, job: str, *states: str, within_s: float = 10) -> Any:
+    async def wait(self, job: str, *states: str, within_s: float = PATIENCE_S) -> Any:
         """Wait for one of the states, or for any end; give the job."""
 
         async def reached() -> bool:
@@ -90,7 +90,7 @@ class Yard:
     async def publish(self, job: str) -> Command | None:
         """Publish what the job awaits once more, as the reaper does in time."""
         command = (await self.stored(job)).command()
-        if command is not None:
+        if command is not None and command.queue is not None:
             await self.service.system._container.transport.send(
                 command.queue, [msgspec.msgpack.encode(command)]
             )
@@ -336,6 +336,31 @@ async def test_a_cancel_that_comes_twice_is_one(yard: Yard) -> None:
     assert (await yard.names(job)).count("cancelled") == 1
 
 
+async def test_the_end_of_a_cancelled_job_is_reported_once(tmp_path: Path) -> None:
+    async with _yard(tmp_path, slots=50) as yard:
+        jobs = [await yard.submit("sleep", "1000") for _ in range(50)]
+        for job in jobs:
+            await yard.wait(job, "RUNNING")
+
+        await asyncio.gather(*(yard.cancel(job) for job in jobs))
+        for job in jobs:
+            await yard.wait(job, within_s=30)
+        submitter = _submitter(yard)
+        await until(lambda: not submitter._tasks)  # nobody watches any more
+
+        text = (await yard.service.nobody.get("/metrics")).body.decode()
+        pages = [
+            (await yard.service.admin.get(f"/v1/jobs/{job}/history")).json["items"] for job in jobs
+        ]
+
+    counts = dict(line.split() for line in text.splitlines() if line.startswith("jobwire_events"))
+    assert (counts["jobwire_events_conflict_total"], counts["jobwire_events_duplicate_total"]) == (
+        "0.0",
+        "0.0",
+    )
+    assert all([each["name"] for each in page].count("cancelled") == 1 for page in pages)
+
+
 # --- slots
 
 
@@ -378,7 +403,7 @@ async def test_commands_that_come_again_and_again_start_nothing_twice(yard: Yard
             await yard.publish(job)
         return all([(await yard.job(job))["state"] in _ENDS for job in jobs])
 
-    await until(all_ended, 10)
+    await until(all_ended)
     assert sorted(yard.lines("ledger")) == sorted(jobs)
 
 
@@ -477,7 +502,7 @@ async def test_work_that_breaks_off_anywhere_is_taken_up_again_and_runs_once(
         await yard.publish(job)
         return (await yard.job(job))["state"] in _ENDS
 
-    await until(ended, 10)
+    await until(ended)
 
     assert (await yard.job(job))["cause"] == "exit_code"
     assert (await yard.history(job))[-1]["data"]["exit_code"] == 4
@@ -544,7 +569,7 @@ async def test_a_job_whose_sandbox_is_gone_is_unknown_and_then_lost(yard: Yard) 
         await yard.publish(job)
         return (await yard.job(job))["state"] in _ENDS
 
-    await until(lost, 10)
+    await until(lost)
 
     assert (await yard.job(job))["state"] == "LOST"
     assert await yard.names(job) == ["create", "submit", "run", "suspect", "lose"]
@@ -663,11 +688,11 @@ async def test_a_late_copy_of_a_start_leaves_the_watch_of_the_run_alone(yard: Ya
     watch = (await yard.stored(job)).command()
     assert watch is not None
     late = replace(watch, kind="Submit", entry=EventId("create"))
-    await until(lambda: (watch.job, 1) in submitter._watched)
+    await until(lambda: (watch.job, 1) in submitter._watcher.watched)
 
     submitter._accept(late)
     await until(lambda: late not in submitter._in_hand)
-    watched = (watch.job, 1) in submitter._watched
+    watched = (watch.job, 1) in submitter._watcher.watched
     yard.go()
 
     assert watched

@@ -16,7 +16,7 @@ from jobwire.actors.stores.mongodb import MongoStore
 from jobwire.actors.system import System
 from jobwire.actors.system.bootstrap import fix_shards
 from jobwire.schemas.errors import Misconfigured, Unavailable
-from tests.support.deadlines import until
+from tests.support.deadlines import PATIENCE_S, until
 from tests.support.factories import make_event
 
 _SHARDS = 4
@@ -60,7 +60,7 @@ async def test_a_gateway_with_a_wrong_number_of_shards_fails_and_takes_no_event(
     gateway: System,
 ) -> None:
     with pytest.raises(Misconfigured, match=r"shards = 4, the settings say 3"):
-        await asyncio.wait_for(gateway.fails(), 20)
+        await asyncio.wait_for(gateway.fails(), PATIENCE_S)
 
     with pytest.raises(Unavailable) as caught:
         await gateway._container.packer.put(make_event())
@@ -73,7 +73,7 @@ async def test_events_are_refused_while_it_is_not_known_that_the_number_is_right
     nowhere = "mongodb://127.0.0.1:9/jobs?replicaSet=rs0"
     system = System(_settings(broker_url, nowhere, 3), folder, ["gateway"])
     await system.start()
-    await until(lambda: system._container.transport.not_ready() is None, 20)
+    await until(lambda: system._container.transport.not_ready() is None)
 
     with pytest.raises(Unavailable) as caught:
         await system._container.packer.put(make_event())
@@ -90,6 +90,6 @@ async def test_a_life_ends_with_the_reason_when_its_system_fails(
     life = ServiceProcess(settings, folder, announced.append, ["gateway"])
 
     with pytest.raises(Misconfigured, match="the settings say 3"):
-        await asyncio.wait_for(life.live(), 20)
+        await asyncio.wait_for(life.live(), PATIENCE_S)
 
     assert len(announced) == 1

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from jobwire.actors.runtime import tasks
 from jobwire.actors.runtime.tasks import Loop
-from tests.support.deadlines import turns, until
+from tests.support.deadlines import PATIENCE_S, turns, until
 
 
 async def test_a_loop_that_fails_says_so_and_runs_again() -> None:
@@ -48,7 +48,7 @@ async def test_a_cancellation_that_nobody_asked_for_is_a_failure_like_any_other(
     loop.start()
     await until(lambda: loop.failing)
     await until(lambda: len(runs) == 2)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await loop.stop()
 
     assert runs == [0, 1]
@@ -68,7 +68,7 @@ async def test_a_loop_whose_end_fails_ends_all_the_same() -> None:
     loop = Loop("test", run)
     loop.start()
     await turns()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE_S):
         await loop.stop()
 
     assert runs == [0]

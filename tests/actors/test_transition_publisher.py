@@ -15,7 +15,7 @@ from jobwire.actors.stores.base import Positioned
 from jobwire.actors.transports.embedded import EmbeddedTransport
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.jobs import Entry
-from tests.support.deadlines import turns, until
+from tests.support.deadlines import PATIENCE_S, turns, until
 from tests.support.factories import OWNER, job_id, make_entry
 
 
@@ -168,7 +168,7 @@ async def test_a_herald_stops_in_time_where_the_bus_is_away(
     await bus.hear(_moved())
     await turns()
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE_S):
         await actor.stop()
         await actor.stop()
 

@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 
 from jobwire.actors.runtime.settings import Limits, Settings
+from tests.support.deadlines import PATIENCE_S
 from tests.support.service import Answer, Caller, Service, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -30,8 +31,8 @@ _LIMITS = Limits(
     data_bytes=20_000,
     tags_per_job=3,
     failed_logins_per_minute=1_000_000,
-    request_s=0.2,
-    keepalive_s=0.3,
+    request_s=1.0,
+    keepalive_s=1.5,
 )
 
 
@@ -261,6 +262,7 @@ _ROWS: dict[str, Row] = {
     "spec: unknown site": _spec({"site": "moon"}, "/site", "not_runnable"),
     "spec: too many cores": _spec({"resources": {"cores": 5_000}}, "/resources/cores"),
     "spec: no time at all": _spec({"resources": {"walltime_s": 0}}, "/resources/walltime_s"),
+    "spec: another way to say what runs": _spec({"script": "#!/bin/sh"}, "/script"),
     "spec: unknown cause": _spec({"retries": {"on": ["bad luck"]}}, "/retries/on/0"),
     "spec: stdout elsewhere": _spec({"stdout": "../x"}, "/stdout", "bad_path"),
     "spec: stdout absolute": _spec({"stdout": "/etc/x"}, "/stdout", "bad_path"),
@@ -796,7 +798,7 @@ async def test_a_request_that_is_not_well_formed_is_refused_and_its_connection_c
 
 @pytest.mark.parametrize("sent", [b"", b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\n"])
 async def test_half_a_head_is_not_waited_for_without_end(bench: Bench, sent: bytes) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         answer = await bench.service.raw(sent)
 
     assert answer == b""
@@ -810,7 +812,7 @@ async def test_half_a_body_is_not_waited_for_without_end(bench: Bench, path: str
     key = f"Authorization: Bearer {bench.service.admin.key}\r\nContent-Length: 20\r\n\r\n{{"
     writer.write((head.replace("{job}", bench.job["id"]) + key).encode())
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         line = await reader.readline()
     writer.close()
 

@@ -115,6 +115,27 @@ async def test_an_event_in_every_form_is_in_the_history(bus: BusService, partner
     assert all(entry["applied"] for entry in history)
 
 
+async def test_an_event_of_another_attempt_is_kept_in_every_form_and_changes_nothing(
+    bus: BusService, partner: Partner
+) -> None:
+    job = await bus.admin.make_job()
+    uuid, token = job["id"], job["token"]
+    attributes = {"specversion": "1.0", "subject": uuid, "token": token, "type": "run"}
+
+    event = {"uuid": uuid, "name": "run", "token": token, "id": "plain", "attempt": 2}
+    await partner.publish(event)
+    whole = {**attributes, "id": "structured", "attempt": 2}
+    await partner.publish(whole, _CLOUD)
+    named = {**attributes, "id": "binary", "attempt": "2"}
+    await partner.publish({}, _JSON, {f"cloudEvents:{name}": each for name, each in named.items()})
+    await partner.publish({**event, "id": "present", "attempt": 1})
+
+    await until(lambda: _has(bus, job, 5))
+    kept = [(each["id"], each["reason"]) for each in (await bus.history(job))[1:]]
+    stale = [(name, "stale_attempt") for name in ("plain", "structured", "binary")]
+    assert kept == [*stale, ("present", None)]
+
+
 async def _has(bus: BusService, job: Any, entries: int) -> bool:
     return len(await bus.history(job)) >= entries
 
@@ -235,7 +256,7 @@ async def test_the_inlet_goes_on_after_the_broker_was_away(
         await asyncio.to_thread(own_rabbit.restart)
         async with _partner(bus.url) as partner:
             await partner.publish({**event, "id": "after"})
-            await until(lambda: _has(bus, job, 3), 15)
+            await until(lambda: _has(bus, job, 3))
             await bus.admin.report(job, "run", id=str(uuid4()))
             message = await _next(partner.heard)
 

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from jobwire.actors.runtime.settings import Limits, Settings
+from tests.support.deadlines import until
 from tests.support.service import Answer, Service, running
 
 _UNKNOWN = "2f1c6c1e-7f43-4c0e-9a51-0d6a3c1f5a10"
@@ -65,6 +66,49 @@ async def test_an_event_may_be_sent_with_a_token_or_a_key(service: Service, auth
         answer = await service.admin.post("/v1/events?wait=5", json=event)
 
     assert (answer.status, answer.json["state"]) == (200, "RUNNING")
+
+
+@pytest.mark.parametrize("form", ["body", "parameters", "line", "key"])
+async def test_an_event_of_an_earlier_attempt_is_kept_and_moves_the_next_one_nowhere(
+    service: Service, form: str
+) -> None:
+    job = await service.admin.make_job(
+        spec={"argv": ["/bin/false"], "retries": {"max": 1, "backoff_s": 3600}}
+    )
+
+    async def is_retrying() -> bool:
+        return bool((await service.admin.get(f"/v1/jobs/{job['id']}")).json["state"] == "RETRYING")
+
+    await until(is_retrying, 10)
+    event = {"uuid": job["id"], "name": "update", "id": "late", "attempt": 1}
+
+    with_token = {**event, "token": job["token"]}
+    sent = service.nobody.post
+    if form == "parameters":
+        answer = await sent("/v1/events", params={**with_token, "wait": 5})
+    elif form == "line":
+        body = msgspec.json.encode(with_token)
+        answer = await sent("/v1/events?wait=5", body=body, headers=_NDJSON)
+    elif form == "key":
+        answer = await service.admin.post("/v1/events?wait=5", json={**event, "name": "cancel"})
+    else:
+        answer = await sent("/v1/events?wait=5", json=with_token)
+
+    (told,) = answer.lines
+    history = (await service.admin.get(f"/v1/jobs/{job['id']}/history")).json["items"]
+    assert (told["status"], told["code"]) == (409, "stale_attempt")
+    assert (history[-1]["id"], history[-1]["reason"]) == ("late", "stale_attempt")
+    assert (await service.admin.get(f"/v1/jobs/{job['id']}")).json["state"] == "RETRYING"
+
+
+@pytest.mark.parametrize("attempt", [0, -1, 2**31, "1", 1.5])
+async def test_an_attempt_is_a_number_from_one_on(service: Service, attempt: Any) -> None:
+    job = await service.admin.make_job()
+    event = {"uuid": job["id"], "name": "run", "token": job["token"], "attempt": attempt}
+
+    answer = await service.nobody.post("/v1/events", json=event)
+
+    assert (answer.status, answer.json["pointer"]) == (422, "/attempt")
 
 
 async def test_a_token_goes_before_a_key(service: Service) -> None:

@@ -16,10 +16,11 @@ from jobwire.actors.client import Client
 from jobwire.actors.runtime.settings import Limits, LocalSite, Settings
 from jobwire.actors.sites import Sandbox
 from jobwire.actors.system import System, now
-from jobwire.actors.workers.gateway import WorkerGateway
+from jobwire.actors.workers.store_gateway import StoreWorkerGateway
 from jobwire.schemas.errors import NotFound
 from jobwire.schemas.identifiers import JobId
-from tests.support.deadlines import until
+from jobwire.schemas.reports import Failed, Staging
+from tests.support.deadlines import PATIENCE_S, until
 from tests.support.service import Answer, Caller, Service, running
 
 _UNKNOWN = "2f1c6c1e-7f43-4c0e-9a51-0d6a3c1f5a10"
@@ -58,14 +59,14 @@ class Desk:
 
     async def retry(self, job: str) -> None:
         """Let the first attempt of a job fail, so that another one follows."""
-        work = WorkerGateway(
+        gateway = StoreWorkerGateway(
             store=self.system._container.store,
             events=self.system._container.operations.events,
             keyring=self.system._container.keyring,
             clock=now,
         )
-        await work.report(JobId(job), 1, "stage", {})
-        await work.report(JobId(job), 1, "fail", {"cause": "staging"})
+        await gateway.report(JobId(job), 1, Staging())
+        await gateway.report(JobId(job), 1, Failed(cause="staging"))
 
         async def is_retrying() -> bool:
             seen = (await self.service.admin.get(f"/v1/jobs/{job}")).json
@@ -391,7 +392,7 @@ async def test_what_was_kept_is_there_after_the_clean_up_and_all_is_gone_after_a
 
 
 async def _take(response: aiohttp.ClientResponse, count: int) -> bytes:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         return await response.content.readexactly(count)
 
 
@@ -410,7 +411,7 @@ async def test_a_file_is_followed_from_before_it_is_there_until_its_job_has_ende
                 assert await _take(response, 4) == part
             file.write(b"the end")
             await desk.end(job)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             rest = await response.content.read()
         again = await session.get(url, headers=headers)
         whole = await again.read()
@@ -433,7 +434,7 @@ async def test_a_follower_of_one_attempt_ends_when_another_one_follows(desk: Des
         assert await _take(response, 5) == b"first"
         (desk.box(job, 2) / "stdout").write_text("second")
         await desk.retry(job)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             rest = await response.content.read()
 
     assert rest == b""
@@ -512,7 +513,7 @@ async def test_a_stopping_service_ends_those_who_follow(desk: Desk) -> None:
 
     async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as response:
         assert await _take(response, 1) == b"x"
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(PATIENCE_S):
             await desk.system._front.stop()
             rest = await response.content.read()
 

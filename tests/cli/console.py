@@ -14,7 +14,8 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.request import Request, urlopen
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "jobwire.actors.cli.main")
 
 #: Longest time for one command, also on a machine that is busy with other tests.
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
@@ -136,8 +137,23 @@ class Console:
         made: str = self.run("create", *arguments).record["id"]
         return made
 
-    def look(self, *arguments: str, columns: int, seconds: float | None = None) -> Ran:
-        """Run a command at a terminal; after so many `seconds` press Ctrl-C."""
+    def look(
+        self,
+        *arguments: str,
+        columns: int,
+        ctrl_c_after: str | None = None,
+        once: Mapping[str, Callable[[], object]] | None = None,
+    ) -> Ran:
+        """
+        Run a command at a terminal.
+
+        Args:
+            arguments: of the command.
+            columns: how wide the terminal is.
+            ctrl_c_after: a pattern; when it has been shown, Ctrl-C is pressed.
+            once: what happens when something is shown, by its pattern.
+
+        """
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         environment = self.environment | {"TERM": "xterm-256color"}
@@ -151,7 +167,15 @@ class Console:
             start_new_session=True,
         )
         os.close(slave)
-        shown = _read(master, process, seconds)
+        reactions = dict(once or {})
+        if ctrl_c_after is not None:
+            reactions[ctrl_c_after] = partial(process.send_signal, signal.SIGINT)
+        try:
+            shown = _read(master, reactions)
+        except AssertionError:
+            process.kill()
+            process.wait()
+            raise
         os.close(master)
         return Ran(process.wait(PATIENCE_S), shown, "")
 
@@ -164,21 +188,19 @@ class Console:
         end_jobs(self.folder)
 
 
-def _read(master: int, process: subprocess.Popen[bytes], seconds: float | None) -> str:
-    content, deadline = b"", time.monotonic() + (seconds or PATIENCE_S)
-    while True:
+def _read(master: int, reactions: dict[str, Callable[[], object]]) -> str:
+    """Read until the terminal is closed at the other side; react to each pattern once."""
+    content, deadline = b"", time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
         ready, _, _ = select.select([master], [], [], 0.05)
         try:
-            chunk = os.read(master, 65_536) if ready else b"-"
+            content += os.read(master, 65_536) if ready else b""
         except OSError:  # the terminal was closed at the other side
-            break
-        content += chunk if ready else b""
-        if not chunk:
-            break
-        if time.monotonic() > deadline:
-            process.send_signal(signal.SIGINT)
-            deadline = time.monotonic() + PATIENCE_S
-    return content.decode()
+            return content.decode()
+        shown = _ESCAPES.sub("", content.decode(errors="replace"))
+        for pattern in [each for each in reactions if re.search(each, shown, re.DOTALL)]:
+            reactions.pop(pattern)()
+    raise AssertionError(f"the command does not end; it has shown {content.decode()!r}")
 
 
 def plain(shown: str) -> list[str]:

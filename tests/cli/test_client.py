@@ -7,17 +7,18 @@ from contextlib import aclosing
 
 import pytest
 
-from jobwire.actors.client import Client, NewEvent
-from jobwire.schemas.errors import (
+from jobwire import (
+    Client,
     Conflict,
     Invalid,
     JobwireError,
+    NewEvent,
     NotFound,
+    OutcomeView,
     Unauthorized,
     Unavailable,
 )
 from jobwire.schemas.lifecycles import PIPELINE
-from jobwire.schemas.views import OutcomeView
 from tests.cli.console import Console
 
 
@@ -43,7 +44,7 @@ async def test_a_job_is_made_followed_and_deleted(console: Console, url: str) ->
             await jobwire.post_event(made.id, "indexed", wait_s=5)
         job = await jobwire.job(made.id)
         history = [entry async for entry in jobwire.history(made.id, page=1)]
-        async with aclosing(jobwire.stream(made.id)) as stream:  # type: ignore[type-var]
+        async with aclosing(jobwire.stream(made.id)) as stream:
             streamed = [await anext(stream) for _ in range(3)]
         await jobwire.delete(made.id, force=True)
         with pytest.raises(NotFound):
@@ -121,7 +122,7 @@ async def test_what_is_no_jobwire_is_said(console: Console, url: str) -> None:
         with pytest.raises(NotFound, match="there is nothing at"):
             await jobwire.stats()
     async with Client("no url", "k") as jobwire:
-        with pytest.raises(JobwireError, match="is not the URL"):
+        with pytest.raises(JobwireError, match="is not the URL of a service"):
             await jobwire.stats()
 
 

@@ -99,7 +99,7 @@ async def _contents(store: Store) -> dict[str, Any]:
     """Read all that the contract lets one read."""
     jobs = [job_id(number) for number in range(1, 16)]
     keys = [EventKey(job, EventId("run-2")) for job in jobs]
-    view = await store.look(jobs, keys, fold=jobs, known=True)
+    view = await store.load(jobs, keys, fold=jobs, known=True)
     found: dict[str, Any] = {
         "view": (dict(view.jobs), {job: list(tail) for job, tail in view.tails.items() if tail}),
         "known": (dict(view.known), dict(view.refused)),
@@ -188,7 +188,7 @@ def test_the_new_store_goes_on_where_the_old_one_ended(filled: Console, database
         shards = await store.fetch("service", "", "shards")
         assert shards == Record("", "shards", str(_SHARDS).encode())
         place = await store.newest(OWNER)
-        view = await store.look([job_id(1)], [], fold=(), known=False)
+        view = await store.load([job_id(1)], [], fold=(), known=False)
         more = make_entry(seq=_MANY + 1, name="update")
         committed = await keep(store, more, before=[view.jobs[job_id(1)]])
         assert (await store.since(OWNER, place, 9))[0] == list(committed.stored)
@@ -240,7 +240,7 @@ def test_a_database_that_holds_something_else_is_not_touched(
 
         assert database.list_collection_names() == [collection]
     assert ran.code == 1
-    assert f"holds {collection} already" in texts([ran.err])
+    assert f"contains {collection} already" in texts([ran.err])
 
 
 def _kill_in(console: Console, url: str) -> None:

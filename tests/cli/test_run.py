@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.console import COMMAND, PATIENCE_S, Console, plain, texts, wait_until
+from tests.support.stopwatch import Stopwatch
 
 #: How long a job that is to end may take before it is killed.
 _GRACE_S = "2"
@@ -219,12 +219,12 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_cancel_goes_on(
     assert process.stderr is not None
     assert "cancelling" in process.stderr.readline()
 
-    began = time.monotonic()
+    watch = Stopwatch()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=PATIENCE_S)
 
     assert process.returncode == 130
-    assert time.monotonic() - began < float(_GRACE_S), "long before the job has ended"
+    assert watch.seconds < float(_GRACE_S), "long before the job has ended"
     assert "the cancel goes on" in err
     job = newest(console, name)
     wait_until(lambda: console.state_of(job) == "CANCELLED", "the cancel to go on")
@@ -275,7 +275,7 @@ def test_at_a_terminal_a_line_tells_the_state_and_leaves_no_trace(console: Conso
 
 
 def test_at_a_terminal_ctrl_c_cancels(console: Console) -> None:
-    shown = console.look("run", "sleep", "600", columns=80, seconds=2)
+    shown = console.look("run", "sleep", "600", columns=80, ctrl_c_after="● RUNNING")
 
     assert shown.code == 130
     assert "⊘ CANCELLED" in texts(plain(shown.out))

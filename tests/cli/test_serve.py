@@ -22,7 +22,7 @@ import pytest
 from jobwire.actors.stores.mongodb import MongoStore
 from jobwire.actors.system.bootstrap import fix_shards
 from tests.cli.console import Console
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 
 _ROOT = Path(__file__).parents[2]
 #: Nothing listens there.
@@ -68,11 +68,11 @@ class Process:
 
     def health(self, which: str) -> tuple[int, Any]:
         """Ask how it is, as soon as it listens."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 90
         while True:
             try:
                 url = f"http://127.0.0.1:{self.port}/health/{which}"
-                with urllib.request.urlopen(url, timeout=6) as answer:
+                with urllib.request.urlopen(url, timeout=30) as answer:
                     return answer.status, json.load(answer)
             except urllib.error.HTTPError as error:
                 return error.code, json.load(error)
@@ -83,7 +83,7 @@ class Process:
     def close(self) -> int:
         """Stop; give the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(25)
+        return self.process.wait(90)
 
 
 @pytest.fixture(params=["gateway", "state-manager", "submitter", "stager", "notifier"])
@@ -135,7 +135,7 @@ def test_what_cannot_work_is_refused_in_one_sentence(secrets: Path, wrong: str) 
     settings, words = _WRONG[wrong]
     process = Process(secrets, "gateway", **settings)
 
-    code = process.process.wait(20)
+    code = process.process.wait(90)
 
     said = process.log.read_text()
     assert code == 1
@@ -158,7 +158,7 @@ def test_another_number_of_shards_than_that_of_the_data_ends_the_process(
     settings = {"JOBWIRE_BROKER__URL": broker_url, "JOBWIRE_DATABASE__URL": database_url}
     process = Process(secrets, actor, JOBWIRE_SHARDS="3", **settings)
 
-    code = process.process.wait(30)
+    code = process.process.wait(90)
 
     last = process.log.read_text().splitlines()[-1]
     assert code == 1
@@ -168,12 +168,12 @@ def test_another_number_of_shards_than_that_of_the_data_ends_the_process(
 def test_without_service_keys_nothing_starts(tmp_path: Path) -> None:
     process = Process(tmp_path / "empty", "notifier", **_NOWHERE)
 
-    assert process.process.wait(20) == 1
+    assert process.process.wait(90) == 1
     assert "jobwire secrets make" in process.log.read_text()
 
 
 def test_an_actor_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     process = Process(tmp_path / "empty", "gatewey", **_NOWHERE)
 
-    assert process.process.wait(20) == 2
+    assert process.process.wait(90) == 2
     assert "state-manager" in process.log.read_text()

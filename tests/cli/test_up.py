@@ -7,19 +7,19 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.cli.console import PATIENCE_S, Console, plain, texts, wait_until
+from tests.support.stopwatch import Stopwatch
 
 
 def test_it_is_ready_soon_and_small(bare: Console) -> None:
-    started = time.monotonic()
+    watch = Stopwatch()
 
     process, _ = bare.up()
-    took_s = time.monotonic() - started
+    took_s = watch.seconds
 
     memory = Path(f"/proc/{process.pid}/status").read_text()
     rss_kib = int(memory.partition("VmRSS:")[2].split()[0])
@@ -47,7 +47,7 @@ def test_the_line_that_it_shows_makes_a_job(bare: Console) -> None:
 
 
 def test_at_a_terminal_it_says_what_a_user_needs(bare: Console) -> None:
-    shown = bare.look("up", "--port", "0", columns=80, seconds=2)
+    shown = bare.look("up", "--port", "0", columns=80, ctrl_c_after="curl -sS http")
 
     text = texts(plain(shown.out))
     assert "is ready at http://127.0.0.1:" in text
@@ -112,17 +112,30 @@ def test_a_signal_ends_it_well_and_what_was_accepted_is_kept(
     assert bare.run("show", job).record["state"] == "CREATED"
 
 
+def test_ctrl_c_ends_it_where_a_shell_has_it_in_the_background(bare: Console) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as such a shell does; it is inherited
+    try:
+        process, _ = bare.up()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=PATIENCE_S)
+
+    assert process.returncode == 0
+
+
 def test_the_end_of_the_grace_ends_it_at_once(bare: Console) -> None:
     process, ready = bare.up(JOBWIRE_GRACE_S="0.5")
     with _stuck_request(bare, ready["url"]):
-        started = time.monotonic()
+        watch = Stopwatch()
         process.terminate()
 
         _, err = process.communicate(timeout=PATIENCE_S)
 
     assert process.returncode == 1
     assert "some work did not end within 0.5 s" in err
-    assert time.monotonic() - started < 4
+    assert watch.seconds < 4
 
 
 def test_a_second_signal_ends_it_at_once(bare: Console) -> None:

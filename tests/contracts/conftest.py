@@ -23,6 +23,7 @@ from jobwire.actors.stores.sqlite import SqliteStore
 from jobwire.actors.transports.base import Transport
 from jobwire.actors.transports.embedded import EmbeddedTransport
 from jobwire.actors.transports.rabbitmq import RabbitTransport
+from tests.support.queue_batch import Queue, QueueBatch
 
 
 def _embedded(_: pytest.FixtureRequest) -> Transport:
@@ -60,6 +61,11 @@ HOSTS: Final[dict[str, Callable[[Path], Host]]] = {
 
 BATCH_SYSTEMS: Final[dict[str, Callable[[], BatchSystem]]] = {
     "local": LocalBatch,
+    "queue": QueueBatch,
+}
+#: What lets start what waits, of a batch system that has a queue.
+QUEUES: Final[dict[str, Callable[[Path], None]]] = {
+    "queue": lambda folder: Queue(folder).start(),
 }
 
 FILE_SYSTEMS: Final[dict[str, Callable[[Path], FileSystem]]] = {
@@ -91,6 +97,13 @@ def make_host(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Ho
 def batch(request: pytest.FixtureRequest) -> BatchSystem:
     """Return each kind of batch system in turn."""
     return BATCH_SYSTEMS[request.param]()
+
+
+@pytest.fixture
+def start_queue(batch: BatchSystem) -> Callable[[Path], None]:
+    """Return what lets start what waits in the queue of the batch system."""
+    by_kind = {type(make()): QUEUES.get(kind) for kind, make in BATCH_SYSTEMS.items()}
+    return by_kind[type(batch)] or (lambda _: None)
 
 
 @pytest.fixture(params=_marked(TRANSPORTS, "rabbitmq"))

@@ -17,6 +17,7 @@ from jobwire.actors.filesystems.base import MOST_DEPTH, FileSystem
 from jobwire.actors.filesystems.file import FileTree
 from jobwire.actors.runtime import failpoints
 from jobwire.schemas.errors import Invalid, NotFound, Unavailable
+from tests.support.deadlines import PATIENCE_S
 from tests.support.disk import small_disk
 
 
@@ -232,7 +233,7 @@ async def test_what_is_no_regular_file_is_listed_as_other_and_never_opened(
 ) -> None:
     plant(tree, outside)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         seen = await files.stat("bad")
         listed = await files.walk("", 10)
         with pytest.raises(Invalid) as refused:
@@ -250,7 +251,7 @@ async def test_a_write_replaces_what_is_no_regular_file_and_never_goes_through_i
 ) -> None:
     plant(tree, outside)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await _write(files, "bad", b"mine")
 
     assert stat.S_ISREG((tree / "bad").lstat().st_mode)
@@ -310,7 +311,7 @@ async def test_what_takes_a_files_place_between_the_look_and_the_opening_is_not_
 
     failpoints.arm("file.before_open", swap)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(Invalid) as refused:
             await files.open_read("out")
 
@@ -338,7 +339,7 @@ async def test_a_directory_swapped_all_the_time_never_gives_a_byte_of_another(
 ) -> None:
     seen: set[bytes] = set()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while len(seen) < 2:
             try:
                 seen.add(await _read(files, "way/secret"))

@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
-from jobwire.actors.stores.base import After, JobFilter, Store
+from jobwire.actors.stores.base import JobCursor, JobFilter, Store
 from jobwire.schemas.identifiers import JobId
 from jobwire.schemas.jobs import Entry, Job
 from tests.support.commits import keep
@@ -91,14 +91,14 @@ def _expected(which: JobFilter, owner: str = OWNER) -> list[JobId]:
 
 async def _pages(store: Store, which: JobFilter, limit: int) -> list[JobId]:
     found: list[JobId] = []
-    place: After | None = None
+    place: JobCursor | None = None
     while True:
         page = await store.find(OWNER, which, place, limit)
         assert len(page) <= limit
         found += [job.id for job in page]
         if len(page) < limit:
             return found
-        place = After(page[-1].created, page[-1].id)
+        place = JobCursor(page[-1].created, page[-1].id)
 
 
 _SINGLE: dict[str, JobFilter] = {

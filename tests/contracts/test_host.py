@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
@@ -16,7 +15,8 @@ import uvloop
 
 from jobwire.actors.hosts.base import Host
 from jobwire.schemas.errors import Unavailable
-from tests.support.deadlines import until
+from tests.support.deadlines import PATIENCE_S, until
+from tests.support.stopwatch import Stopwatch
 
 MakeHost = Callable[[], Host]
 Body = Callable[[Host], Coroutine[None, None, None]]
@@ -30,7 +30,7 @@ def on_loop(request: pytest.FixtureRequest, make_host: MakeHost) -> Callable[[Bo
         async def whole() -> None:
             host = make_host()
             await host.open()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 await body(host)
             await host.close()
 
@@ -109,10 +109,10 @@ def test_a_large_input_and_a_large_output_are_no_deadlock(on_loop: Callable[[Bod
 
 def test_a_command_that_takes_too_long_is_ended(on_loop: Callable[[Body], None]) -> None:
     async def body(host: Host) -> None:
-        began = time.monotonic()
+        watch = Stopwatch()
         with pytest.raises(Unavailable, match="sleep"):
             await host.run(["sleep", "1000"], timeout_s=0.1)
-        assert time.monotonic() - began < 2
+        assert watch.seconds < 2
 
     on_loop(body)
 
@@ -125,11 +125,12 @@ def test_a_program_that_is_not_there_is_named(on_loop: Callable[[Body], None]) -
     on_loop(body)
 
 
-def test_commands_run_at_the_same_time(on_loop: Callable[[Body], None]) -> None:
+def test_commands_run_at_the_same_time(on_loop: Callable[[Body], None], tmp_path: Path) -> None:
     async def body(host: Host) -> None:
-        began = time.monotonic()
-        await asyncio.gather(*(host.run(["sleep", "0.3"]) for _ in range(5)))
-        assert time.monotonic() - began < 1.2
+        # None of them ends before all have begun.
+        wait = f"cd '{tmp_path}'; : > $$; while [ $(ls | wc -l) -lt 5 ]; do sleep 0.02; done"
+        done = await asyncio.gather(*(host.run(["sh", "-c", wait]) for _ in range(5)))
+        assert [each.exit_code for each in done] == [0] * 5
 
     on_loop(body)
 
@@ -157,10 +158,10 @@ def test_a_command_that_cannot_be_killed_yet_holds_nobody_up(
 
     async def body(host: Host) -> None:
         monkeypatch.setattr(os, "kill", lambda pid, _: killed.append(pid))
-        began = time.monotonic()
+        watch = Stopwatch()
         with pytest.raises(Unavailable, match="sleep"):
             await host.run(["sleep", "1000"], timeout_s=0.05)
-        assert time.monotonic() - began < 1
+        assert watch.seconds < 1
         assert (await host.run(["echo", "on"])).stdout == "on\n"
 
         (pid,) = killed
@@ -180,7 +181,7 @@ async def main():
     await host.open()
     for _ in range(3):
         await host.run(["sh", "-c", "setsid sleep 0.1 <&- >&- 2>&- &"])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while sum(name.isdigit() for name in os.listdir("/proc")) > 1:
             assert (await host.run(["sh", "-c", "exit 7"])).exit_code == 7
             await asyncio.sleep(0.05)
@@ -197,7 +198,7 @@ def test_a_service_without_an_init_reaps_what_is_left_to_it(tmp_path: Path) -> N
         pytest.skip("no space of its own for processes can be made here: orphans are not tried")
 
     argv = [*alone, sys.executable, "-c", _AS_INIT, str(tmp_path)]
-    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=120)
 
     assert (done.stdout, done.stderr) == ("1 alone\n", "")
 
@@ -225,9 +226,9 @@ def test_the_end_of_a_process_is_noticed_at_once(
         assert not waiting.done()
 
         sleeper.kill()
-        began = time.monotonic()
+        watch = Stopwatch()
         await waiting
-        assert time.monotonic() - began < 0.5
+        assert watch.seconds < 0.5
 
         # It has ended, but nobody has asked how.
         await host.gone(sleeper.pid, _ticks(sleeper.pid))

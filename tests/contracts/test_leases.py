@@ -41,7 +41,7 @@ async def test_a_role_whose_time_is_over_goes_to_another_with_a_larger_number(
     async def is_free() -> bool:
         return await store.holders("shard.") == {}
 
-    await until(is_free, 5)
+    await until(is_free)
     second = await store.claim("shard.1", "two", _LONG_S)
 
     assert second is not None

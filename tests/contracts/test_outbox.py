@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from jobwire.actors.stores.base import AfterDelivery, DeliveryFilter, EventKey, Store
+from jobwire.actors.stores.base import DeliveryCursor, DeliveryFilter, EventKey, Store
 from jobwire.schemas.deliveries import Attempt, Delivery
 from jobwire.schemas.jobs import Change, Entry
 from tests.support.commits import keep
@@ -292,10 +292,10 @@ async def test_deliveries_are_listed_newest_first_page_by_page(store: Store) -> 
     await _plan(store, *all_)
 
     listed: list[Delivery] = []
-    place: AfterDelivery | None = None
+    place: DeliveryCursor | None = None
     while page := await store.deliveries(OWNER, _ALL, place, 4):
         listed += page
-        place = AfterDelivery(page[-1].created, page[-1].id)
+        place = DeliveryCursor(page[-1].created, page[-1].id)
 
     assert listed == all_[::-1]
 
@@ -307,7 +307,7 @@ async def test_a_list_goes_on_where_its_last_delivery_was_dropped(store: Store) 
 
     await store.drop_deliveries(after(100), 10)
     await _plan(store, _delivery(1))
-    rest = await store.deliveries(OWNER, _ALL, AfterDelivery(page[-1].created, page[-1].id), 2)
+    rest = await store.deliveries(OWNER, _ALL, DeliveryCursor(page[-1].created, page[-1].id), 2)
 
     assert rest == [_delivery(1)]
 

@@ -57,7 +57,7 @@ async def test_a_job_that_ended_before_a_moment_is_gone_as_a_whole(store: Store)
     for which in (JobFilter(), JobFilter(tag="t"), JobFilter(words=("word",))):
         assert await store.find(OWNER, which, None, 9) == []
     assert await store.count(OWNER, 99) == []
-    view = await store.look([job_id(1)], keys, fold=[job_id(1)], known=True)
+    view = await store.load([job_id(1)], keys, fold=[job_id(1)], known=True)
     assert (dict(view.jobs), dict(view.known)) == ({}, {})
     assert not any(view.tails.values())
 
@@ -95,7 +95,7 @@ async def test_a_tombstone_goes_too(store: Store) -> None:
     kept, removed = await store.forget(after(3), 9), await store.forget(after(4), 9)
 
     assert (kept, removed) == (0, 1)
-    view = await store.look([job_id(1)], [EventKey(gone.job, gone.id)], fold=(), known=True)
+    view = await store.load([job_id(1)], [EventKey(gone.job, gone.id)], fold=(), known=True)
     assert (dict(view.jobs), dict(view.known)) == ({}, {})
 
 
@@ -214,7 +214,7 @@ async def test_an_entry_of_a_writer_that_knew_the_job_does_not_bring_it_back(
 
     await store.commit(make_commit([late], before=[known], moved=()))
 
-    view = await store.look([job_id(1)], [], fold=(), known=False)
+    view = await store.load([job_id(1)], [], fold=(), known=False)
     assert dict(view.jobs) == {}
     assert not view.tails.get(job_id(1))
     reborn = make_history("run", "finish")

@@ -15,7 +15,7 @@ from jobwire.actors.stores.base import (
     Count,
     EventKey,
     JobFilter,
-    Known,
+    KnownEvent,
     Place,
     Positioned,
     Record,
@@ -257,14 +257,14 @@ async def test_a_job_that_moved_is_found_where_it_went(store: Store) -> None:
     assert await store.count(OWNER, 99) == [Count("pipeline", "RUNNING", "success", 1)]
 
 
-# --- look -----------------------------------------------------------------------------------------
+# --- load -----------------------------------------------------------------------------------------
 
 
-async def test_a_look_gives_jobs_and_nothing_that_was_not_asked_for(store: Store) -> None:
+async def test_a_load_returns_jobs_and_nothing_that_was_not_asked_for(store: Store) -> None:
     entries = make_history("run")
     await keep(store, *entries, *make_history(job=_OTHER))
 
-    view = await store.look([_JOB], [_key(entries[1])], fold=(), known=False)
+    view = await store.load([_JOB], [_key(entries[1])], fold=(), known=False)
 
     assert dict(view.jobs) == {_JOB: fold(entries)}
     assert dict(view.known) == {}
@@ -272,22 +272,22 @@ async def test_a_look_gives_jobs_and_nothing_that_was_not_asked_for(store: Store
     assert not any(view.tails.values())
 
 
-async def test_a_look_tells_which_ids_are_known_when_asked(store: Store) -> None:
+async def test_a_load_tells_which_ids_are_known_when_asked(store: Store) -> None:
     entries = make_history("run")
     await keep(store, *entries)
     fresh = EventKey(_JOB, EventId("fresh"))
 
-    view = await store.look([_JOB], [_key(entries[1]), fresh], fold=(), known=True)
+    view = await store.load([_JOB], [_key(entries[1]), fresh], fold=(), known=True)
 
-    assert dict(view.known) == {_key(entries[1]): Known(2, entries[1].digest, entries[1])}
+    assert dict(view.known) == {_key(entries[1]): KnownEvent(2, entries[1].digest, entries[1])}
 
 
-async def test_a_look_always_tells_which_ids_are_refused(store: Store) -> None:
+async def test_a_load_always_tells_which_ids_are_refused(store: Store) -> None:
     refusal = make_refusal(owner="")
     await store.commit(make_commit(refusals=[refusal]))
     key = EventKey(_JOB, refusal.event)
 
-    view = await store.look([_JOB], [key, EventKey(_OTHER, key.event)], fold=(), known=False)
+    view = await store.load([_JOB], [key, EventKey(_OTHER, key.event)], fold=(), known=False)
 
     assert list(view.refused) == [key]
     assert [each.digest for each in view.refused[key]] == [refusal.digest]
@@ -299,7 +299,7 @@ async def test_one_id_can_be_refused_to_several_owners(store: Store) -> None:
     await store.commit(make_commit(refusals=refusals))
     key = EventKey(_JOB, refusals[0].event)
 
-    view = await store.look([_JOB], [key], fold=(), known=False)
+    view = await store.load([_JOB], [key], fold=(), known=False)
 
     assert {refusal.owner for refusal in view.refused[key]} == {OWNER, STRANGER}
     for owner in (STRANGER, OWNER):
@@ -314,7 +314,7 @@ async def test_entries_without_a_projection_come_with_the_job_that_is_not_there(
     entries = make_history("run")
     await store.commit(make_commit(entries, jobs=[]))
 
-    view = await store.look([_JOB, _OTHER], [], fold=(), known=False)
+    view = await store.load([_JOB, _OTHER], [], fold=(), known=False)
 
     assert dict(view.jobs) == {}
     assert list(view.tails[_JOB]) == entries
@@ -325,15 +325,15 @@ async def test_entries_after_the_projection_come_when_the_fold_is_asked_for(stor
     entries = make_history("run", "update", "finish")
     await store.commit(make_commit(entries, jobs=[fold(entries[:2])]))
 
-    plain = await store.look([_JOB], [], fold=(), known=False)
-    folded = await store.look([_JOB], [], fold=[_JOB], known=False)
+    plain = await store.load([_JOB], [], fold=(), known=False)
+    folded = await store.load([_JOB], [], fold=[_JOB], known=False)
 
     assert not plain.tails.get(_JOB)
     assert list(folded.tails[_JOB]) == entries[2:]
     assert folded.jobs[_JOB].seq == 2
 
 
-async def test_a_look_at_many_events_misses_none(store: Store) -> None:
+async def test_a_load_of_many_events_misses_none(store: Store) -> None:
     entries = make_history(*["update"] * 299)
     await keep(store, *entries)
     refusals = [make_refusal(event=f"r-{number}") for number in range(300)]
@@ -341,7 +341,7 @@ async def test_a_look_at_many_events_misses_none(store: Store) -> None:
     keys = [_key(entry) for entry in entries]
     refused = [EventKey(_JOB, refusal.event) for refusal in refusals]
 
-    view = await store.look([_JOB], [*keys, *refused], fold=(), known=True)
+    view = await store.load([_JOB], [*keys, *refused], fold=(), known=True)
 
     assert set(view.known) == set(keys)
     assert set(view.refused) == set(refused)
@@ -357,7 +357,7 @@ async def test_a_refusal_is_kept_once_and_its_first_copy_stands(store: Store) ->
     await store.commit(make_commit(refusals=[replace(first, reason=Reason.FORGED)]))
 
     (kept,) = await store.refusals(OWNER, 0, 9)
-    assert kept.reason is Reason.DELETED
+    assert kept.reason == Reason.DELETED
     assert replace(kept, position=0) == first
 
 
@@ -412,13 +412,13 @@ async def test_of_a_deleted_job_only_ids_seqs_and_digests_are_left(store: Store)
     tombstone = await _delete(store, "run", "update")
     keys = [EventKey(_JOB, EventId(name)) for name in ("create-1", "run-2", "delete-4")]
 
-    view = await store.look([_JOB], keys, fold=[_JOB], known=True)
+    view = await store.load([_JOB], keys, fold=[_JOB], known=True)
 
     assert view.jobs[_JOB] == tombstone
     assert not view.tails.get(_JOB)
     digest = make_entry().digest
     assert dict(view.known) == {
-        key: Known(seq, digest, None) for key, seq in zip(keys, (1, 2, 4), strict=True)
+        key: KnownEvent(seq, digest, None) for key, seq in zip(keys, (1, 2, 4), strict=True)
     }
 
 
@@ -460,7 +460,7 @@ async def test_a_job_made_and_deleted_in_one_commit_leaves_a_tombstone_only(stor
 
     assert await _history(store) == []
     assert (await store.since(OWNER, (), 9))[0] == []
-    view = await store.look([_JOB], [], fold=(), known=False)
+    view = await store.load([_JOB], [], fold=(), known=False)
     assert view.jobs[_JOB].deleted
 
 

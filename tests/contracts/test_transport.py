@@ -9,7 +9,7 @@ import pytest
 
 from jobwire.actors.transports.base import BusMessage, Listener, Transport
 from tests.support.consumers import Consumer, numbered
-from tests.support.deadlines import turns, until
+from tests.support.deadlines import PATIENCE_S, turns, until
 
 
 @pytest.mark.parametrize("queue", ["events.0", "commands.stager"])
@@ -55,7 +55,7 @@ async def test_a_command_is_confirmed_without_waiting_for_its_worker(transport: 
     consumer = Consumer(held=True)
     await transport.consume("commands.stager", consumer)
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE_S):
         await transport.send("commands.stager", [b"a"])
 
     assert consumer.finished == 0
@@ -87,7 +87,7 @@ async def test_a_slow_consumer_delays_no_other_queue(transport: Transport) -> No
 
     waiting = asyncio.create_task(transport.send("events.0", [b"a"]))
     await slow.begun.wait()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE_S):
         await transport.send("events.1", [b"b"])
         await until(lambda: len(quick.messages) == 1)
 

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
 from tests.architecture.sources import ROOT
+from tests.support.ports import free_port
 
 
 class _Actor(BaseHTTPRequestHandler):
@@ -40,12 +41,6 @@ def _actor() -> Iterator[int]:
         server.server_close()
 
 
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
-
-
 def _probe(path: str, gateway: int, health: int) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, ROOT / "deploy" / "probe.py", path],
@@ -60,12 +55,12 @@ def _probe(path: str, gateway: int, health: int) -> tuple[int, str]:
 
 def test_a_gateway_is_asked_on_its_own_port() -> None:
     with _actor() as port:
-        assert _probe("/health/live", port, _free_port()) == (0, '200 {"missing":[]}')
+        assert _probe("/health/live", port, free_port()) == (0, '200 {"missing":[]}')
 
 
 def test_another_actor_is_asked_on_its_health_port() -> None:
     with _actor() as port:
-        assert _probe("/health/live", _free_port(), port) == (0, '200 {"missing":[]}')
+        assert _probe("/health/live", free_port(), port) == (0, '200 {"missing":[]}')
 
 
 def test_what_is_missing_is_said() -> None:
@@ -74,7 +69,7 @@ def test_what_is_missing_is_said() -> None:
 
 
 def test_an_actor_that_is_not_there_is_not_well() -> None:
-    assert _probe("/health/live", _free_port(), _free_port()) == (1, "nothing answers")
+    assert _probe("/health/live", free_port(), free_port()) == (1, "nothing answers")
 
 
 def test_an_actor_that_does_not_answer_is_not_well() -> None:

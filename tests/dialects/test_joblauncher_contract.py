@@ -16,6 +16,7 @@ from jobwire.actors.dialects.joblauncher.settings import Joblauncher
 from jobwire.schemas.errors import Invalid
 from jobwire.schemas.identifiers import parse_job_id
 from jobwire.schemas.principals import Principal
+from jobwire.schemas.reports import Running
 from jobwire.schemas.specs import Spec
 from tests.support.deadlines import until
 from tests.support.launching import STEP_S, SandboxView, launching
@@ -122,9 +123,9 @@ async def test_a_job_that_was_doubted_is_told_to_run_once(box: SandboxView) -> N
         )
         await box.reach(url, "RUNNING")
         job = await parts.operations.jobs.get(_LAUNCHER, parse_job_id(url.rpartition("/")[2]))
-        await parts.work.suspect(job, "nothing is heard of it")
+        await parts.worker_gateway.suspect(job, "nothing is heard of it")
         doubted = await box.status(url)
-        await parts.work.report(job.id, 1, "run", {}, counter=1)
+        await parts.worker_gateway.report(job.id, 1, Running(), counter=1)
         (box.jobdir / "go").touch()
         await box.reach(url)
         told = [json.loads(each.body)["state"] for each in await receiver.wait(3, STEP_S)]

@@ -16,16 +16,16 @@ import pytest_asyncio
 from tests.support.deadlines import until
 from tests.support.mac_receiver import MacReceiver
 from tests.support.pairs import PAIRS, serving_pair
+from tests.support.ports import free_port
 from tests.support.receiver import Receiver, receiving
 from tests.support.recordings import Stage, replay
-from tests.support.servers import free_port
 from tests.support.service import Caller
 
 # A fleet takes seconds to start, so the recordings share one.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 _RECORDINGS: Final = sorted((Path(__file__).parent / "recordings" / "joblauncher").glob("*.txt"))
-_STEP_S: Final = 15.0
+_STEP_S: Final = 90.0
 _ID, _KEY = "eyJzYWx0IjogIj", "_B1YfcqEYpZxyTx_-411-QdBOSI="
 
 
@@ -127,7 +127,7 @@ async def test_curl_submits_lists_shows_and_kills_as_it_always_did(
     async def curl(*options: str) -> str:
         command = ["curl", "-sS", *options]
         done = await asyncio.to_thread(
-            subprocess.run, command, capture_output=True, text=True, check=True, timeout=20
+            subprocess.run, command, capture_output=True, text=True, check=True, timeout=90
         )
         return done.stdout
 

@@ -96,7 +96,7 @@ async def test_a_parked_event_is_woken_after_a_restart(tmp_path: Path) -> None:
         ran = await service.admin.report({"id": job["uuid"], **job}, "run")
 
     async with running(tmp_path, _settings(early="park")) as service:
-        await until(lambda: _is(service.admin, job, "FINISHED"), 5)
+        await until(lambda: _is(service.admin, job, "FINISHED"))
 
     assert ran["state"] == "RUNNING"
 
@@ -114,7 +114,7 @@ async def test_a_parked_event_waits_for_its_time_and_no_longer(tmp_path: Path) -
             after = (await service.admin.get(execution)).json["result"]
             return bool(after["exitCode"] == 1)
 
-        await until(is_over, 5)
+        await until(is_over)
         log = (await service.admin.get(f"{execution}/logs")).json["result"]["logs"]
         waiting = (await service.admin.get(_MESSAGES)).json["result"]["messages"]
         again = await service.admin.post(_MESSAGES, json=event, headers=key)

@@ -78,6 +78,6 @@ async def test_a_native_event_wakes_what_is_parked(deferred_events: Caller) -> N
         shown = await deferred_events.get(f"/v1/jobs/{job['id']}")
         return bool(shown.json["state"] == "FINISHED")
 
-    await until(has_finished, 10)
+    await until(has_finished)
     assert parked.json["result"]["parked"] is True
     assert ran["state"] == "RUNNING"

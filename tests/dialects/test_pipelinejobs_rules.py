@@ -341,7 +341,7 @@ async def test_a_job_whose_callbacks_stop_fails(service: Service) -> None:
     async def has_failed() -> bool:
         return "fail" in [each["name"] for each in await _history(service.admin, job)]
 
-    await until(has_failed, 9)
+    await until(has_failed)
 
 
 async def test_events_of_one_job_that_come_together_are_all_kept(service: Service) -> None:

@@ -6,15 +6,15 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import termios
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
+
+from tests.support.ports import free_port
 
 from .page import ROOT, Page
 
@@ -22,9 +22,11 @@ from .page import ROOT, Page
 #: callbacks, and of a dialect alone.
 _SHOWN_PORTS = ("8640", "8641", "8642", "8643", "8644", "8650", "9998")
 _PORT = re.compile(rf"(?<!\d)({'|'.join(_SHOWN_PORTS)})(?!\d)")
-_PATIENCE_S = 30.0
+_PATIENCE_S = 90.0
 #: How a page starts the service itself, or some of its actors.
 STARTS = re.compile(r"^(\$ )?(\w+=\S+ )*jobwire (up|serve)\b", re.MULTILINE)
+#: What both say near the end of their greeting.
+_STARTED = re.compile(rb"curl -sS .*\n|/health/ready says what is missing.*\n")
 
 
 class Terminal:
@@ -75,7 +77,7 @@ class Shell:
         """
         self._home = home
         self._servers = dict(servers or {})
-        self._ports = dict(zip(_SHOWN_PORTS, _free_ports(len(_SHOWN_PORTS)), strict=True))
+        self._ports = {shown: str(free_port()) for shown in _SHOWN_PORTS}
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("JOBWIRE_")
         }
@@ -140,8 +142,8 @@ class Shell:
         self._services.append(terminal)
         # Wide, because the paths of a test are longer than those that the page shows.
         self._run(f"COLUMNS=300 {command} >{terminal.name} 2>&1 </dev/null &")
-        terminal.read(re.compile(rb"http://"))
-        time.sleep(0.2)  # what follows the first line
+        terminal.read(_STARTED)
+        time.sleep(0.3)  # what some follow it with
         return self._as_shown(terminal.read().decode())
 
     def _run(self, command: str) -> tuple[str, int]:
@@ -162,11 +164,3 @@ class Shell:
         for shown, real in self._servers.items():
             text = text.replace(real, shown)
         return text.replace(str(self._home), "~")
-
-
-def _free_ports(count: int) -> list[str]:
-    with ExitStack() as probes:
-        opened = [probes.enter_context(socket.socket()) for _ in range(count)]
-        for probe in opened:
-            probe.bind(("127.0.0.1", 0))
-        return [str(probe.getsockname()[1]) for probe in opened]

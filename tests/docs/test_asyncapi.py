@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib.resources import files
 from typing import Any
 
 import msgspec
 import pytest
 
+from jobwire.actors.dialects import native
 from jobwire.actors.dialects.native.messages import read_message
 from jobwire.actors.messaging.replies import ReplyInbox
 from jobwire.actors.operations.events import Events
@@ -19,11 +21,10 @@ from jobwire.schemas.events import Event
 from jobwire.schemas.identifiers import JobId
 from jobwire.schemas.tokens import mint_token
 from jobwire.schemas.transitions import Transition, topic_of
-from tests.docs.page import ROOT
 from tests.support.factories import KEYRING
 from tests.support.packing import packing
 
-ASYNCAPI = json.loads((ROOT / "docs" / "reference" / "asyncapi.json").read_text())
+ASYNCAPI = json.loads((files(native) / "asyncapi.json").read_text())
 _MESSAGES = ASYNCAPI["components"]["messages"]
 _INCOMING = ("event", "cloudEvent", "cloudEventInHeaders")
 

@@ -26,7 +26,7 @@ from tests.support.rabbitmq import RabbitServer, vhost_of
 _PAGE = Page(ROOT / "docs" / "how-to" / "bus.md")
 _USER = "lab-7"
 _REFUSED = (ChannelAccessRefused, ChannelInvalidStateError)
-_PATIENCE_S = 30.0
+_PATIENCE_S = 90.0
 
 
 def _blocks(kind: str) -> list[str]:

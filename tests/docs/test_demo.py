@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 
 import pytest
+
+from tests.support.stopwatch import Stopwatch
 
 from .page import ROOT
 
@@ -19,21 +20,21 @@ def _run(**environment: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
 
 @pytest.mark.fault
 def test_every_check_of_the_demo_holds() -> None:
-    began = time.monotonic()
+    watch = Stopwatch()
 
     ran = _run()
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "\x1b" not in ran.stdout  # plain where nobody looks
     assert ran.stdout.rstrip().splitlines()[-1].startswith("All ")
-    assert time.monotonic() - began < 15
+    assert watch.seconds < 15
 
 
 def test_the_demo_says_which_check_failed_and_what_was_seen() -> None:

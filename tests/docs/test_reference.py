@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from jobwire.actors.cli.main import COMMANDS
+from jobwire.actors.dialects import native
 from jobwire.actors.gateway.actor import Gateway
 from jobwire.actors.runtime.folder import DataFolder
 from jobwire.actors.runtime.settings import Settings
@@ -23,7 +25,7 @@ from jobwire.actors.system import System
 from .page import ROOT, pages
 
 REFERENCE = ROOT / "docs" / "reference"
-OPENAPI: dict[str, Any] = json.loads((REFERENCE / "openapi.json").read_text())
+OPENAPI: dict[str, Any] = json.loads((files(native) / "openapi.json").read_text())
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
 

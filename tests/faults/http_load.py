@@ -20,6 +20,9 @@ from typing import Any, Literal
 import aiohttp
 from msgspec import Struct, field
 
+from tests.support.deadlines import PATIENCE_S
+from tests.support.stopwatch import Stopwatch
+
 Fate = Literal["accepted", "rejected", "open"]
 """`open`: nobody has said what became of it."""
 
@@ -29,7 +32,7 @@ SEED = int(os.environ.get("JOBWIRE_FAULT_SEED", secrets.randbelow(10**6)))
 #: The payload of whoever uses an id again.
 ANOTHER = "another"
 #: Longest time that one request may take before its client gives it up and repeats it.
-_REQUEST_S = 15.0
+_REQUEST_S = 30.0
 _PAUSE_S = 0.05
 
 
@@ -160,7 +163,7 @@ class Load:
         """Return whether clients shall not repeat any more."""
         return self._giving_up.is_set()
 
-    async def until(self, accepted: int, within_s: float = 20.0) -> None:
+    async def until(self, accepted: int, within_s: float = PATIENCE_S) -> None:
         """Wait until so many events have been accepted since now."""
         answers = self.ledger.answers
         goal = answers["accepted"] + accepted
@@ -181,7 +184,7 @@ class Load:
         assert self._session is not None
         head = {"Authorization": f"Bearer {self._api_key()}"} if with_key else {}
         content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        began = time.monotonic()
+        watch = Stopwatch()
         if isinstance(content, bytes):
             head["Content-Type"] = "application/json"
         try:
@@ -198,7 +201,7 @@ class Load:
         except TimeoutError:
             self.ledger.answers["hung"] += 1
             return Answer(0)
-        self._judge(method, path, answer, time.monotonic() - began)
+        self._judge(method, path, answer, watch.seconds)
         return answer
 
     def _judge(self, method: str, path: str, answer: Answer, seconds: float) -> None:

@@ -107,7 +107,7 @@ def _accounted_for(rest: Rest) -> Iterator[str]:
     for key, refusal in rest.refused.items():
         if key not in rest.firsts:
             yield f"phantom in refused: {key}"
-        if refusal.reason is Reason.POISON:
+        if refusal.reason == Reason.POISON:
             yield f"a good event was set aside: {key}"
     for key, entry in rest.entries.items():
         if key not in rest.firsts:
@@ -192,7 +192,7 @@ def _commands(rest: Rest) -> Iterator[str]:
         if sent.event.creation is not None:
             made.setdefault(key.job, sent.number)
         refusal = rest.refused.get(key)
-        if refusal and refusal.reason is Reason.UNKNOWN_JOB and refusal.owner in ("", OWNER):
+        if refusal and refusal.reason == Reason.UNKNOWN_JOB and refusal.owner in ("", OWNER):
             yield from _unknown(key, sent, made)
         entry = rest.entries.get(key)
         if entry is None or sent.client is None:
@@ -245,8 +245,8 @@ def _outcomes(rest: Rest, replies: dict[str, list[Outcome]]) -> Iterator[str]:
 
 
 def _is_hidden(refusal: Refusal) -> bool:
-    unknown_to_a_caller = refusal.reason is Reason.UNKNOWN_JOB and refusal.owner != ""
-    return unknown_to_a_caller or refusal.reason is Reason.FORGED
+    unknown_to_a_caller = refusal.reason == Reason.UNKNOWN_JOB and refusal.owner != ""
+    return unknown_to_a_caller or refusal.reason == Reason.FORGED
 
 
 def _is_true(rest: Rest, key: EventKey, digest: bytes, outcome: Outcome) -> bool:
@@ -262,7 +262,7 @@ def _is_true(rest: Rest, key: EventKey, digest: bytes, outcome: Outcome) -> bool
             "refused",
             refusal.reason,
         )
-    if outcome.reason is Reason.DELETED:
+    if outcome.reason == Reason.DELETED:
         later = rest.history[key.job][entry.seq - 1 :]
         return any(each.change.deleted is True for each in later)
     verdict = "applied" if entry.applied else "kept"

@@ -12,7 +12,7 @@ from jobwire.schemas.deliveries import Interest
 from jobwire.schemas.events import Event, SignedAuthority, TokenAuthority, payload_digest
 from jobwire.schemas.identifiers import EventId, JobId
 from jobwire.schemas.jobs import Job, JobCreation, Plan
-from jobwire.schemas.lifecycle import CREATE, DELETE, ROTATE, Facts, Lifecycle, Role, next_state
+from jobwire.schemas.lifecycle import CREATE, DELETE, ROTATE, Facts, Lifecycle, next_state
 from jobwire.schemas.lifecycles import BUILT_IN
 from jobwire.schemas.tokens import Keyring, ServiceKey, mint_token, sign
 
@@ -144,13 +144,13 @@ class EventMaker:
         names = likely or [*table.events, "nonsense"]
         name = names[what.pick % len(names)]
         kind = table.events.get(name)
-        roles: tuple[Role, ...] = kind.senders if kind and kind.senders else ("token",)
+        roles: tuple[str, ...] = kind.senders if kind and kind.senders else ("token",)
         if what.kind == "any":
             roles = ("token", "caller", "worker", "reaper")
         role = roles[what.pick // 64 % len(roles)]
         return self._by(role, what, job, name, caller)
 
-    def _by(self, role: Role, what: Intent, job: Job | None, name: str, caller: EventId) -> Event:
+    def _by(self, role: str, what: Intent, job: Job | None, name: str, caller: EventId) -> Event:
         target = job_id(what.job)
         generation = max(1, (job.generation if job else 1) - (what.pick // 512 % 4 == 0))
         attempt = max(1, (job.attempt if job else 1) - (what.pick // 2048 % 4 == 0))

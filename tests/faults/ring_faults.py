@@ -24,7 +24,7 @@ FAILPOINTS = (
     "state.before_ack",
 )
 #: Places of the store under test; the last row only where its commit comes in parts.
-WHOLE_PLACES = ("look.before", "look.between", "look.after", "commit.before", "commit.after")
+WHOLE_PLACES = ("load.before", "load.between", "load.after", "commit.before", "commit.after")
 PART_PLACES = (
     "refuse.between",
     "insert.before",

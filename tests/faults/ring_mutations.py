@@ -19,10 +19,19 @@ from ring_store import RingStore, part
 from ring_world import Container
 
 from jobwire.actors.state_manager.actor import StateManager
-from jobwire.actors.state_manager.batch import CommittedBatch, Settler
+from jobwire.actors.state_manager.batch import Settler
+from jobwire.actors.state_manager.batch_view import Projections
 from jobwire.actors.state_manager.commit_publisher import CommitPublisher
+from jobwire.actors.state_manager.committed_batch import CommittedBatch
 from jobwire.actors.state_manager.decide import Keep, Refuse
-from jobwire.actors.stores.base import Awaited, Commit, Committed, EventKey, Positioned, View
+from jobwire.actors.stores.base import (
+    Commit,
+    Committed,
+    EventKey,
+    Loaded,
+    OutstandingJob,
+    Positioned,
+)
 from jobwire.actors.stores.rows import job_key
 from jobwire.actors.transports.base import BusMessage
 from jobwire.schemas.errors import Unavailable
@@ -83,17 +92,17 @@ class _Insists(CommitPublisher):
 class AsksIdsFirst(RingStore):
     """Asks for ids before it loads the jobs."""
 
-    async def look(
+    async def load(
         self,
         jobs: Collection[JobId],
         keys: Collection[EventKey],
         *,
         fold: Collection[JobId],
         known: bool,
-    ) -> View:
-        ids = await super().look((), keys, fold=(), known=known)
-        standing = await super().look(jobs, (), fold=fold, known=False)
-        return View(standing.jobs, standing.tails, ids.known, ids.refused)
+    ) -> Loaded:
+        ids = await super().load((), keys, fold=(), known=known)
+        standing = await super().load(jobs, (), fold=fold, known=False)
+        return Loaded(standing.jobs, standing.tails, ids.known, ids.refused)
 
 
 class NeverAsks(Settler):
@@ -103,48 +112,46 @@ class NeverAsks(Settler):
         del redelivered
         return await super().settle(events, redelivered=False)
 
-    async def _decide_all(self, todo: Any, firsts: Any, work: Any) -> Any:
-        asked, work.ask = work.ask, True
+    async def _plan(self, undecided: Any, batch: Any, view: Any) -> Any:
+        asked, view.asks_history = view.asks_history, True
         try:
-            return await super()._decide_all(todo, firsts, work)
+            return await super()._plan(undecided, batch, view)
         finally:
-            work.ask = asked
+            view.asks_history = asked
 
 
 class IgnoresStale(Settler):
     """Plans again after a conflict, on the same view."""
 
-    async def _commit(self, plan: Any, work: Any) -> bool:
-        done = await super()._commit(plan, work)
-        work.stale.clear()
+    async def _commit(self, plan: Any, batch: Any, view: Any, written: Any) -> bool:
+        done = await super()._commit(plan, batch, view, written)
+        view.conflicted.clear()
         return done
 
 
 class ForgetsStored(Settler):
     """After a conflict leaves the projections of what was stored as they are."""
 
-    async def _plan(self, firsts: Any, work: Any) -> Any:
-        mine = {key.job for key in work.mine}
-        work.stale -= mine - {key.job for key in firsts if key not in work.mine}
-        return await super()._plan(firsts, work)
+    async def _look(self, batch: Any, view: Any, written: Any) -> Any:
+        stored = {key.job for key in written.entries}
+        view.conflicted -= stored - {key.job for key in batch.firsts if key not in written.entries}
+        return await super()._look(batch, view, written)
 
 
 class NeverRepairs(Settler):
     """Rolls a known event's job forward for its own decisions only."""
 
-    def _rolled_forward(self, jobs: set[JobId], view: View, work: Any) -> dict[JobId, Job]:
-        before = (dict(work.final), set(work.moved), set(work.created))
-        standing = super()._rolled_forward(jobs, view, work)
-        work.final, work.moved, work.created = before
-        return standing
+    async def _commit(self, plan: Any, batch: Any, view: Any, written: Any) -> bool:
+        view.repairs = Projections()
+        return await super()._commit(plan, batch, view, written)
 
 
 class BuriesAlive(Settler):
     """Makes a job again although its tombstone is not written yet."""
 
-    async def _decide_all(self, todo: Any, firsts: Any, work: Any) -> Any:
-        work.behind = set()
-        return await super()._decide_all(todo, firsts, work)
+    async def _plan(self, undecided: Any, batch: Any, view: Any) -> Any:
+        view.behind = set()
+        return await super()._plan(undecided, batch, view)
 
 
 class JudgesByItsClock(Settler):
@@ -221,15 +228,15 @@ class SwallowsInserts(RingStore):
 class ForgetsRefusals(RingStore):
     """Does not know which ids it has refused."""
 
-    async def look(
+    async def load(
         self,
         jobs: Collection[JobId],
         keys: Collection[EventKey],
         *,
         fold: Collection[JobId],
         known: bool,
-    ) -> View:
-        return structs.replace(await super().look(jobs, keys, fold=fold, known=known), refused={})
+    ) -> Loaded:
+        return structs.replace(await super().load(jobs, keys, fold=fold, known=known), refused={})
 
 
 class RefusesLast(RingStore):
@@ -245,15 +252,15 @@ class RefusesLast(RingStore):
 class LosesTails(RingStore):
     """Takes a job without a projection for one that is not there."""
 
-    async def look(
+    async def load(
         self,
         jobs: Collection[JobId],
         keys: Collection[EventKey],
         *,
         fold: Collection[JobId],
         known: bool,
-    ) -> View:
-        view = await super().look(jobs, keys, fold=fold, known=known)
+    ) -> Loaded:
+        view = await super().load(jobs, keys, fold=fold, known=known)
         tails: Mapping[JobId, Sequence[Entry]] = {
             job: tail for job, tail in view.tails.items() if job in view.jobs
         }
@@ -267,8 +274,8 @@ class LosesOutstanding(RingStore):
         return await super().write(structs.replace(commit, moved=()))
 
     async def outstanding(
-        self, until: datetime, after: Awaited | None, limit: int
-    ) -> list[Awaited]:
+        self, until: datetime, after: OutstandingJob | None, limit: int
+    ) -> list[OutstandingJob]:
         del until, after, limit
         return []
 
@@ -283,8 +290,8 @@ REBORN = Profile(
     intents=("create", "delete", "delete", "likely"),
 )
 #: One of two consumers of a queue stands still between looking and writing.
-TWO_CONSUMERS = Profile(kinds=("pause",), places=("look.after", "commit.before"), again=0.0)
-_ZOMBIE = Profile(kinds=("pause",), places=("insert.before", "look.after"), faults=0.6)
+TWO_CONSUMERS = Profile(kinds=("pause",), places=("load.after", "commit.before"), again=0.0)
+_ZOMBIE = Profile(kinds=("pause",), places=("insert.before", "load.after"), faults=0.6)
 
 MUTATIONS = (
     Mutation(
@@ -306,7 +313,7 @@ MUTATIONS = (
             jobs=1,
             steps=40,
             kinds=("crash", "pause"),
-            places=("look.after",),
+            places=("load.after",),
             faults=0.9,
             intents=("delete", "likely", "create"),
         ),

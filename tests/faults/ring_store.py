@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ring_faults import Gate
 
-from jobwire.actors.stores.base import Commit, Committed, EventKey, View
+from jobwire.actors.stores.base import Commit, Committed, EventKey, Loaded
 from jobwire.actors.stores.sqlite import SqliteStore
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.identifiers import JobId
@@ -40,21 +40,21 @@ class RingStore(SqliteStore):
         self.in_parts = in_parts
         self._late = late
 
-    async def look(
+    async def load(
         self,
         jobs: Collection[JobId],
         keys: Collection[EventKey],
         *,
         fold: Collection[JobId],
         known: bool,
-    ) -> View:
+    ) -> Loaded:
         """Load jobs, then ask for ids, with a gap between."""
-        await self.gate.passing("look.before")
-        standing = await super().look(jobs, (), fold=fold, known=False)
-        await self.gate.passing("look.between")
-        ids = await super().look((), keys, fold=(), known=known)
-        await self.gate.passing("look.after")
-        return View(standing.jobs, standing.tails, ids.known, ids.refused)
+        await self.gate.passing("load.before")
+        standing = await super().load(jobs, (), fold=fold, known=False)
+        await self.gate.passing("load.between")
+        ids = await super().load((), keys, fold=(), known=known)
+        await self.gate.passing("load.after")
+        return Loaded(standing.jobs, standing.tails, ids.known, ids.refused)
 
     async def commit(self, commit: Commit) -> Committed:
         """Commit whole or in parts."""

@@ -184,7 +184,7 @@ class World:
     async def standing(self, index: int) -> Job | None:
         """Return a job as all of its entries leave it now."""
         target = job_id(index)
-        view = await self._observer.look([target], [], fold=[target], known=False)
+        view = await self._observer.load([target], [], fold=[target], known=False)
         job = view.jobs.get(target)
         for entry in view.tails.get(target, ()):
             job = advance(job, entry)

@@ -21,7 +21,7 @@ from run_receiver import SECRET, Receiver
 
 _PAUSE_S = 0.05
 #: How long everything may take to be well again.
-WELL_S = 30.0
+WELL_S = 90.0
 
 #: What a job does: it names itself in the ledger, then works on its input for a while.
 _SCRIPT = """

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from fleet_lab import Lab, laboratory, new_fleet
-from fleet_trial import Trial
+from fleet_trial import WELL_S, Trial
 
 from tests.support.deadlines import until
 from tests.support.fleet import ALL, Fleet, Member
 from tests.support.mongodb import MongoServer
 from tests.support.rabbitmq import RabbitServer
+from tests.support.stopwatch import Stopwatch
 
 pytestmark = [
     pytest.mark.fault,
@@ -104,7 +105,9 @@ async def test_every_actor_may_start_before_broker_and_database(
         await asyncio.to_thread(own_mongo.start)
         await _all_miss(fleet, {"broker"})
         await asyncio.to_thread(own_rabbit.start)
-        await fleet.ready(15.0)
+        watch = Stopwatch()
+        await fleet.ready()
+        assert watch.seconds <= WELL_S
     finally:
         await fleet.close()
 
@@ -117,7 +120,7 @@ async def _all_miss(fleet: Fleet, parts: set[str]) -> None:
         return named & {"broker", "store"} == parts
 
     for member in fleet.members.values():
-        await until(lambda each=member: misses(each), 30.0)  # type: ignore[misc]
+        await until(lambda each=member: misses(each))  # type: ignore[misc]
 
 
 async def test_every_actor_may_be_the_first_of_all(lab: Lab, memory: Path) -> None:

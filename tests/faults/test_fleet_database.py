@@ -28,12 +28,16 @@ _READERS = 40
 _NO_OFFICE_S = 5
 
 
-@pytest_asyncio.fixture(name="lab", scope="module", loop_scope="module")
-async def _lab() -> AsyncIterator[Lab]:
-    async with laboratory() as lab:
+# Every kind of fault, killed, stands still, steps down, is met by each driver.
+@pytest_asyncio.fixture(
+    name="lab", scope="module", loop_scope="module", params=["motor", "pymongo"]
+)
+async def _lab(request: pytest.FixtureRequest) -> AsyncIterator[Lab]:
+    async with laboratory(settings={"JOBWIRE_DATABASE__DRIVER": request.param}) as lab:
         yield lab
 
 
+# The set of three takes longest, so it is met by the default driver only.
 @pytest_asyncio.fixture(name="trio", scope="module", loop_scope="module")
 async def _trio() -> AsyncIterator[Lab]:
     async with laboratory(members=3) as lab:
@@ -56,7 +60,7 @@ async def _is_refused(lab: Lab, trial: Trial) -> str | None:
     slowest_s = max(seconds for _, _, seconds in answers)
     assert slowest_s <= ANSWER_S, slowest_s
     for name in ALL:
-        await until(lambda each=name: lab.misses(each, "store"), 10.0)  # type: ignore[misc]
+        await until(lambda each=name: lab.misses(each, "store"))  # type: ignore[misc]
     return await creation
 
 
@@ -108,7 +112,7 @@ async def test_nothing_is_lost_when_a_lonely_primary_steps_down(lab: Lab) -> Non
         await asyncio.to_thread(lab.mongo.step_down, _NO_OFFICE_S)
         began = time.monotonic()
         await asyncio.to_thread(lab.mongo.primary)
-        assert time.monotonic() - began > _NO_OFFICE_S / 2, "it took writes all the time"
+        assert time.monotonic() - began > _NO_OFFICE_S / 5, "it took writes all the time"
         trial.heal()
 
 

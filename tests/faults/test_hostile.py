@@ -15,11 +15,12 @@ from http_service import Service
 from run_fleet import alive
 
 from tests.support.disk import small_disk
+from tests.support.stopwatch import Stopwatch
 
 pytestmark = pytest.mark.fault
 
 _GIB = 1 << 30
-_ENDED_S = 60.0
+_ENDED_S = 90.0
 _GRACE_S = 1.0
 #: Ignores TERM; so does a child of it, and a daemon that has left its session and its parent.
 _STUBBORN = """
@@ -125,12 +126,12 @@ async def test_a_cancel_ends_all_that_a_job_has_started_however_it_hides(bench: 
     await bench.running(job)
     assert f"{job}.1" in alive()
 
-    began = time.monotonic()
+    watch = Stopwatch()
     await bench.call("POST", f"/v1/jobs/{job}/cancel")
     ended = await bench.ended(job)
 
     assert ended["state"] == "CANCELLED"
-    assert time.monotonic() - began < _GRACE_S + 1.0
+    assert watch.seconds < _GRACE_S + 1.0
     assert f"{job}.1" not in alive()
 
 

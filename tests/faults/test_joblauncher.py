@@ -18,7 +18,7 @@ from tests.support.deadlines import until
 
 pytestmark = pytest.mark.fault
 
-_STEP_S = 20.0
+_STEP_S = 90.0
 
 
 @pytest_asyncio.fixture(name="service")

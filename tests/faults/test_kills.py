@@ -50,7 +50,7 @@ async def test_nothing_answered_is_lost_when_the_process_dies_at_each_named_plac
 
     for number, place in enumerate(PLACES):
         await service.start(f"{place}=kill@{20 + 7 * number}")
-        assert await service.ended(20.0) == -signal.SIGKILL, f"{place} was not struck"
+        assert await service.ended(90.0) == -signal.SIGKILL, f"{place} was not struck"
     await service.start()
     await load.until(50)
     await load.stop()
@@ -64,7 +64,7 @@ async def test_nothing_answered_is_lost_when_the_process_dies_at_each_named_plac
 async def _follow_to_the_end(load: Load, followers: list[Follower], job: str) -> None:
     last = (await load.insist("GET", f"/v1/jobs/{job}")).read()["seq"]
     for follower in followers:
-        await eventually(lambda f=follower: f.has(job, last), 10.0, "the stream's end")  # type: ignore[misc]
+        await eventually(lambda f=follower: f.has(job, last), 90.0, "the stream's end")  # type: ignore[misc]
         await follower.stop()
 
 
@@ -95,7 +95,7 @@ async def test_a_service_that_answers_before_its_commit_is_found_out(memory: Pat
             await liar.start("store.before_insert=kill@60")
             load = Load(liar.url, lambda: liar.api_key, SEED + number)
             await load.start()
-            assert await liar.ended(20.0) == -signal.SIGKILL
+            assert await liar.ended(90.0) == -signal.SIGKILL
             await load.give_up()
             await liar.start()
             found = await Witness(liar.url, liar.api_key).complaints(load.ledger)

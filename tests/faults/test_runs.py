@@ -93,7 +93,7 @@ async def test_each_job_runs_once_when_the_service_dies_at_each_named_place(
 
     await yard.start(f"{place}=kill@{PLACES[place]}")
     asked = asyncio.create_task(yard.submit())
-    assert await yard.service.ended(20.0) == -signal.SIGKILL, f"{place} was not struck"
+    assert await yard.service.ended(90.0) == -signal.SIGKILL, f"{place} was not struck"
     await yard.start()
     await asked
     await yard.fleet.wait()

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aio_pika
 import pytest
@@ -19,11 +20,13 @@ from pymongo.errors import NetworkTimeout
 
 from tests.support.containers import Container
 from tests.support.daemons import Daemon
-from tests.support.deadlines import until
+from tests.support.deadlines import PATIENCE_S, until
 from tests.support.given import empty, with_database
+from tests.support.interrupts import IGNORING
 from tests.support.mongodb import MongoServer, connected, drop_database
+from tests.support.ports import free_port
 from tests.support.rabbitmq import RabbitServer, vhost_of
-from tests.support.servers import ServerMissing, answers, await_ready, free_port, serving
+from tests.support.servers import ServerMissing, answers, await_ready, serving
 
 _ROOT = Path(__file__).parents[2]
 
@@ -31,7 +34,7 @@ _ROOT = Path(__file__).parents[2]
 _SILENCE_S = 0.3
 
 #: A new quorum queue survives a crash of its node after this time.
-_SETTLED_S = 2.0
+_SETTLED_S = 3.0
 
 
 async def _queue(channel: AbstractChannel, name: str = "letters") -> AbstractQueue:
@@ -40,7 +43,7 @@ async def _queue(channel: AbstractChannel, name: str = "letters") -> AbstractQue
 
 async def _send(channel: AbstractChannel, body: bytes, queue: str = "letters") -> None:
     message = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
-    await channel.default_exchange.publish(message, queue, timeout=10)
+    await channel.default_exchange.publish(message, queue, timeout=60)
 
 
 async def test_each_virtual_host_is_empty_and_knows_no_other(rabbit: RabbitServer) -> None:
@@ -84,13 +87,13 @@ async def test_a_killed_broker_comes_back_where_it_was_with_all_that_it_confirme
 
         own_rabbit.kill()
 
-        await asyncio.wait_for(closed.wait(), 5)
+        await asyncio.wait_for(closed.wait(), PATIENCE_S)
     assert not own_rabbit.is_running
     assert not answers(own_rabbit.port)
     await asyncio.to_thread(own_rabbit.start)
     async with await aio_pika.connect(own_rabbit.url) as connection:
         queue = await _queue(await connection.channel())
-        kept = await queue.get(timeout=10)
+        kept = await queue.get(timeout=40)
         assert kept is not None
         assert kept.body == b"kept"
 
@@ -137,7 +140,7 @@ async def test_an_administrator_closes_all_connections(
 
         await asyncio.to_thread(rabbit.close_connections, "for the test")
 
-        assert "for the test" in str(await asyncio.wait_for(reasons.get(), 5))
+        assert "for the test" in str(await asyncio.wait_for(reasons.get(), PATIENCE_S))
 
 
 async def test_a_deleted_queue_is_gone_with_what_it_holds(
@@ -385,24 +388,32 @@ def test_a_container_is_driven_by_docker_compose(
     ]
 
 
-async def test_services_run_until_they_are_interrupted() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_services_run_until_they_are_interrupted(number: signal.Signals) -> None:
+    # Also when a shell has started them in the background, where SIGINT is ignored.
     services = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.support.services"),
+        *(*IGNORING, sys.executable, "-m", "tests.support.services"),
         cwd=_ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
-    assert services.stdout is not None
+    try:
+        assert services.stdout is not None
+        lines = [(await services.stdout.readline()).decode().strip() for _ in range(5)]
+        urls = dict(line.split("=", 1) for line in lines)
+        async with await aio_pika.connect(urls["JOBWIRE_TEST_RABBITMQ"]):
+            pass
+        client: MongoClient[dict[str, int]] = MongoClient(urls["JOBWIRE_DATABASE__URL"])
+        with client:
+            client.get_default_database()["jobs"].insert_one({"number": 1})
+            ports = [client.address[1] if client.address else 0]
+        ports.append(urlsplit(urls["JOBWIRE_BROKER__URL"]).port or 0)
 
-    lines = [(await services.stdout.readline()).decode().strip() for _ in range(5)]
-    urls = dict(line.split("=", 1) for line in lines)
-    async with await aio_pika.connect(urls["JOBWIRE_TEST_RABBITMQ"]):
-        pass
-    client: MongoClient[dict[str, int]] = MongoClient(urls["JOBWIRE_DATABASE__URL"])
-    with client:
-        client.get_default_database()["jobs"].insert_one({"number": 1})
-        ports = [client.address[1] if client.address else 0]
-    services.send_signal(signal.SIGINT)
+        services.send_signal(number)
 
-    assert await asyncio.wait_for(services.wait(), 30) == 0
-    assert not any(answers(port) for port in ports)
+        assert await asyncio.wait_for(services.wait(), 60) == 0
+        assert not any(answers(port) for port in ports)
+    finally:
+        if services.returncode is None:
+            services.kill()
+            await services.communicate()

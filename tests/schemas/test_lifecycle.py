@@ -55,6 +55,11 @@ _WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
         "/events/rotate_token",
         "the service's own",
     ),
+    "an event has a sender that there is not": (
+        _events(begin=EventKind(senders=("token", "agent"))),
+        "/events/begin/senders/1",
+        "expected one of: token, caller, worker, reaper",
+    ),
     "a row is of no state": (_ways(GONE={"begin": "WORK"}), "/transitions/GONE", "GONE"),
     "a column is of no event": (
         _ways(WORK={"jump": "DONE"}),

@@ -79,6 +79,7 @@ _EXECUTION: Final = {
     "queued": {
         "SUBMITTING": "QUEUED",
         "QUEUED": "QUEUED",
+        "RUNNING": "RUNNING",
         "CANCELLING": "CANCELLING",
         "UNKNOWN": "QUEUED",
     },

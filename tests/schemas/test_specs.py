@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobwire.schemas.errors import Invalid
+from jobwire.schemas.invocations import Argv
+from jobwire.schemas.releases import FIRST_LEVEL
 from jobwire.schemas.specs import Secret, Spec, check
 
 
@@ -34,6 +36,45 @@ def test_every_argument_without_nul_is_kept_as_it_is(arguments: list[str]) -> No
             check(spec)
     else:
         assert msgspec.json.decode(msgspec.json.encode(check(spec)), type=Spec) == spec
+
+
+def test_what_a_job_runs_is_one_record_whichever_field_says_it() -> None:
+    invocation = _spec(argv=["echo", "a b", "ü"]).invocation
+
+    assert invocation == Argv(("echo", "a b", "ü"))
+    assert (invocation.program, invocation.shown()) == ("echo", "echo 'a b' 'ü'")
+    assert invocation.size_bytes() == (4 + 9) + (3 + 9) + (2 + 9)
+    assert invocation.level == FIRST_LEVEL
+
+
+def test_a_stored_spec_names_what_it_runs_by_its_field_alone() -> None:
+    stored = b'{"argv":["true"]}'
+
+    assert msgspec.json.decode(stored, type=Spec).invocation == Argv(("true",))
+    assert msgspec.json.encode(_spec()) == stored
+
+
+def test_a_program_without_a_name_is_refused() -> None:
+    with pytest.raises(Invalid, match="the first argument must be the program") as refused:
+        check(_spec(argv=["", "x"]))
+
+    assert refused.value.pointer == "/spec/argv/0"
+
+
+@pytest.mark.parametrize("member", ["script", "call"])
+def test_another_way_to_say_what_runs_is_refused_by_name(member: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=f"unknown field `{member}`"):
+        msgspec.json.decode(msgspec.json.encode({member: "x"}), type=Spec)
+
+
+def test_a_cause_that_there_is_not_is_refused_and_read_from_what_is_stored() -> None:
+    spec = _spec(retries={"on": ["exit_code", "meteor"]})
+
+    with pytest.raises(Invalid, match="expected one of: exit_code, signal") as refused:
+        check(spec)
+
+    assert refused.value.pointer == "/spec/retries/on/1"
+    assert spec.retries.on == ("exit_code", "meteor")
 
 
 @pytest.mark.parametrize("name", ["A", "_", "a1", "PATH", "x" * 255])

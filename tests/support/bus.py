@@ -59,7 +59,7 @@ async def serving_bus(url: str, folder: Path) -> AsyncIterator[BusService]:
     settings = Settings(broker=Broker(url=url), shards=2)
     data = DataFolder(folder)
     data.claim()
-    parts = Container(settings, data, data.secrets(), "tests", _nothing)
+    parts = Container(settings, data, data.secrets(), "tests", _nothing, lambda: "")
     settler = Settler(parts.store, parts.keyring, parts.registry, settings.limits.events_per_job)
     manager = StateManager(
         transport=parts.transport,
@@ -86,7 +86,7 @@ async def serving_bus(url: str, folder: Path) -> AsyncIterator[BusService]:
             await actor.start()
             stack.push_async_callback(actor.stop)
         stack.push_async_callback(parts.packer.close)
-        await until(lambda: parts.transport.not_ready() is None, 30.0)
+        await until(lambda: parts.transport.not_ready() is None)
         made = await parts.keys.create(KeyRequest(principal="admin", scopes=ALL_SCOPES))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         base = await stack.enter_async_context(_serving_http(parts))

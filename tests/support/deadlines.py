@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Final
+
+#: Longest time for anything that is to happen, also on a machine that is busy with other work. Who
+#: waits in vain finds out later; who need not wait long never notices.
+PATIENCE_S: Final = 90.0
 
 #: Between two looks.
-_STEP_S = 0.005
+_STEP_S: Final = 0.005
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], within_s: float = 5.0) -> None:
+async def until(
+    condition: Callable[[], bool | Awaitable[bool]], within_s: float = PATIENCE_S
+) -> None:
     """
     Return when the condition holds.
 

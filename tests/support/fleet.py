@@ -15,12 +15,12 @@ from typing import Final
 
 from jobwire.actors.cli.secrets import make_installation
 from tests.support.leftovers import end_jobs
-from tests.support.servers import free_port
+from tests.support.ports import free_port
 
 _ROOT: Final = Path(__file__).parents[2]
 _COMMAND: Final = (sys.executable, "-m", "jobwire.actors.cli.main", "serve")
 #: Longest time that a start, or getting ready, may take on a machine that is busy.
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 90.0
 #: Characters of what a process wrote that are shown of one that fails.
 _SAID: Final = 2_000
 
@@ -113,7 +113,7 @@ class Member:
     async def kill(self) -> None:
         """Kill it as a power cut would, and wait for its end."""
         self.process.send_signal(signal.SIGKILL)
-        assert await self.ended(5.0) == -signal.SIGKILL
+        assert await self.ended() == -signal.SIGKILL
 
     async def ended(self, within_s: float = PATIENCE_S) -> int:
         """Wait for its end; give the exit code, negative for a signal."""
@@ -128,7 +128,7 @@ class Member:
         """Let it go on."""
         self.process.send_signal(signal.SIGCONT)
 
-    async def stop(self, within_s: float = 25.0) -> int:
+    async def stop(self, within_s: float = PATIENCE_S) -> int:
         """Ask it to stop; give its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return await self.ended(within_s)
@@ -209,7 +209,7 @@ class Fleet:
 
 def _not_ready(url: str) -> list[str] | None:
     try:
-        with urllib.request.urlopen(f"{url}/health/ready", timeout=6) as answer:
+        with urllib.request.urlopen(f"{url}/health/ready", timeout=30) as answer:
             return list(json.load(answer)["missing"])
     except urllib.error.HTTPError as error:
         return list(json.load(error)["missing"])
@@ -218,5 +218,5 @@ def _not_ready(url: str) -> list[str] | None:
 
 
 def _metrics(url: str) -> str:
-    with urllib.request.urlopen(f"{url}/metrics", timeout=6) as answer:
+    with urllib.request.urlopen(f"{url}/metrics", timeout=30) as answer:
         return str(answer.read().decode())

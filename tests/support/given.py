@@ -26,7 +26,7 @@ import msgspec
 
 #: Where the management plugin listens unless `JOBWIRE_TEST_RABBITMQ_API` says otherwise.
 _API_PORT: Final = 15672
-_ANSWER_S: Final = 10.0
+_ANSWER_S: Final = 90.0
 
 
 def given_broker() -> str | None:

@@ -19,13 +19,13 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from tests.support.containers import Container, is_docker_at_hand
 from tests.support.daemons import Daemon
+from tests.support.ports import free_port
 from tests.support.servers import (
     PATIENCE_S,
     STEP_S,
     Program,
     ServerMissing,
     await_ready,
-    free_port,
     new_folder,
     remove_folder,
 )

@@ -10,12 +10,12 @@ from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
 from tests.support.containers import Container, is_docker_at_hand
+from tests.support.ports import free_port
 from tests.support.rabbitmq_node import RabbitNode, scripts
 from tests.support.servers import (
     ServerMissing,
     answers,
     await_ready,
-    free_port,
     new_folder,
     remove_folder,
 )

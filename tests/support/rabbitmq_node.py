@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from tests.support.daemons import Daemon
-from tests.support.servers import PATIENCE_S, answers, await_ready, free_port
+from tests.support.ports import free_port
+from tests.support.servers import PATIENCE_S, answers, await_ready
 
 #: Debian's commands on the path change the user and forget the environment; these do not.
 _SCRIPTS: Final = Path("/usr/lib/rabbitmq/bin")

@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 from standardwebhooks import Webhook
 
-from tests.support.deadlines import until
+from tests.support.deadlines import PATIENCE_S, until
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -66,7 +66,7 @@ class Receiver:
         """The ids of what came, in order."""
         return [each.id for each in self.received]
 
-    async def wait(self, count: int, within_s: float = 5.0) -> Sequence[Received]:
+    async def wait(self, count: int, within_s: float = PATIENCE_S) -> Sequence[Received]:
         """Return what came when it is so much."""
         await until(lambda: len(self.received) >= count, within_s)
         return self.received

@@ -1,5 +1,5 @@
 """
-Real servers of the tests' own: where they are found, where they listen, and when they are ready.
+Real servers of the tests' own: where they are found, and when they are ready.
 
 Every call of a server blocks. A coroutine that must not wait gives it to a thread:
 `await asyncio.to_thread(server.restart)`.
@@ -8,27 +8,22 @@ Every call of a server blocks. A coroutine that must not wait gives it to a thre
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 import pytest
 
 #: Longest time that a server may need to start or to stop, also on a machine that is busy.
-PATIENCE_S: Final = 60.0
+PATIENCE_S: Final = 150.0
 
 #: Between two looks whether a server is what it should be.
 STEP_S: Final = 0.02
-
-#: Below the ports that systems give to outgoing connections, so that nobody else gets the port of
-#: a server while it is down.
-_PORTS: Final = range(20_000, 30_000)
 
 #: A folder whose writes cost nothing: nothing here has to outlive the machine.
 _MEMORY: Final = Path("/dev/shm")
@@ -93,16 +88,6 @@ def await_ready(program: Program, is_ready: Callable[[], bool]) -> None:
         if not program.is_running or time.monotonic() > end:
             raise AssertionError(f"the server does not start: ...{program.printed()[-2_000:]}")
         time.sleep(STEP_S)
-
-
-def free_port() -> int:
-    """Return a port on which nobody listens, and which nobody gets by chance."""
-    # Tests are seeded, and two runs at once must not look at the same ports first.
-    for port in random.SystemRandom().sample(_PORTS, k=len(_PORTS)):
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no port is free")
 
 
 def answers(port: int) -> bool:

@@ -10,6 +10,7 @@ import signal
 import sys
 from contextlib import ExitStack
 
+from tests.support.interrupts import end_by_signals, ignore_signals
 from tests.support.mongodb import MongoServer
 from tests.support.rabbitmq import RabbitServer
 from tests.support.servers import ServerMissing
@@ -25,8 +26,8 @@ JOBWIRE_TEST_MONGODB={database}
 
 
 def main() -> int:
-    """Start both, print where they answer, and stop them on Ctrl-C; give the exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Start both, print where they answer, stop them when interrupted; give the exit code."""
+    end_by_signals()
     with ExitStack() as stack:
         try:
             rabbit = RabbitServer()
@@ -51,6 +52,8 @@ def main() -> int:
             return 1
         except KeyboardInterrupt:
             sys.stderr.write("\n")
+        finally:
+            ignore_signals()
     return 0
 
 

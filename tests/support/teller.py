@@ -26,7 +26,7 @@ from jobwire.schemas.deliveries import Callback, Delivery, Subscription
 from jobwire.schemas.jobs import Entry
 from jobwire.schemas.principals import ALL_SCOPES, Principal
 from tests.support.commits import make_commit
-from tests.support.deadlines import until
+from tests.support.deadlines import PATIENCE_S, until
 from tests.support.factories import OWNER, fold, job_id, make_creation, make_entry, make_history
 
 #: Retries that a test does not have to wait for.
@@ -167,7 +167,9 @@ class CommitPublisher:
         (delivery,) = await self.all()
         return delivery
 
-    async def wait_for(self, status: str, count: int = 1, within_s: float = 5.0) -> list[Delivery]:
+    async def wait_for(
+        self, status: str, count: int = 1, within_s: float = PATIENCE_S
+    ) -> list[Delivery]:
         """Wait until so many deliveries have a status; give all."""
 
         async def have_it() -> bool:

@@ -18,27 +18,33 @@ from jobwire.actors.dialects.native.dialect import NativeDialect
 from jobwire.actors.gateway.actor import Gateway
 from jobwire.actors.operations.events import Events
 from jobwire.actors.runtime.actor import Actor
+from jobwire.actors.runtime.settings import Settings
 from jobwire.actors.state_manager.actor import StateManager
 from jobwire.actors.state_manager.decide import Keep, Refuse, decide
 from jobwire.actors.state_manager.reaper import Reaper
 from jobwire.actors.stores.base import (
-    After,
-    Awaited,
     Commit,
     Committed,
     Count,
     EventKey,
+    JobCursor,
     JobFilter,
-    Known,
+    KnownEvent,
+    Loaded,
+    OutstandingJob,
     Place,
     Positioned,
     Record,
     Store,
-    View,
 )
-from jobwire.actors.stores.sqlite import SqliteStore
-from jobwire.actors.transports.base import BusMessage, ConsumerHandle, Transport
+from jobwire.actors.stores.mongodb import MongoStore
+from jobwire.actors.stores.mongodb.importer import MongoImporter
+from jobwire.actors.stores.plugins import Backups, StoreExporter, StoreImporter, StorePlugin
+from jobwire.actors.stores.sqlite import SqliteStore, backup
+from jobwire.actors.stores.sqlite.export import SqliteExporter
+from jobwire.actors.transports.base import BusMessage, ConsumerHandle, Transport, TransportPlugin
 from jobwire.actors.transports.embedded import EmbeddedTransport
+from jobwire.actors.transports.rabbitmq import RabbitTransport
 from jobwire.schemas.codec import canonical, check_json, decode_packet, encode_packet
 from jobwire.schemas.errors import JobwireError
 from jobwire.schemas.events import Event, Packet
@@ -49,6 +55,12 @@ from jobwire.schemas.outcomes import Outcome
 from jobwire.schemas.tokens import Keyring, VerifiedSender, identify, mint_token
 
 store: Store = SqliteStore(Path("jobwire.db"), max_bytes=0)
+shared_store: Store = MongoStore("mongodb://localhost/jobwire", shards=1)
+store_plugins: tuple[StorePlugin, ...] = (SqliteStore, MongoStore)
+backups: Backups = backup
+exporter: StoreExporter = SqliteExporter(Path("jobwire.db"))
+importer: StoreImporter = MongoImporter("mongodb://localhost/jobwire", Settings())
+transport_plugins: tuple[TransportPlugin, ...] = (EmbeddedTransport, RabbitTransport)
 transport: Transport = EmbeddedTransport()
 
 
@@ -68,15 +80,15 @@ async def stores(job: JobId, key: EventKey, moment: datetime, commit: Commit) ->
     assert_type(await store.open(), None)
     assert_type(await store.close(), None)
     assert_type(await store.check(), None)
-    view = await store.look([job], [key], fold=(), known=True)
-    assert_type(view, View)
+    view = await store.load([job], [key], fold=(), known=True)
+    assert_type(view, Loaded)
     assert_type(view.jobs, Mapping[JobId, Job])
     assert_type(view.tails, Mapping[JobId, Sequence[Entry]])
-    assert_type(view.known, Mapping[EventKey, Known])
+    assert_type(view.known, Mapping[EventKey, KnownEvent])
     assert_type(view.refused, Mapping[EventKey, Sequence[Refusal]])
     assert_type(await store.commit(commit), Committed)
     assert_type(await store.get("owner", job), Job | None)
-    after = After(moment, job)
+    after = JobCursor(moment, job)
     assert_type(await store.find("owner", JobFilter(state="A"), after, 10), list[Job])
     assert_type(await store.history("owner", job, 0, 10), list[Entry])
     assert_type(await store.since("owner", (), 10), tuple[list[Positioned], Place])
@@ -88,7 +100,7 @@ async def stores(job: JobId, key: EventKey, moment: datetime, commit: Commit) ->
     assert_type(await store.refusals("owner", 0, 10), list[Refusal])
     assert_type(await store.refusal("owner", key), Refusal | None)
     assert_type(await store.mark_replayed("owner", key, EventId("x")), None)
-    assert_type(await store.outstanding(moment, None, 10), list[Awaited])
+    assert_type(await store.outstanding(moment, None, 10), list[OutstandingJob])
     assert_type(await store.stale(moment, 10), list[Job])
     assert_type(await store.put("kind", Record("owner", "key", b""), fresh=True), bool)
     assert_type(await store.fetch("kind", None, "key"), Record | None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from jobwire.actors.dialects.answers import answer, page
 from jobwire.actors.dialects.problems import encode, problem, problem_document
@@ -86,7 +86,7 @@ def _shown(job: Job) -> dict[str, Any]:
     ending = job.ending or _NO_ENDING
     of_job = {name: getattr(job, name) for name in _OF_JOB}
     of_ending = {name: getattr(ending, name) for name in _OF_ENDING}
-    return of_job | of_ending
+    return of_job | of_ending | {"native": job.native or UNSET}
 
 
 def _callback(subscription: Subscription) -> dict[str, Any]:

@@ -36,6 +36,7 @@ _MOST_WAIT_S = 60.0
 _PREFER_WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*(\d{1,6})\s*(?:,|$)")
 
 Moment = Annotated[datetime, Meta(tz=True)]
+Attempt = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Wait = Annotated[float, Meta(ge=0, le=_MOST_WAIT_S)]
 
 
@@ -49,6 +50,7 @@ class EventBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     id: Name | None = None
     time: Moment | None = None
     source: Name | None = None
+    attempt: Attempt | None = None
 
 
 class EventParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,6 +62,7 @@ class EventParameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     id: Name | None = None
     time: Moment | None = None
     source: Name | None = None
+    attempt: Attempt | None = None
     wait: Wait | None = None
 
 
@@ -118,6 +121,7 @@ class EventRoutes:
             id=parameters.id,
             time=parameters.time,
             source=parameters.source,
+            attempt=parameters.attempt,
         )
         event = self._event(
             request, fields, await self._principal(request), idempotency_key_of(request)
@@ -210,6 +214,7 @@ def build_event(
         event_id=event_id,
         occurred=fields.time,
         source=fields.source,
+        attempt=fields.attempt,
     )
 
 

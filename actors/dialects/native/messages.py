@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from jobwire.actors.dialects.native.events import EventBody, Moment, build_event
+from jobwire.actors.dialects.native.events import Attempt, EventBody, Moment, build_event
 from jobwire.actors.operations.events import Events
 from jobwire.actors.transports.base import BusMessage
 from jobwire.schemas.codec import check_json, decode, invalid, parse_json
@@ -28,6 +28,8 @@ CLOUD_HEADS = ("cloudEvents_", "cloudEvents:")
 
 _JSON = "application/json"
 _BEARER = "Bearer "
+#: Digits of an attempt that are read; so many are over its limit already.
+_MOST_DIGITS = 12
 #: What CloudEvents may put before the name of an event.
 _TYPE_HEAD = "job."
 
@@ -45,6 +47,8 @@ class CloudEvent(Struct, frozen=True, kw_only=True):
     time: Moment | None = None
     token: str | None = None
     """The job's token: an extension."""
+    attempt: Attempt | None = None
+    """The attempt of the job that the event is about: an extension."""
     datacontenttype: str | None = None
     data: Raw = Raw()
     data_base64: Raw = Raw()
@@ -64,6 +68,7 @@ class CloudEvent(Struct, frozen=True, kw_only=True):
             id=self.id,
             time=self.time,
             source=self.source,
+            attempt=self.attempt,
         )
 
 
@@ -116,12 +121,17 @@ def _fields(delivery: BusMessage) -> EventBody:
 
 def _attributes(headers: Mapping[str, object]) -> dict[str, object]:
     """Return the attributes of a CloudEvent by their names; of any other message there are none."""
-    return {
+    found = {
         name[len(head) :]: _text(value)
         for name, value in headers.items()
         for head in CLOUD_HEADS
         if name.startswith(head)
     }
+    # CloudEvents writes every attribute as text where it stands in a header.
+    attempt = found.get("attempt")
+    if isinstance(attempt, str) and attempt.isascii() and attempt.isdigit():
+        found["attempt"] = int(attempt[:_MOST_DIGITS])
+    return found
 
 
 def _of_attributes(attributes: dict[str, Any], delivery: BusMessage) -> EventBody:

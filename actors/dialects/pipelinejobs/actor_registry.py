@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from jobwire.actors.dialects.pipelinejobs.actor_record import RESERVED_NAME, ActorName, ForeignActor
 from jobwire.actors.dialects.pipelinejobs.nonces import Nonces
 from jobwire.actors.operations.records import DialectRecords, Record
+from jobwire.actors.runtime.cache import BoundedCache
 from jobwire.schemas.errors import Conflict, Invalid, NotFound, TooManyRequests
 from jobwire.schemas.identifiers import Name
 from jobwire.schemas.principals import Principal
@@ -79,7 +80,7 @@ class ForeignActors:
         self._clock = clock
         self._named = tuple(named)
         self._token_s = token_s
-        self._cache: dict[tuple[str, str], tuple[datetime, ForeignActor]] = {}
+        self._cache = BoundedCache[tuple[str, str], tuple[datetime, ForeignActor]](_MOST_CACHED)
 
     async def create(self, principal: Principal, request: ActorRequest) -> ForeignActor:
         """
@@ -140,8 +141,6 @@ class ForeignActors:
         actor = await self._look_up(owner, name)
         if actor is None:
             raise NotFound(f"there is no actor {name!r}", code="unknown_actor")
-        if len(self._cache) >= _MOST_CACHED:
-            self._cache.pop(next(iter(self._cache)))
         self._cache[owner, name] = (now + _CACHED_FOR, actor)
         return actor
 

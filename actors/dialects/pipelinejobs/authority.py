@@ -11,6 +11,7 @@ from jobwire.actors.dialects.pipelinejobs.actor_registry import ForeignActors
 from jobwire.actors.dialects.pipelinejobs.messages import EventMessage
 from jobwire.actors.dialects.request_guard import RequestGuard
 from jobwire.actors.operations.jobs import Jobs
+from jobwire.actors.runtime.cache import BoundedCache
 from jobwire.schemas.errors import Forbidden, JobwireError, TooManyRequests, Unauthorized
 from jobwire.schemas.identifiers import JobId
 from jobwire.schemas.lifecycle import CREATE
@@ -33,7 +34,7 @@ class Authority:
         self._jobs = jobs
         self._actors = actors
         self._guard = guard
-        self._owned: dict[tuple[str, JobId], None] = {}
+        self._owned = BoundedCache[tuple[str, JobId], None](_MOST_OWNED)
 
     async def of_event(
         self, request: web.Request, access: VerifiedRequest, message: EventMessage
@@ -102,8 +103,6 @@ class Authority:
         if (principal.name, job) in self._owned:
             return
         await self._jobs.get(principal, job)
-        if len(self._owned) >= _MOST_OWNED:
-            self._owned.pop(next(iter(self._owned)))
         self._owned[principal.name, job] = None
 
     async def _check(

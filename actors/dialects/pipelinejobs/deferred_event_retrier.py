@@ -1,8 +1,8 @@
 """
-The waker: has events that wait for their jobs sent again when these have moved, by whatever way.
+Sends deferred events again when their jobs have moved, by whatever way.
 
-It hears what is committed. At its start, when something may not have been heard, and now and then
-for events whose time is up, it looks at all that wait.
+It follows what is committed. At its start, when entries may have been missed, and now and then for
+events whose time is over, it goes through all that are deferred.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ class EventReporter:
                 event.id, f"{name} applied: the job is {outcome.state}", None, details
             )
         state = outcome.state or ""
-        if outcome.verdict != "kept" or outcome.reason is not Reason.WRONG_STATE:
+        if outcome.verdict != "kept" or outcome.reason != Reason.WRONG_STATE:
             return ReportResult(event.id, "", _error_of(outcome, name))
         if is_repetition(state, name):
             details = {"duplicate": True}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from time import monotonic
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
-from jobwire.actors.stores.mongodb.client import TIMEOUT_MS, is_silence, translated
+from jobwire.actors.stores.mongodb.client import TIMEOUT_MS, MongoConnection, is_silence, translated
 from jobwire.schemas.errors import Unavailable
 
 Arguments = ParamSpec("Arguments")
@@ -27,13 +27,14 @@ class CallGuard:
     refused soon: each alone would wait until its own time is over.
     """
 
-    def __init__(self) -> None:
-        """Begin without doubt."""
+    def __init__(self, connection: MongoConnection) -> None:
+        """Guard the calls of a connection."""
+        self._connection = connection
         self._doubt_until = 0.0
 
     async def ask(
         self,
-        call: Callable[Arguments, Awaitable[Result]],
+        call: Callable[Arguments, Coroutine[Any, Any, Result]],
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
     ) -> Result:
@@ -50,7 +51,7 @@ class CallGuard:
         try:
             with translated():
                 async with asyncio.timeout(_CALL_S):
-                    return await call(*args, **kwargs)
+                    return await self._connection.finish(call(*args, **kwargs))
         except TimeoutError as error:
             self._doubt_until = monotonic() + _DOUBT_S
             raise _unanswered("does not answer") from error

@@ -2,14 +2,16 @@
 The one place that knows the driver: motor, or PyMongo's own asynchronous client.
 
 Everything else uses the calls that both have in common, typed as PyMongo's. What differs is hidden
-here: `aggregate` and `close` are awaited with the one and not with the other.
+here: `aggregate` and `close` are awaited with the one and not with the other, and what a
+cancellation does. With either driver a call that was cancelled may go on, and write.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, TypeVar, cast
 
 import structlog
 from motor.motor_asyncio import AsyncIOMotorClient
@@ -30,6 +32,7 @@ from jobwire.schemas.errors import Misconfigured, Unavailable
 
 _log = structlog.get_logger()
 
+Result = TypeVar("Result")
 Driver = Literal["motor", "pymongo"]
 Document = dict[str, Any]  # what BSON holds: bytes, text, numbers, and documents of them
 Collection = AsyncCollection[Document]
@@ -86,6 +89,7 @@ class MongoConnection:
             "retryWrites": True,
         }
         self._driver = driver
+        self._calls: set[asyncio.Task[Any]] = set()
         try:
             self._client: Any = kind(url, **options)
             name = self._client.get_default_database().name
@@ -107,12 +111,33 @@ class MongoConnection:
             ),
         )
 
+    async def finish(self, call: Coroutine[Any, Any, Result]) -> Result:
+        """
+        Await a call to the database, which goes on when whoever awaits it is cancelled.
+
+        With motor it does so in a thread. PyMongo's own client does not bear two cancellations in
+        a row where it waits for a server (on Python 3.11): its lock is never free again, and every
+        later call hangs. So it never sees one; its calls end by their time-outs.
+        """
+        if self._driver == "motor":
+            return await call
+        task = asyncio.create_task(call)
+        self._calls.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._calls.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, for nobody may be waiting any more
+
     async def command(self, name: str) -> Document:
         """Run a command of the whole server."""
         return cast("Document", await self._client.admin.command(name))
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Let calls end that go on without anybody, then close the connections."""
+        await asyncio.gather(*self._calls, return_exceptions=True)
         closing = self._client.close()
         if closing is not None:
             await closing

@@ -7,7 +7,7 @@ from typing import Final
 
 from jobwire.actors.stores.base import EventKey
 from jobwire.actors.stores.mongodb.client import Document
-from jobwire.actors.stores.rows import columns_of, encode, job_key, microseconds, terms
+from jobwire.actors.stores.rows import encode, indexed_times, job_key, microseconds, terms
 from jobwire.schemas.deliveries import Delivery
 from jobwire.schemas.identifiers import JobId, shard_of
 from jobwire.schemas.jobs import Entry, Job, Refusal
@@ -70,7 +70,7 @@ def refusal_key(event: bytes, owner: str) -> bytes:
 
 def job_document(job: Job) -> Document:
     """Return a job with all that it is found by."""
-    columns = columns_of(job)
+    times = indexed_times(job)
     fields: Document = {
         "owner": job.owner,
         "created": microseconds(job.created),
@@ -80,9 +80,9 @@ def job_document(job: Job) -> Document:
         "deleted": job.deleted,
         "projection": projection(job),
         "parent": job_key(job.parent) if job.parent else None,
-        "publish_at": columns.publish_at,
-        "watch_at": columns.watch_at,
-        "ended": columns.ended,
+        "publish_at": times.publish_at,
+        "watch_at": times.watch_at,
+        "ended": times.ended,
         "terms": None if job.deleted else terms(job) or None,
         # Until the texts of its entries are taken away.
         "unstripped": True if job.deleted else None,
@@ -96,6 +96,11 @@ def job_document(job: Job) -> Document:
 def projection(job: Job) -> Document:
     """Return the part that every event rewrites; it compares by seq."""
     return {"seq": job.seq, "body": encode(job)}
+
+
+def unchanged(job: Job) -> Document:
+    """Return a filter that finds a job unless it has moved on since."""
+    return {"_id": job_key(job.id), "projection.seq": job.seq}
 
 
 def delivery_document(each: Delivery) -> Document:

@@ -12,9 +12,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-from msgspec import Struct
-
 from jobwire.actors.runtime.failpoints import failpoint
+from jobwire.actors.runtime.settings import Settings
 from jobwire.actors.stores.mongodb.client import (
     Document,
     MongoConnection,
@@ -28,6 +27,7 @@ from jobwire.actors.stores.mongodb.documents import (
     refusal_document,
 )
 from jobwire.actors.stores.mongodb.schema import INDEXES, MIGRATION, prepare
+from jobwire.actors.stores.plugins import Source
 from jobwire.actors.stores.rows import (
     TABLES,
     Row,
@@ -43,29 +43,37 @@ from jobwire.schemas.identifiers import shard_of
 #: Documents of one command, and of one answer.
 _BATCH: Final = 1_000
 _JOB_BYTES: Final = 16
+#: Longest time of one call: nobody waits for this database but the copy.
+_TIMEOUT_MS: Final = 60_000
 #: The number of shards, as the service keeps it.
 _SHARDS: Final = {"kind": "service", "owner": "", "key": "shards"}
 
 
-class Source(Struct, frozen=True):
-    """What is being taken over."""
-
-    name: str
-    """Tells one installation from another."""
-    last_position: int
-    """Tells whether anything has happened there since."""
-
-
-class StoreImporter:
+class MongoImporter:
     """Fills one database from one store."""
 
-    def __init__(self, client: MongoConnection, shards: int) -> None:
-        """Write to a database whose jobs are to be spread over so many shards."""
-        self._client = client
-        self._database = client.database
-        self._shards = shards
+    def __init__(self, url: str, settings: Settings) -> None:
+        """
+        Write to the database that the URL names; its jobs are spread over the settings' shards.
+
+        Raises:
+            Misconfigured: the URL is not one, or names no database.
+
+        """
+        self._client = MongoConnection(url, settings.database.driver, timeout_ms=_TIMEOUT_MS)
+        self._database = self._client.database
+        self._shards = settings.shards
         self._done: Counter[str] = Counter()
         self._last: Counter[tuple[object, ...]] = Counter()
+
+    @property
+    def name(self) -> str:
+        """What people call the database."""
+        return self._database.name
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
 
     async def begin(self, source: Source) -> None:
         """

@@ -11,7 +11,7 @@ from typing import Final
 
 from pymongo import ReturnDocument
 
-from jobwire.actors.stores.mongodb.client import Database
+from jobwire.actors.stores.mongodb.job_database import JobDatabase
 
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _IS_HELD: Final = {"$expr": {"$gt": ["$until", "$$NOW"]}}
@@ -19,7 +19,7 @@ _IS_HELD: Final = {"$expr": {"$gt": ["$until", "$$NOW"]}}
 _LAST: Final = "\U0010ffff"
 
 
-async def claim(database: Database, role: str, holder: str, ttl_s: float) -> int | None:
+async def claim(database: JobDatabase, role: str, holder: str, ttl_s: float) -> int | None:
     """Take a role that nobody holds, or keep it; give its fencing number."""
     me = {"$literal": holder}
     is_mine = {"$eq": ["$holder", me]}
@@ -38,14 +38,14 @@ async def claim(database: Database, role: str, holder: str, ttl_s: float) -> int
     return int(held["fence"]) if held and held["holder"] == holder else None
 
 
-async def release(database: Database, role: str, holder: str) -> None:
+async def release(database: JobDatabase, role: str, holder: str) -> None:
     """Give a role back."""
     # The number stays, so that the next holder's is larger.
     freed = {"$set": {"holder": "", "until": _LONG_AGO}}
     await database.leases.update_one({"_id": role, "holder": holder}, freed)
 
 
-async def holders(database: Database, prefix: str) -> dict[str, str]:
+async def holders(database: JobDatabase, prefix: str) -> dict[str, str]:
     """Return the roles beginning with `prefix` that are held now."""
     rows = database.leases.find(
         {"_id": {"$gte": prefix, "$lt": prefix + _LAST}, **_IS_HELD}, sort=[("_id", 1)]

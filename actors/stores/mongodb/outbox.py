@@ -14,9 +14,10 @@ from typing import Final
 from pymongo import UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from jobwire.actors.stores.base import AfterDelivery, DeliveryFilter, EventKey
-from jobwire.actors.stores.mongodb.client import DUPLICATE_KEY, Database, Document, aggregate
+from jobwire.actors.stores.base import DeliveryCursor, DeliveryFilter, EventKey
+from jobwire.actors.stores.mongodb.client import DUPLICATE_KEY, Document, aggregate
 from jobwire.actors.stores.mongodb.documents import became, delivery_document, event_key
+from jobwire.actors.stores.mongodb.job_database import JobDatabase
 from jobwire.actors.stores.mongodb.reading import page_of_deliveries
 from jobwire.actors.stores.rows import decode_delivery, decode_entry, job_key, microseconds, moment
 from jobwire.schemas.deliveries import Delivery
@@ -29,7 +30,7 @@ _BODY: Final = {"_id": 0, "body": 1}
 _NEWEST_FIRST: Final = [("created", -1), ("_id", -1)]
 
 
-async def due(database: Database, limit: int) -> list[Entry]:
+async def due(database: JobDatabase, limit: int) -> list[Entry]:
     """Return the oldest entries of which somebody must still be told."""
     # All have the same key, and equal keys stand in the order in which they were inserted.
     rows = database.entries.find({"due": True}, _BODY, limit=limit, hint="due")
@@ -37,7 +38,7 @@ async def due(database: Database, limit: int) -> list[Entry]:
 
 
 async def plan_deliveries(
-    database: Database, deliveries: Sequence[Delivery], told: Sequence[EventKey]
+    database: JobDatabase, deliveries: Sequence[Delivery], told: Sequence[EventKey]
 ) -> list[Delivery]:
     """
     Write deliveries, then mark their entries as told; give those that are new.
@@ -64,7 +65,7 @@ def _duplicates(error: BulkWriteError) -> set[int]:
     return {each["index"] for each in failed}
 
 
-async def _tell(database: Database, told: Sequence[EventKey]) -> None:
+async def _tell(database: JobDatabase, told: Sequence[EventKey]) -> None:
     keys = [event_key(key) for key in told]
     await database.entries.update_many({"_id": {"$in": keys}}, {"$unset": {"due": ""}})
     # Only an entry of a job that was deleted since loses its text with the telling. Asked last:
@@ -90,7 +91,7 @@ async def _tell(database: Database, told: Sequence[EventKey]) -> None:
         )
 
 
-async def _firsts(database: Database, busy: Container[str]) -> list[tuple[int, str]]:
+async def _firsts(database: JobDatabase, busy: Container[str]) -> list[tuple[int, str]]:
     """
     Return the first try of each endpoint that waits and is not busy, the earliest first.
 
@@ -109,7 +110,7 @@ async def _firsts(database: Database, busy: Container[str]) -> list[tuple[int, s
 
 
 async def deliverable(
-    database: Database, now: datetime, busy: Container[str], each: int, limit: int
+    database: JobDatabase, now: datetime, busy: Container[str], each: int, limit: int
 ) -> list[Delivery]:
     """Return deliveries whose next try is due, some of each endpoint."""
     latest = microseconds(now)
@@ -128,7 +129,9 @@ async def deliverable(
     return found
 
 
-async def next_delivery(database: Database, now: datetime, busy: Container[str]) -> datetime | None:
+async def next_delivery(
+    database: JobDatabase, now: datetime, busy: Container[str]
+) -> datetime | None:
     """Return the moment of the earliest try to come."""
     latest = microseconds(now)
 
@@ -148,7 +151,7 @@ async def next_delivery(database: Database, now: datetime, busy: Container[str])
     return None if earliest is None else moment(earliest)
 
 
-async def save_deliveries(database: Database, deliveries: Sequence[Delivery]) -> None:
+async def save_deliveries(database: JobDatabase, deliveries: Sequence[Delivery]) -> None:
     """Write down what became of tries."""
     if not deliveries:
         return
@@ -164,13 +167,13 @@ async def save_deliveries(database: Database, deliveries: Sequence[Delivery]) ->
             await _change(database, each.owner, each.id, each.onto)
 
 
-async def redeliver(database: Database, owner: str, key: str, now: datetime) -> Delivery | None:
+async def redeliver(database: JobDatabase, owner: str, key: str, now: datetime) -> Delivery | None:
     """Make one delivery due again."""
     return await _change(database, owner, key, lambda stored: stored.asked_again(now))
 
 
 async def recover(
-    database: Database, owner: str, since: datetime, now: datetime, limit: int
+    database: JobDatabase, owner: str, since: datetime, now: datetime, limit: int
 ) -> int:
     """Make deliveries due again that gave up."""
     rows = database.deliveries.find(
@@ -192,7 +195,7 @@ async def recover(
 
 
 async def _change(
-    database: Database, owner: str, key: str, change: Callable[[Delivery], Delivery]
+    database: JobDatabase, owner: str, key: str, change: Callable[[Delivery], Delivery]
 ) -> Delivery | None:
     """Change a delivery as it is stored; give what it is then, None: it is not there."""
     for _ in range(_MOST_TRIES):
@@ -210,10 +213,10 @@ async def _change(
 
 
 async def deliveries(
-    database: Database,
+    database: JobDatabase,
     owner: str,
     which: DeliveryFilter,
-    after: AfterDelivery | None,
+    after: DeliveryCursor | None,
     limit: int,
 ) -> list[Delivery]:
     """Return an owner's deliveries, newest first."""
@@ -232,13 +235,13 @@ async def deliveries(
     return [decode_delivery(row["body"]) for row in await rows.to_list(None)]
 
 
-async def delivery(database: Database, owner: str, key: str) -> Delivery | None:
+async def delivery(database: JobDatabase, owner: str, key: str) -> Delivery | None:
     """Return one delivery of this owner."""
     row = await database.deliveries.find_one({"_id": key, "owner": owner}, _BODY)
     return decode_delivery(row["body"]) if row else None
 
 
-async def drop_deliveries(database: Database, before: datetime, limit: int) -> int:
+async def drop_deliveries(database: JobDatabase, before: datetime, limit: int) -> int:
     """Remove deliveries that ended long ago."""
     ended = {"ended": {"$lt": microseconds(before)}}
     rows = await database.deliveries.find(

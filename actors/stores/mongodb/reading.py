@@ -12,17 +12,18 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from jobwire.actors.stores.base import (
-    After,
-    AfterDelivery,
-    Awaited,
     Count,
+    DeliveryCursor,
     EventKey,
+    JobCursor,
     JobFilter,
+    OutstandingJob,
     Place,
     Positioned,
 )
-from jobwire.actors.stores.mongodb.client import Database, Document, aggregate
+from jobwire.actors.stores.mongodb.client import Document, aggregate
 from jobwire.actors.stores.mongodb.documents import NO_OUTCOME, event_key, refusal_key
+from jobwire.actors.stores.mongodb.job_database import JobDatabase
 from jobwire.actors.stores.rows import (
     JobKind,
     counts,
@@ -42,7 +43,7 @@ _JOB = {"_id": 0, "projection.body": 1}
 _NEWEST_FIRST = [("created", -1), ("_id", -1)]
 
 
-async def get(database: Database, owner: str, job: JobId) -> Job | None:
+async def get(database: JobDatabase, owner: str, job: JobId) -> Job | None:
     """Return a job of this owner."""
     which = {"_id": job_key(job), "owner": owner, "deleted": False}
     row = await database.jobs.find_one(which, _JOB)
@@ -50,7 +51,7 @@ async def get(database: Database, owner: str, job: JobId) -> Job | None:
 
 
 async def find(
-    database: Database, owner: str, which: JobFilter, after: After | None, limit: int
+    database: JobDatabase, owner: str, which: JobFilter, after: JobCursor | None, limit: int
 ) -> list[Job]:
     """Return a page of an owner's jobs, newest first."""
     terms = [f"#{which.tag}"] if which.tag else []
@@ -113,19 +114,19 @@ def _page(
 
 
 def page_of_deliveries(
-    query: Document, since: datetime | None, after: AfterDelivery | None
+    query: Document, since: datetime | None, after: DeliveryCursor | None
 ) -> Document:
     """Let a query of deliveries find one page."""
     return _page(query, since, None, (after.created, after.id) if after else None)
 
 
 async def history(
-    database: Database, shards: int, owner: str, job: JobId, after: int, limit: int
+    database: JobDatabase, owner: str, job: JobId, after: int, limit: int
 ) -> list[Entry]:
     """Return a page of a job's entries."""
     rows = database.entries.find(
         {
-            "lane": shard_of(job, shards),
+            "lane": shard_of(job, database.shards),
             "job": job_key(job),
             "seq": {"$gt": after},
             "owner": owner,
@@ -139,11 +140,17 @@ async def history(
     return [decode_entry(row["body"]) for row in await rows.to_list(None)]
 
 
+async def entry(database: JobDatabase, owner: str, job: JobId, seq: int) -> Entry | None:
+    """Return one entry of a job."""
+    found = await history(database, owner, job, seq - 1, 1)
+    return found[0] if found and found[0].seq == seq else None
+
+
 async def since(
-    database: Database, shards: int, owner: str, place: Place, limit: int
+    database: JobDatabase, owner: str, place: Place, limit: int
 ) -> tuple[list[Positioned], Place]:
     """Return a page of an owner's entries in the order of their positions, and where to go on."""
-    start = [*place[:shards], *(0 for _ in range(shards - len(place)))]
+    start = [*place[: database.shards], *(0 for _ in range(database.shards - len(place)))]
     lanes = [
         {"lane": lane, "owner": owner, "position": {"$gt": position}}
         for lane, position in enumerate(start)
@@ -170,12 +177,12 @@ async def since(
     return page, _short(end)
 
 
-async def newest(database: Database, shards: int, owner: str) -> Place:
+async def newest(database: JobDatabase, owner: str) -> Place:
     """Return the last position of each lane."""
     rows = await aggregate(
         database.entries,
         [
-            {"$match": {"lane": {"$in": [*range(shards)]}, "owner": owner}},
+            {"$match": {"lane": {"$in": [*range(database.shards)]}, "owner": owner}},
             {"$sort": {"lane": -1, "owner": -1, "position": -1}},
             {"$group": {"_id": "$lane", "last": {"$first": "$position"}}},
         ],
@@ -191,7 +198,7 @@ def _short(place: list[int]) -> Place:
     return tuple(place)
 
 
-async def count(database: Database, owner: str, most: int) -> list[Count]:
+async def count(database: JobDatabase, owner: str, most: int) -> list[Count]:
     """Count an owner's jobs, at most so many of each state."""
     states = await aggregate(
         database.jobs,
@@ -221,7 +228,7 @@ async def count(database: Database, owner: str, most: int) -> list[Count]:
     return counts(counted, most)
 
 
-async def refusals(database: Database, owner: str, after: int, limit: int) -> list[Refusal]:
+async def refusals(database: JobDatabase, owner: str, after: int, limit: int) -> list[Refusal]:
     """Return a page of an owner's refused events."""
     rows = database.refused.find(
         {"owner": owner, "position": {"$gt": after}},
@@ -233,7 +240,7 @@ async def refusals(database: Database, owner: str, after: int, limit: int) -> li
     return [_at(row) for row in await rows.to_list(None)]
 
 
-async def refusal(database: Database, owner: str, key: EventKey) -> Refusal | None:
+async def refusal(database: JobDatabase, owner: str, key: EventKey) -> Refusal | None:
     """Return one refused event."""
     which = {"_id": refusal_key(event_key(key), owner)}
     row = await database.refused.find_one(which, {"_id": 0, "position": 1, "body": 1})
@@ -245,8 +252,8 @@ def _at(row: Document) -> Refusal:
 
 
 async def outstanding(
-    database: Database, until: datetime, after: Awaited | None, limit: int
-) -> list[Awaited]:
+    database: JobDatabase, until: datetime, after: OutstandingJob | None, limit: int
+) -> list[OutstandingJob]:
     """Return jobs whose command is to be published by a moment."""
     latest = microseconds(until)
     query: Document = {"publish_at": {"$lte": latest}}
@@ -263,12 +270,12 @@ async def outstanding(
         hint="outstanding",
     )
     return [
-        Awaited(moment(row["publish_at"]), decode_job(row["projection"]["body"]))
+        OutstandingJob(moment(row["publish_at"]), decode_job(row["projection"]["body"]))
         for row in await rows.to_list(None)
     ]
 
 
-async def stale(database: Database, now: datetime, limit: int) -> list[Job]:
+async def stale(database: JobDatabase, now: datetime, limit: int) -> list[Job]:
     """Return jobs whose watch has run out."""
     rows = database.jobs.find(
         {"watch_at": {"$lte": microseconds(now)}},

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pymongo.errors import DuplicateKeyError
 
 from jobwire.actors.stores.base import Record
-from jobwire.actors.stores.mongodb.client import Database, Document
+from jobwire.actors.stores.mongodb.client import Document
+from jobwire.actors.stores.mongodb.job_database import JobDatabase
 
 _FIELDS = {"_id": 0, "owner": 1, "key": 1, "body": 1}
 
 
-async def put(database: Database, kind: str, record: Record, *, fresh: bool) -> bool:
+async def put(database: JobDatabase, kind: str, record: Record, *, fresh: bool = False) -> bool:
     """Write a record; with `fresh` only where none is, and say whether it was written."""
     which = {"kind": kind, "owner": record.owner, "key": record.key}
     try:
@@ -26,14 +27,14 @@ async def put(database: Database, kind: str, record: Record, *, fresh: bool) -> 
     return True
 
 
-async def swap(database: Database, kind: str, record: Record, expected: bytes) -> bool:
+async def swap(database: JobDatabase, kind: str, record: Record, expected: bytes) -> bool:
     """Write a record if its text is still the expected one; say whether."""
     which = {"kind": kind, "owner": record.owner, "key": record.key, "body": expected}
     written = await database.records.update_one(which, {"$set": {"body": record.body}})
     return bool(written.matched_count)
 
 
-async def fetch(database: Database, kind: str, owner: str | None, key: str) -> Record | None:
+async def fetch(database: JobDatabase, kind: str, owner: str | None, key: str) -> Record | None:
     """Return one record, of an owner or of whoever has that key."""
     which = {"kind": kind, "key": key} | ({} if owner is None else {"owner": owner})
     index = "by_key" if owner is None else "by_owner"
@@ -42,7 +43,7 @@ async def fetch(database: Database, kind: str, owner: str | None, key: str) -> R
 
 
 async def select(
-    database: Database, kind: str, owner: str | None, after: str, limit: int
+    database: JobDatabase, kind: str, owner: str | None, after: str, limit: int
 ) -> list[Record]:
     """Return a page of records, of an owner or of all."""
     which: Document = {"kind": kind, "key": {"$gt": after}}
@@ -53,7 +54,7 @@ async def select(
     return [Record(**row) for row in await rows.to_list(None)]
 
 
-async def drop(database: Database, kind: str, owner: str, key: str) -> bool:
+async def drop(database: JobDatabase, kind: str, owner: str, key: str) -> bool:
     """Remove a record; say whether it was there."""
     which = {"kind": kind, "owner": owner, "key": key}
     return bool((await database.records.delete_one(which)).deleted_count)

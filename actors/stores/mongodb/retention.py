@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from jobwire.actors.stores.mongodb.client import Database, Document
-from jobwire.actors.stores.mongodb.position_sequence import PositionSequence, order_key
+from jobwire.actors.stores.mongodb.client import Document
+from jobwire.actors.stores.mongodb.job_database import JobDatabase
+from jobwire.actors.stores.mongodb.position_sequence import order_key
 from jobwire.actors.stores.rows import job_id, microseconds
 from jobwire.schemas.identifiers import shard_of
 
@@ -22,9 +23,7 @@ _PAGE: Final = 200
 _MOST_ENTRIES: Final = 5_000
 
 
-async def forget(
-    database: Database, shards: int, positions: PositionSequence, before: datetime, limit: int
-) -> int:
+async def forget(database: JobDatabase, before: datetime, limit: int) -> int:
     """Remove whole jobs that ended before a moment and that nobody waits for."""
     removed = 0
     after = 0
@@ -43,12 +42,12 @@ async def forget(
         noted: set[tuple[object, ...]] = set()
         waiting = await _waiting(database, [row["_id"] for row in rows])
         for row in [row for row in rows if row["_id"] not in waiting][: limit - removed]:
-            lane = shard_of(job_id(row["_id"]), shards)
-            removed += await _remove(database, positions, lane, row, noted)
+            lane = shard_of(job_id(row["_id"]), database.shards)
+            removed += await _remove(database, lane, row, noted)
     return removed
 
 
-async def _waiting(database: Database, jobs: Sequence[bytes]) -> set[bytes]:
+async def _waiting(database: JobDatabase, jobs: Sequence[bytes]) -> set[bytes]:
     """Return the jobs of which somebody must still be told."""
     waiting = set()
     for collection, field, index in (
@@ -62,8 +61,7 @@ async def _waiting(database: Database, jobs: Sequence[bytes]) -> set[bytes]:
 
 
 async def _remove(
-    database: Database,
-    positions: PositionSequence,
+    database: JobDatabase,
     lane: int,
     row: Document,
     noted: set[tuple[object, ...]],
@@ -73,7 +71,7 @@ async def _remove(
     if newest is not None:
         order = (lane, newest["owner"])
         if order not in noted:
-            await _note(database, positions, order)
+            await _note(database, order)
             noted.add(order)
     last = row["projection"]["seq"]
     for first in range(0, last, _MOST_ENTRIES):
@@ -83,9 +81,9 @@ async def _remove(
     return bool((await database.jobs.delete_one(still)).deleted_count)
 
 
-async def _note(database: Database, positions: PositionSequence, order: tuple[object, ...]) -> None:
+async def _note(database: JobDatabase, order: tuple[object, ...]) -> None:
     """Keep up to where the numbers of an order were used: what has the last one may go."""
-    last = await positions.last(order)
+    last = await database.entry_positions.last(order)
     await database.lanes.update_one(
         {"_id": order_key(order)}, {"$max": {"last": last}}, upsert=True
     )

@@ -14,6 +14,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from jobwire.actors.stores.mongodb.client import Database, MongoConnection
+from jobwire.actors.stores.mongodb.job_database import JobDatabase
 from jobwire.schemas.errors import Misconfigured
 
 VERSION: Final = 1
@@ -130,6 +131,11 @@ async def check_complete(database: Database) -> None:
             "not finished: run it again, and start this process afterwards"
         )
         raise Misconfigured(detail)
+
+
+async def check(database: JobDatabase) -> None:
+    """Write one document."""
+    await database.meta.update_one({"_id": "probe"}, {"$inc": {"checks": 1}}, upsert=True)
 
 
 async def _check_server(client: MongoConnection) -> None:

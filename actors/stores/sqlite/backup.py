@@ -18,18 +18,20 @@ import shutil
 import sqlite3
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import msgspec
-from msgspec import Struct
 
 from jobwire.actors.runtime.folder import DataFolder, ServiceSecrets
+from jobwire.actors.stores.plugins import ArchiveMember, Manifest, Progress, RowCounts
 from jobwire.actors.stores.sqlite.schema import VERSION
 from jobwire.schemas.errors import Conflict, Invalid, Misconfigured, NotFound, Unavailable
+
+__all__ = ["VERSION", "back_up", "schema_version", "unpack"]
 
 _MANIFEST, _KEYS, _DATABASE = "manifest.json", "service-keys", "jobwire.db"
 #: Version of the archive's form.
@@ -39,36 +41,6 @@ _SMALL_BYTES: Final = 65_536
 _CHUNK_BYTES: Final = 1_048_576
 #: Pages of the database that are copied before the progress is told.
 _PAGES: Final = 1_024
-
-Progress = Callable[[int, int], None]
-"""Told how much is done, and of how much."""
-
-
-class Member(Struct, frozen=True):
-    """One file of the archive."""
-
-    size_bytes: int
-    sha256: str
-
-
-class Counts(Struct, frozen=True):
-    """How much a database holds."""
-
-    jobs: int
-    entries: int
-    refused: int
-    records: int
-
-
-class Manifest(Struct, frozen=True, kw_only=True):
-    """What an archive holds."""
-
-    format: int
-    jobwire: str
-    created: datetime
-    schema_version: int
-    counts: Counts
-    members: dict[str, Member]
 
 
 def schema_version(database: Path) -> int:
@@ -213,7 +185,7 @@ def _reader(tar: tarfile.TarFile, info: tarfile.TarInfo) -> BinaryIO:
 
 
 def _take(
-    tar: tarfile.TarFile, info: tarfile.TarInfo, expected: Member | None, target: Path
+    tar: tarfile.TarFile, info: tarfile.TarInfo, expected: ArchiveMember | None, target: Path
 ) -> None:
     digest = hashlib.sha256()
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -224,7 +196,7 @@ def _take(
             out.write(chunk)
         out.flush()
         os.fsync(out.fileno())
-    if expected != Member(info.size, digest.hexdigest()):
+    if expected != ArchiveMember(info.size, digest.hexdigest()):
         raise Invalid(
             f"the backup is damaged: the digest of {info.name} does not match", code="damaged"
         )
@@ -246,19 +218,19 @@ def _check_database(database: Path, manifest: Manifest) -> None:
         )
 
 
-def _member(file: Path) -> Member:
+def _member(file: Path) -> ArchiveMember:
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
-    return Member(file.stat().st_size, digest)
+    return ArchiveMember(file.stat().st_size, digest)
 
 
-def _counts(database: Path) -> Counts:
+def _counts(database: Path) -> RowCounts:
     with _opened(database) as connection:
         row = connection.execute(
             "SELECT (SELECT count(*) FROM jobs WHERE deleted = 0), (SELECT count(*) FROM entries),"
             " (SELECT count(*) FROM refused), (SELECT count(*) FROM records)"
         ).fetchone()
-    return Counts(*row)
+    return RowCounts(*row)
 
 
 def _version(connection: sqlite3.Connection) -> int:

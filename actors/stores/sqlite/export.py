@@ -27,7 +27,7 @@ _QUERIES: Final[dict[Table, str]] = {
 }
 
 
-class Export:
+class SqliteExporter:
     """Reads a database that no service uses; it is brought up to date first."""
 
     def __init__(self, path: Path) -> None:

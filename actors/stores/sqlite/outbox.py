@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
-from jobwire.actors.stores.base import AfterDelivery, DeliveryFilter, EventKey
+from jobwire.actors.stores.base import DeliveryCursor, DeliveryFilter, EventKey
 from jobwire.actors.stores.rows import (
     decode_delivery,
     decode_entry,
@@ -150,7 +150,7 @@ def deliveries(
     connection: sqlite3.Connection,
     owner: str,
     which: DeliveryFilter,
-    after: AfterDelivery | None,
+    after: DeliveryCursor | None,
     limit: int,
 ) -> list[Delivery]:
     """Return an owner's deliveries, newest first."""

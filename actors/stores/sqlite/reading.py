@@ -1,5 +1,5 @@
 """
-What callers and the reaper read, in SQL. Runs on the reading threads.
+What callers and the reaper read, in SQL.
 
 Every caller's query names the owner.
 """
@@ -12,7 +12,15 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from jobwire.actors.stores.base import After, Awaited, Count, EventKey, JobFilter, Place, Positioned
+from jobwire.actors.stores.base import (
+    Count,
+    EventKey,
+    JobCursor,
+    JobFilter,
+    OutstandingJob,
+    Place,
+    Positioned,
+)
 from jobwire.actors.stores.rows import (
     JobKind,
     counts,
@@ -42,7 +50,11 @@ def get(connection: sqlite3.Connection, owner: str, job: JobId) -> Job | None:
 
 
 def find(
-    connection: sqlite3.Connection, owner: str, which: JobFilter, after: After | None, limit: int
+    connection: sqlite3.Connection,
+    owner: str,
+    which: JobFilter,
+    after: JobCursor | None,
+    limit: int,
 ) -> list[Job]:
     """Return a page of an owner's jobs, newest first."""
     if which.words and not words(*which.words):
@@ -138,12 +150,18 @@ def history(
     return [decode_entry(body) for (body,) in rows]
 
 
+def entry(connection: sqlite3.Connection, owner: str, job: JobId, seq: int) -> Entry | None:
+    """Return one entry of a job."""
+    found = history(connection, owner, job, seq - 1, 1)
+    return found[0] if found and found[0].seq == seq else None
+
+
 def since(
     connection: sqlite3.Connection, owner: str, place: Place, limit: int
 ) -> tuple[list[Positioned], Place]:
     """Return a page of an owner's entries in the order of all, and where to go on."""
     (start,) = place[:1] or (0,)
-    end = min(start + _STREAM_SPAN, last_position(connection))
+    end = min(start + _STREAM_SPAN, _last_position(connection))
     rows = connection.execute(
         "SELECT position, body FROM entries WHERE position > ? "
         "AND position <= ? AND owner = ? AND body IS NOT NULL"
@@ -155,8 +173,14 @@ def since(
     return page, place if reached == start else (reached,)
 
 
-def last_position(connection: sqlite3.Connection) -> int:
-    """Return the position of the newest entry."""
+def newest(connection: sqlite3.Connection, owner: str) -> Place:
+    """Return the position of the newest entry of all owners."""
+    del owner  # they share one lane
+    position = _last_position(connection)
+    return (position,) if position else ()
+
+
+def _last_position(connection: sqlite3.Connection) -> int:
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
     return int(row[0]) if row else 0
 
@@ -206,8 +230,8 @@ def _at(refused: Refusal, position: int) -> Refusal:
 
 
 def outstanding(
-    connection: sqlite3.Connection, until: datetime, after: Awaited | None, limit: int
-) -> list[Awaited]:
+    connection: sqlite3.Connection, until: datetime, after: OutstandingJob | None, limit: int
+) -> list[OutstandingJob]:
     """Return jobs whose command is to be published by a moment."""
     place = (microseconds(after.at), job_key(after.job.id)) if after else (_FIRST, b"")
     rows = connection.execute(
@@ -215,7 +239,7 @@ def outstanding(
         " AND (publish_at, id) > (?, ?) ORDER BY publish_at, id LIMIT ?",
         (microseconds(until), *place, limit),
     )
-    return [Awaited(moment(at), decode_job(body)) for at, body in rows]
+    return [OutstandingJob(moment(at), decode_job(body)) for at, body in rows]
 
 
 def stale(connection: sqlite3.Connection, now: datetime, limit: int) -> list[Job]:

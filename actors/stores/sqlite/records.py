@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Final
 
 from jobwire.actors.stores.base import Record
+
+#: What must fit for the store to count as able to write: an event with the largest data.
+_PROBE_BYTES: Final = 65_536
 
 
 def fetch(connection: sqlite3.Connection, kind: str, owner: str | None, key: str) -> Record | None:
@@ -37,7 +41,7 @@ def select(
     return [Record(*row) for row in rows]
 
 
-def put(connection: sqlite3.Connection, kind: str, record: Record, fresh: bool) -> bool:  # noqa: FBT001
+def put(connection: sqlite3.Connection, kind: str, record: Record, *, fresh: bool = False) -> bool:
     """Write a record; with `fresh` only where none is, and say whether it was written."""
     verb = "INSERT OR IGNORE" if fresh else "INSERT OR REPLACE"
     values = (kind, record.owner, record.key, record.body)
@@ -59,3 +63,12 @@ def drop(connection: sqlite3.Connection, kind: str, owner: str, key: str) -> boo
             "DELETE FROM records WHERE kind = ? AND owner = ? AND key = ?", values
         ).rowcount
     )
+
+
+def check(connection: sqlite3.Connection) -> None:
+    """Write one row of the largest size, then make it small."""
+    # Large, then small: a full database still has room for a row of a few bytes, not for events.
+    for size in (_PROBE_BYTES, 8):
+        connection.execute(
+            "INSERT OR REPLACE INTO records VALUES ('service', '', 'probe', randomblob(?))", (size,)
+        )

@@ -1,4 +1,4 @@
-"""The main path in SQL: look, then write a batch; both on the writer's connection."""
+"""The main path in SQL: load, then write a batch; both on the writer's connection."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
+from msgspec.structs import replace
+
 from jobwire.actors.runtime.failpoints import failpoint
-from jobwire.actors.stores.base import Commit, EventKey, Known, Positioned, View
+from jobwire.actors.stores.base import Commit, EventKey, KnownEvent, Loaded, Positioned
 from jobwire.actors.stores.rows import (
-    columns_of,
     decode_entry,
     decode_job,
     decode_refusal,
     encode,
+    indexed_times,
     job_key,
     microseconds,
     terms,
 )
-from jobwire.schemas.identifiers import JobId
+from jobwire.actors.stores.sqlite import reading
+from jobwire.schemas.identifiers import EventId, JobId
 from jobwire.schemas.jobs import Entry, Job, Refusal
 
 _INSERT_ENTRIES: Final = (
@@ -41,25 +44,26 @@ _MOVE_JOB: Final = (
 )
 
 
-def look(
+def load(
     connection: sqlite3.Connection,
     jobs: Collection[JobId],
     keys: Collection[EventKey],
+    *,
     fold: Collection[JobId],
-    known: bool,  # noqa: FBT001 - the contract's own argument
-) -> View:
+    known: bool,
+) -> Loaded:
     """Load jobs, then ask for the events."""
-    loaded = _load(connection, jobs)
+    loaded = _load_jobs(connection, jobs)
     behind = {*fold, *(job for job in jobs if job not in loaded)}
     tails = {
         job: _tail(connection, job, loaded[job].seq) if job in loaded else _all(connection, job)
         for job in behind
     }
     refused = _refused(connection, keys)
-    return View(loaded, tails, _known(connection, keys) if known else {}, refused)
+    return Loaded(loaded, tails, _known(connection, keys) if known else {}, refused)
 
 
-def _load(connection: sqlite3.Connection, jobs: Collection[JobId]) -> dict[JobId, Job]:
+def _load_jobs(connection: sqlite3.Connection, jobs: Collection[JobId]) -> dict[JobId, Job]:
     loaded = {}
     for job in jobs:
         row = connection.execute("SELECT body FROM jobs WHERE id = ?", (job_key(job),)).fetchone()
@@ -101,7 +105,9 @@ def _refused(
     return found
 
 
-def _known(connection: sqlite3.Connection, keys: Collection[EventKey]) -> dict[EventKey, Known]:
+def _known(
+    connection: sqlite3.Connection, keys: Collection[EventKey]
+) -> dict[EventKey, KnownEvent]:
     found = {}
     for key in keys:
         row = connection.execute(
@@ -110,7 +116,7 @@ def _known(connection: sqlite3.Connection, keys: Collection[EventKey]) -> dict[E
         ).fetchone()
         if row is not None:
             seq, digest, body = row
-            found[key] = Known(seq, digest, decode_entry(body) if body else None)
+            found[key] = KnownEvent(seq, digest, decode_entry(body) if body else None)
     return found
 
 
@@ -218,6 +224,16 @@ def _add_terms(connection: sqlite3.Connection, job: Job) -> None:
     connection.executemany(_INSERT_TERMS, rows)
 
 
+def mark_replayed(
+    connection: sqlite3.Connection, owner: str, key: EventKey, replayed_as: EventId
+) -> None:
+    """Remember under which id a refused event was sent again."""
+    found = reading.refusal(connection, owner, key)
+    if found is not None:
+        body = encode(replace(found, replayed_as=replayed_as))
+        connection.execute("UPDATE refused SET body = ? WHERE position = ?", (body, found.position))
+
+
 def watch(connection: sqlite3.Connection, job: Job, until: datetime | None) -> None:
     """Look at a job again at that moment, unless it has moved on since."""
     moment = microseconds(until) if until else None
@@ -236,7 +252,7 @@ def postpone(connection: sqlite3.Connection, jobs: Sequence[tuple[Job, datetime]
 
 def _indexed(job: Job) -> tuple[object, ...]:
     """Return the columns of a job that indexes are made of, in the order of the table."""
-    columns = columns_of(job)
+    times = indexed_times(job)
     return (
         job.owner,
         microseconds(job.created),
@@ -245,7 +261,7 @@ def _indexed(job: Job) -> tuple[object, ...]:
         job.state,
         job.outcome,
         int(job.deleted),
-        columns.publish_at,
-        columns.watch_at,
-        columns.ended,
+        times.publish_at,
+        times.watch_at,
+        times.ended,
     )

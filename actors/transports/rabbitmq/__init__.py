@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Self
 
 from yarl import URL
 
+from jobwire.actors.runtime.settings import Settings
 from jobwire.actors.transports.base import BusMessage, ConsumerHandle, Handler, Listener
 from jobwire.actors.transports.rabbitmq.connection import RabbitConnection
 from jobwire.actors.transports.rabbitmq.consumer import RabbitConsumer
@@ -50,6 +52,11 @@ class RabbitTransport:
         self._intake = RabbitConnection(url, f"{name} takes in")
         self._consumers: list[RabbitConsumer] = []
         self._subscribers: list[RabbitSubscriber] = []
+
+    @classmethod
+    def of(cls, settings: Settings, name: str) -> Self:
+        """Meet others at the broker that the settings name."""
+        return cls(settings.broker.url or "", name)
 
     async def open(self) -> None:
         """Begin to connect; a broker that is away is tried again and again."""
