@@ -301,7 +301,7 @@ async def test_an_address_that_may_not_be_called_is_a_failed_try(tmp_path: Path)
 
     assert receiver.received == []
     assert [each.status for each in delivery.attempts] == [None, None]
-    assert "may not be called" in (delivery.attempts[0].error or "")
+    assert "is not allowed" in (delivery.attempts[0].error or "")
     assert 'jobwire_callbacks_attempted_total{result="denied"} 2.0' in shown
     assert 'jobwire_callbacks_gave_up_total{reason="tries_ended"} 1.0' in shown
 

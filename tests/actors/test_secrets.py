@@ -49,5 +49,5 @@ def test_a_link_leads_to_a_secret_and_a_pipe_is_none(secrets: JobSecrets, tmp_pa
 
     assert secrets.read("alice", "link") == "s3cret"
     assert not secrets.has("alice", "pipe")
-    with pytest.raises(Unavailable, match="no regular file"):
+    with pytest.raises(Unavailable, match="not a regular file"):
         secrets.read("alice", "pipe")

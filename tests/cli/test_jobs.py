@@ -126,7 +126,7 @@ def test_a_job_that_has_not_ended_is_deleted_only_with_force(console: Console) -
         (("create", "--data", "{"), 2, "this is not JSON"),
         (("create", "--data", "@/nowhere"), 2, "cannot read /nowhere"),
         (("create", "--lifecycle", "nope"), 1, "there is no lifecycle 'nope'"),
-        (("ls", "--since", "soon"), 2, "is no time such as"),
+        (("ls", "--since", "soon"), 2, "is not a time such as"),
         (("lss",), 2, "did you mean 'ls'?"),
         (("watch", "--until-outcome"), 2, "needs the UUID"),
         (("refused", "replay"), 2, "or --all"),

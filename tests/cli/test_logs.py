@@ -135,7 +135,7 @@ def test_attempts_that_follow_are_followed_unless_one_is_named(
     [
         (("ELSEWHERE",), 1, "the job runs elsewhere"),
         (("HELD",), 1, "stdout"),
-        (("HELD", "../stderr"), 1, "no path in the job's directory"),
+        (("HELD", "../stderr"), 1, "not a path in the job's directory"),
         (("HELD", "--stderr", "--both"), 2, "choose one"),
         (("HELD", "--both", "stdout"), 2, "choose one"),
         (("HELD", "--json"), 2, "never as JSON"),
@@ -260,7 +260,7 @@ async def test_a_file_that_ends_before_the_place_has_no_more() -> None:
 async def test_a_path_that_a_url_would_resolve_is_refused() -> None:
     async with Client("http://127.0.0.1:1") as jobwire:
         for path in ("../history", "a/../../x", "a//b", "", "./a"):
-            with pytest.raises(Invalid, match="no path in the job's directory"):
+            with pytest.raises(Invalid, match="not a path in the job's directory"):
                 await jobwire.tail_file(_JOB, path, 3)
 
 

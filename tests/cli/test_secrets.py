@@ -35,7 +35,7 @@ def test_what_an_end_in_between_left_out_is_made_by_the_next_call(
 def test_where_both_are_there_nothing_is_made(tmp_path: Path) -> None:
     before = [file.read_bytes() for file in make_installation(tmp_path)]
 
-    with pytest.raises(Misconfigured, match="there already"):
+    with pytest.raises(Misconfigured, match="exist already"):
         make_installation(tmp_path)
 
     assert [(tmp_path / name).read_bytes() for name in ("service-keys", "api-key")] == before

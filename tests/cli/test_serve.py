@@ -113,7 +113,7 @@ def test_secrets_are_made_once_and_for_nobody_else(secrets: Path, tmp_path: Path
     assert modes == {"service-keys": 0o600, "api-key": 0o600}
     assert re.fullmatch(r"jwk_\w+_[\w-]+\n", (secrets / "api-key").read_text())
     assert again.code == 1
-    assert "there already" in again.err
+    assert "exist already" in again.err
 
 
 _WRONG = {

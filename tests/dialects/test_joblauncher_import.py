@@ -145,7 +145,7 @@ def test_a_configuration_of_2015_becomes_launchers_and_passwords(tmp_path: Path)
         ("", "a table of keys"),
         ("x: !!python/object/apply:os.system [id]", "it is not YAML"),
         ("\x00", "it is not YAML"),
-        ('xenon: {sandbox: {scheme: file, path: "\\ud800"}}', "half of a character"),
+        ('xenon: {sandbox: {scheme: file, path: "\\ud800"}}', "not valid Unicode"),
     ],
 )
 def test_what_is_no_configuration_is_said_in_one_sentence(
