@@ -39,6 +39,10 @@ ACTORS: Final[tuple[ActorName, ...]] = (
 )
 assert set(ACTORS) == set(get_args(ActorName))
 
+#: Names of leases as the first release has them: it may run beside this one.
+_RETENTION_ROLE: Final = "forgetter"
+_PUBLISHER_ROLE: Final = "herald"
+
 
 class ActorFactory:
     """Makes the actors of one process."""
@@ -99,10 +103,10 @@ class ActorFactory:
             shards=settings.shards,
             holder=self._holder if self._is_shared else "",
         )
-        forgetter = self._alone(
-            "forgetter", lambda: JobRetention(container.store, settings.keep_jobs_s, now)
+        retention = self._alone(
+            _RETENTION_ROLE, lambda: JobRetention(container.store, settings.keep_jobs_s, now)
         )
-        return manager, self._alone("reaper", self._reaper), forgetter
+        return manager, self._alone("reaper", self._reaper), retention
 
     def _reaper(self) -> Actor:
         container = self._container
@@ -169,7 +173,7 @@ class ActorFactory:
         notifier = self._alone("notifier", make)
         if not self._is_shared:
             return [notifier]
-        return [notifier, self._alone("herald", self._transition_publisher)]
+        return [notifier, self._alone(_PUBLISHER_ROLE, self._transition_publisher)]
 
     def _transition_publisher(self) -> Actor:
         return TransitionPublisher(self._container.transport, self._container.entry_feed)

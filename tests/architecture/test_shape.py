@@ -11,6 +11,7 @@ from typing import Final
 
 import pytest
 
+from jobwire.actors.dialects.registry import foreign_names
 from tests.architecture.sources import ROOT, Module, lines_of, modules
 
 _PRODUCT = modules("actors", "schemas")
@@ -137,6 +138,19 @@ def test_a_file_is_named_after_its_noun(module: Module) -> None:
     vague = {"utils", "util", "common", "helpers", "misc", "core", "manager", "base_utils"}
 
     assert not vague & set(re.split(r"[/.]", module.path))
+
+
+@pytest.mark.parametrize("dialect", foreign_names())
+def test_nothing_of_a_dialect_lies_outside_of_its_folder(dialect: str) -> None:
+    folder = f"actors/dialects/{dialect}/"
+
+    elsewhere = [
+        module.path
+        for module in _PRODUCT
+        if dialect in module.text.lower() and not module.path.startswith(folder)
+    ]
+
+    assert elsewhere == []
 
 
 def test_tests_use_no_mocks() -> None:
