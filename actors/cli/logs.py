@@ -66,10 +66,11 @@ async def logs(
         raise click.UsageError("the output of a job is written unchanged, never as JSON")
     job = await jobwire.job(uuid)
     course = JobProgress()
-    strip = StatusLine(is_wanted=False)
+    status_line = StatusLine(is_wanted=False)
     files = _files(job, path, errors=errors, both=both)
     shown = [
-        LogTail(jobwire, job, name, _writer(strip, stream), lines) for name, stream in files.items()
+        LogTail(jobwire, job, name, _writer(status_line, stream), lines)
+        for name, stream in files.items()
     ]
     first = attempt or job.attempt
     async with asyncio.TaskGroup() as tasks:
@@ -92,9 +93,9 @@ def _files(job: FullJobView, path: str | None, *, errors: bool, both: bool) -> d
     return {path or (job.spec.stderr if errors else job.spec.stdout): sys.stdout.buffer}
 
 
-def _writer(strip: StatusLine, stream: BinaryIO) -> Write:
+def _writer(status_line: StatusLine, stream: BinaryIO) -> Write:
     async def write(chunk: bytes) -> None:
-        await strip.write(stream, chunk)
+        await status_line.write(stream, chunk)
 
     return write
 

@@ -126,7 +126,7 @@ class Connection:
         return HttpAnswer(response.status, body, response.headers)
 
     async def insist(self, call: Call) -> HttpAnswer:
-        """Send a request that may be repeated, until it is answered or the patience has ended."""
+        """Send a request that may be repeated, until it is answered or `patience_s` has passed."""
         backoff = RetryPause()
         deadline = time.monotonic() + self._patience_s
         while True:

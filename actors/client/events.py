@@ -40,7 +40,7 @@ class EventCalls(Calls):
 
         Raises:
             Conflict: its outcome was waited for: the event is kept, but was not applied.
-            Unavailable: no answer within the patience; the same id makes another call harmless.
+            Unavailable: no answer within `patience_s`; the same id makes another call harmless.
 
         """
         event = NewEvent(

@@ -32,7 +32,7 @@ class EventStatuses:
         """Read from a store."""
         self._store = store
 
-    async def fate(self, principal: Principal, job: JobId, event: EventId) -> EventStatus:
+    async def get(self, principal: Principal, job: JobId, event: EventId) -> EventStatus:
         """Return what has become of an event of an owner's job."""
         key = EventKey(job, event)
         view = await self._store.load([job], [key], fold=(), known=True)

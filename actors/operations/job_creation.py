@@ -59,7 +59,7 @@ class JobRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class JobCreator:
-    """Makes births of requests; refuses what could never work."""
+    """Makes the creation record of each request; refuses what could never work."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class JobCreator:
         dialect: str = "",
     ) -> JobCreation:
         """
-        Make the birth of a request.
+        Return the creation record of a request.
 
         Args:
             principal: who will own the job.
@@ -252,7 +252,7 @@ def _utc(moment: datetime | None) -> datetime | None:
 
 def comparable(creation: JobCreation) -> list[Any]:
     """
-    Return a birth in the form in which two requests under one idempotency key are compared.
+    Return a creation record as two requests under one idempotency key are compared.
 
     A digest of it is stored with each job, so it says of a request for ever what it said when the
     request was first sent: a field of a later release is in it only where it is set.

@@ -137,7 +137,7 @@ class Jobs:
         job: JobId | None = None,
         authorization: str = "",
     ) -> NewJob:
-        """Make a job of a birth that has been checked; see `create`."""
+        """Make a job of a checked creation record; see `create`."""
         if not self._quota.admit(principal.name):
             raise TooManyRequests(
                 "this owner makes jobs too fast",

@@ -37,7 +37,7 @@ class LifecycleRegistry:
         self._read = BoundedCache[tuple[str, str], Lifecycle](_MOST)
 
     async def of(self, job: Job | None, event: Event) -> Lifecycle | None:
-        """Return the table of a job; of a `create` that of its birth; None: there is none."""
+        """Return the lifecycle of a job, or the one that a `create` names; None: unknown."""
         creation = event.creation
         if creation is not None and (job is None or job.deleted):
             return await self.get(creation.owner, creation.lifecycle, creation.lifecycle_version)

@@ -17,7 +17,7 @@ async def refuse_outsiders(
     store: Store, events: Sequence[Event], senders: Sequence[VerifiedSender | None]
 ) -> dict[int, Refusal]:
     """
-    Return the refusals of outsiders, by the index of their event.
+    Return the refusals of senders who have no part in the job, by the index of their event.
 
     They are refused before anything else is asked. So they share nothing with the job's own
     events, not even the ids: nobody can use up an id of another owner's job, or learn by one that

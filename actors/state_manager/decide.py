@@ -97,7 +97,7 @@ def decide(
         job: the job, a tombstone, or None when there are no entries at all.
         event: the event; its authority has been verified as `sender`.
         sender: who sends it.
-        lifecycle: the job's table; of a `create` the one that its birth names.
+        lifecycle: the job's table; of a `create` the one that it names.
         most_events: entries from which on only events that change the state are kept.
 
     """

@@ -74,24 +74,24 @@ def refusal_of(
     )
 
 
-def outcome_of(event: Event, fate: EventResult, job: Job | None, *, is_first: bool) -> Outcome:
+def outcome_of(event: Event, result: EventResult, job: Job | None, *, is_first: bool) -> Outcome:
     """
     Return what became of an event.
 
     Args:
         event: one copy of it.
-        fate: what the batch found or made of it.
+        result: what the batch found or made of it.
         job: its job after the batch.
         is_first: no earlier copy of it is in the batch.
 
     """
-    duplicate = fate.known is not None or not is_first
-    entry = fate.entry()
-    if fate.digest() not in (None, event.digest) and not fate.is_hidden():
+    duplicate = result.known is not None or not is_first
+    entry = result.entry()
+    if result.digest() not in (None, event.digest) and not result.is_hidden():
         return Outcome(job=event.job, event=event.id, verdict="conflict", duplicate=True)
     if entry is None:
         # Refused; or its job was deleted since, and of this event only the id is left.
-        reason = fate.refusal.reason if fate.refusal else Reason.DELETED
+        reason = result.refusal.reason if result.refusal else Reason.DELETED
         return Outcome(
             job=event.job, event=event.id, verdict="refused", reason=reason, duplicate=duplicate
         )

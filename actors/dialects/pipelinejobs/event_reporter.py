@@ -140,9 +140,9 @@ class EventReporter:
         self, principal: Principal, event: Event, state: str, *, is_new: bool
     ) -> ReportResult:
         if not is_new:
-            fate = await self._event_statuses.fate(principal, event.job, again(event.id))
-            if fate.entry is not None:
-                return _waited(event, fate.entry)
+            status = await self._event_statuses.get(principal, event.job, again(event.id))
+            if status.entry is not None:
+                return _waited(event, status.entry)
         parked = await self._deferred_events.park(principal, event)
         # The step that it waits for may just have been taken.
         if await self._resender.resend(principal, parked):

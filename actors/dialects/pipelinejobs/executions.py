@@ -154,15 +154,15 @@ class ExecutionRoutes:
                 assert_never(never)
 
     async def _of_event(self, principal: Principal, job: JobId, event: EventId) -> ExecutionView:
-        fate = await self._event_statuses.fate(principal, job, event)
-        if fate.entry is not None:
-            return await self._of_entry(principal, fate.entry)
-        if fate.refusal is not None:
-            refusal = fate.refusal
+        status = await self._event_statuses.get(principal, job, event)
+        if status.entry is not None:
+            return await self._of_entry(principal, status.entry)
+        if status.refusal is not None:
+            refusal = status.refusal
             return ExecutionView(
                 1, f"{refusal.name}: refused: {refusal.reason}\n", refusal.received
             )
-        if fate.is_known:
+        if status.is_known:
             return ExecutionView(0, "applied; the job has been deleted since\n")
         return ExecutionView(None, "")
 
@@ -171,7 +171,7 @@ class ExecutionRoutes:
         log = _log(entry)
         if entry.applied or is_repetition(entry.state, entry.name):
             return ExecutionView(0, log, entry.received, entry.state)
-        later = (await self._event_statuses.fate(principal, entry.job, again(entry.id))).entry
+        later = (await self._event_statuses.get(principal, entry.job, again(entry.id))).entry
         if later is not None:
             code = 0 if later.applied else 1
             waited = "" if later.applied else f"{entry.name}: its time to wait is over\n"
