@@ -63,10 +63,12 @@ class ActorFactory:
         if "gateway" not in self._names:
             return HealthServer(health, container.settings.health)
         return Gateway(
-            native=container.native,
-            foreign=container.spoken,
+            native=container.dialects.native,
+            foreign=container.dialects.spoken,
             native_routes=[
-                route for each in container.dialects.values() for route in each.native_routes()
+                route
+                for each in container.dialects.foreign.values()
+                for route in each.native_routes()
             ],
             health=health,
             streams=container.operations.streams,
@@ -162,8 +164,8 @@ class ActorFactory:
                 transport=container.transport,
                 feed=container.entry_feed,
                 deliveries=container.deliveries,
-                dialects=container.dialects,
-                signers=container.signers,
+                dialects=container.dialects.foreign,
+                signers=container.dialects.signers,
                 egress=container.egress,
                 settings=container.settings.callbacks,
                 telemetry=container.telemetry,
@@ -183,7 +185,7 @@ class ActorFactory:
         container = self._container
         return [
             self._alone(each.role, each.make) if each.role else each.make()
-            for dialect in (container.native, *container.spoken)
+            for dialect in (container.dialects.native, *container.dialects.spoken)
             for each in dialect.actors()
         ]
 

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-import structlog
-
-from jobwire.actors.batch_systems.base import BatchSystem
-from jobwire.actors.dialects import registry
 from jobwire.actors.dialects.base import (
-    Dialect,
     DialectContext,
     DialectPlugin,
-    ForeignDialect,
     Missing,
-    Signer,
 )
 from jobwire.actors.dialects.request_guard import RequestGuard
 from jobwire.actors.filesystems.file import FileTree
-from jobwire.actors.hosts.base import Host
 from jobwire.actors.messaging.entry_feed import EntryFeed
 from jobwire.actors.messaging.packer import Packer
 from jobwire.actors.messaging.replies import ReplyInbox
@@ -48,22 +39,20 @@ from jobwire.actors.roles.live_levels import LiveLevels
 from jobwire.actors.runtime import plugins
 from jobwire.actors.runtime.egress import Egress
 from jobwire.actors.runtime.folder import DataFolder, ServiceSecrets
-from jobwire.actors.runtime.mounting import NATIVE, Mounting
+from jobwire.actors.runtime.mounting import Mounting
 from jobwire.actors.runtime.quota import Quota
 from jobwire.actors.runtime.secrets import JobSecrets
-from jobwire.actors.runtime.settings import Settings, SiteSettings
+from jobwire.actors.runtime.settings import Settings
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.sites import Site
 from jobwire.actors.stores.base import Store
 from jobwire.actors.stores.plugins import StorePlugin
-from jobwire.actors.submitter.shim import SHIM
+from jobwire.actors.system.dialects import Dialects
+from jobwire.actors.system.site_factory import make_sites
 from jobwire.actors.transports.base import Transport, TransportPlugin
 from jobwire.actors.workers.gateway import WorkerGateway
 from jobwire.actors.workers.store_gateway import StoreWorkerGateway
 from jobwire.schemas.cursors import Cursors
-from jobwire.schemas.errors import JobwireError, Misconfigured
-
-_log = structlog.get_logger()
 
 #: How long a packet stays open under load before it goes to a broker; longer made larger packets,
 #: and left processors idle while clients waited.
@@ -135,35 +124,8 @@ class Container:
 
     @cached_property
     def sites(self) -> Mapping[str, Site]:
-        """The machine itself, and the sites that are set; each has settings of its own."""
-        settings = self.settings
-        if repeated := settings.repeated_site():
-            raise Misconfigured(f"setting sites: two sites are called {repeated!r}")
-        local = self._site(settings.local.as_site(), admits=settings.runs_jobs)
-        return {each.name: each for each in (local, *map(self._site, settings.sites))}
-
-    def _site(self, settings: SiteSettings, *, admits: bool = True) -> Site:
-        """Make a site; where jobs may not run any more, those that run are still watched."""
-        batch: BatchSystem = plugins.load("batch_systems", settings.batch)()
-        cores = settings.slots or (None if batch.has_queue else os.cpu_count() or 1)
-        return Site(
-            settings=settings,
-            host=self._host(settings),
-            batch=batch,
-            slots=cores if admits else 0,
-            shim=str(SHIM),
-            url=lambda: settings.callback_url or self.url(),
-            admits=admits,
-        )
-
-    def _host(self, settings: SiteSettings) -> Host:
-        scheme, _, _ = (settings.address or "").partition(":")
-        make: Callable[..., Host] = plugins.load("hosts", scheme or "local")
-        if scheme:
-            return make(settings)
-        default = "sandboxes" if settings.name == "local" else f"sandboxes-{settings.name}"
-        root = Path(settings.folder or self.folder.path / default).absolute()
-        return make(FileTree(root), str(root))
+        """Where jobs run."""
+        return make_sites(self.settings, self.folder, self.url)
 
     @cached_property
     def roots(self) -> StagingRoots:
@@ -265,39 +227,9 @@ class Container:
         return RequestGuard(self.operations, failures, limits.request_s)
 
     @cached_property
-    def native(self) -> Dialect:
-        """The native API."""
-        plugin = registry.plugin(NATIVE)
-        return plugin.build(self._context(plugin))
-
-    @cached_property
-    def dialects(self) -> Mapping[str, ForeignDialect]:
-        """
-        Every foreign dialect by its name, also those that are not enabled.
-
-        Raises:
-            Misconfigured: one that the settings name cannot be used; any other is left out.
-
-        """
-        made: dict[str, ForeignDialect] = {}
-        for name in registry.foreign_names():
-            try:
-                made[name] = self._foreign(registry.plugin(name))
-            except Exception as error:
-                if name not in self.settings.dialects:
-                    _log.error("dialect_left_out", dialect=name, error=str(error))
-                elif isinstance(error, JobwireError):
-                    raise
-                else:
-                    detail = f"the dialect {name!r} cannot be made: {type(error).__name__}: {error}"
-                    raise Misconfigured(detail) from error
-        return made
-
-    def _foreign(self, plugin: DialectPlugin) -> ForeignDialect:
-        dialect = plugin.build(self._context(plugin))
-        if not isinstance(dialect, ForeignDialect):
-            raise Misconfigured(f"{plugin.dialect} of {plugin.name!r} is not a ForeignDialect")
-        return dialect
+    def dialects(self) -> Dialects:
+        """The HTTP languages that are spoken, and those whose promises are kept."""
+        return Dialects(self.settings.dialects, self._context)
 
     def _context(self, plugin: DialectPlugin) -> DialectContext[Mounting]:
         return DialectContext(
@@ -314,18 +246,3 @@ class Container:
             not_ready=self.not_ready,
             telemetry=self.telemetry,
         )
-
-    @cached_property
-    def signers(self) -> Mapping[str, Signer]:
-        """Who authorizes callbacks, by the names that notices give."""
-        return {
-            name: signer
-            for dialect in self.dialects.values()
-            for name, signer in dialect.signers().items()
-        }
-
-    @property
-    def spoken(self) -> Sequence[ForeignDialect]:
-        """The foreign dialects that are enabled."""
-        enabled = {name for name, each in self.settings.dialects.items() if each.enabled}
-        return [each for name, each in self.dialects.items() if name in enabled]
