@@ -15,12 +15,12 @@ from datetime import datetime
 import structlog
 
 from jobwire.actors.batch_systems.base import ALIVE, RunStatus
-from jobwire.actors.runtime.failpoints import failpoint
 from jobwire.actors.runtime.periodic import Periodic
 from jobwire.actors.runtime.secrets import JobSecrets
 from jobwire.actors.runtime.tasks import Loop
 from jobwire.actors.sites import Site
 from jobwire.actors.submitter.end_report import never_starts
+from jobwire.actors.submitter.launcher import Launcher
 from jobwire.actors.submitter.run_reporter import RunReporter
 from jobwire.actors.submitter.runs import Runs
 from jobwire.actors.submitter.sandbox_root import SandboxRoot
@@ -33,7 +33,6 @@ from jobwire.actors.workers.in_hand import InHand
 from jobwire.schemas.addresses import site_queue
 from jobwire.schemas.commands import Command
 from jobwire.schemas.errors import JobwireError
-from jobwire.schemas.reports import Submitting
 from jobwire.schemas.specs import Cause
 
 _log = structlog.get_logger()
@@ -76,6 +75,13 @@ class Submitter:
             clock=clock,
             lock=self._in_hand.lock,
             look_again=self._look_again,
+        )
+        self._launcher = Launcher(
+            runs=self._runs,
+            gateway=gateway,
+            reporter=self._reporter,
+            watched=self._watcher.watched,
+            lock=self._in_hand.lock,
         )
         self._clock = clock
         self._slots = Slots(site.slots)
@@ -207,7 +213,7 @@ class Submitter:
         """Start a job in the slots that were taken for it, and hold them until its end."""
         found = None
         try:
-            found = await self._begin(command, begun=begun)
+            found = await self._launcher.begin(command, begun=begun)
         finally:
             self._in_hand.discard(command)
             if found is None:
@@ -215,41 +221,6 @@ class Submitter:
                 self._fill()
         if found is not None:
             await self._hold(command, *found)
-
-    async def _begin(self, command: Command, *, begun: bool) -> tuple[Assignment, RunStatus] | None:
-        """Announce and start a job; None: it does not run, and that is known or reported."""
-        run, watched = run_of(command), self._watcher.watched
-        async with self._in_hand.lock(command):
-            assignment = await self._gateway.assignment(command)
-            failpoint("submitter.before_intent")
-            if assignment is None or not await self._gateway.intend(command, Submitting()):
-                return None
-            failpoint("submitter.after_intent")
-            watched.add(run)
-            status = None
-            try:
-                status = await self._launch(assignment, begun=begun)
-            finally:
-                if status is None:
-                    watched.discard(run)
-        return (assignment, status) if status is not None else None
-
-    async def _launch(self, assignment: Assignment, *, begun: bool) -> RunStatus | None:
-        """Start an attempt; return its status while it is alive, None when its end is reported."""
-        job, spec = assignment.job, assignment.spec
-        status = await self._runs.look_up(job, spec) if begun else None
-        if status is None or status.state == "absent":
-            try:
-                status = await self._runs.start(job, spec)
-            except JobwireError as error:
-                status = await self._runs.resolve(job, spec, error.detail)
-        if status.state in ("absent", "burned"):
-            status = await self._runs.resolve(job, spec, status.detail)
-        if status.state in ALIVE:
-            await self._reporter.alive(assignment, status)
-            return status
-        await self._reporter.ended(assignment, status)
-        return None
 
     # --- watching
 

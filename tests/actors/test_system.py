@@ -59,7 +59,7 @@ async def gateway(
 async def test_a_gateway_with_a_wrong_number_of_shards_fails_and_takes_no_event(
     gateway: System,
 ) -> None:
-    with pytest.raises(Misconfigured, match=r"shards = 4, the settings say 3"):
+    with pytest.raises(Misconfigured, match=r"shards = 4, the settings have 3"):
         await asyncio.wait_for(gateway.fails(), PATIENCE_S)
 
     with pytest.raises(Unavailable) as caught:
@@ -89,7 +89,7 @@ async def test_a_life_ends_with_the_reason_when_its_system_fails(
     settings = _settings(broker_url, made_with_four, 3)
     life = ServiceProcess(settings, folder, announced.append, ["gateway"])
 
-    with pytest.raises(Misconfigured, match="the settings say 3"):
+    with pytest.raises(Misconfigured, match="the settings have 3"):
         await asyncio.wait_for(life.live(), PATIENCE_S)
 
     assert len(announced) == 1

@@ -11,8 +11,8 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-import jobwire.actors.system.container
 from jobwire.actors.cli.main import run
+from jobwire.actors.transports import embedded
 from jobwire.actors.transports.embedded import EmbeddedTransport
 from jobwire.schemas.errors import Unavailable
 
@@ -41,5 +41,5 @@ _MISTAKES = {"answers_early": AnswersEarly}
 
 
 if __name__ == "__main__":
-    setattr(jobwire.actors.system.container, EmbeddedTransport.__name__, _MISTAKES[sys.argv[1]])
+    setattr(embedded, EmbeddedTransport.__name__, _MISTAKES[sys.argv[1]])
     sys.exit(run(sys.argv[2:]))

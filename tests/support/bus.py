@@ -95,9 +95,9 @@ async def serving_bus(url: str, folder: Path) -> AsyncIterator[BusService]:
 
 @asynccontextmanager
 async def _serving_http(parts: Container) -> AsyncIterator[str]:
-    app = web.Application(middlewares=[problems(parts.native, parts.telemetry)])
+    app = web.Application(middlewares=[problems(parts.dialects.native, parts.telemetry)])
     app[MOUNT] = Mount()
-    app.add_routes(parts.native.routes())
+    app.add_routes(parts.dialects.native.routes())
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
