@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Generator
+from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 
 from jobwire.schemas.errors import JobwireError
@@ -22,12 +23,17 @@ class LoopThread:
         self._thread = threading.Thread(target=self._serve, name="jobwire-client", daemon=True)
         self._thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs; after a fork, it does so in the parent process only."""
+        return self._thread.is_alive()
+
     def run(self, call: Coroutine[Any, Any, Result]) -> Result:
         """
         Run a coroutine to its end; an interrupted wait (Ctrl-C) cancels it.
 
         Raises:
-            JobwireError: the loop cannot run it for this thread.
+            JobwireError: the loop cannot run it for this thread, or was closed meanwhile.
 
         """
         if (reason := self._why_not()) is not None:
@@ -36,6 +42,9 @@ class LoopThread:
         future = asyncio.run_coroutine_threadsafe(call, self._loop)
         try:
             return future.result()
+        except CancelledError as error:
+            detail = "the client is closed: this call was not finished, and may have been done"
+            raise JobwireError(detail, code="not_open") from error
         finally:
             future.cancel()  # has no effect on one that has ended
 
@@ -50,12 +59,12 @@ class LoopThread:
                 yield item
         finally:
             # Nobody waits for it: a generator that is collected may end in the loop's own thread.
-            if self._thread.is_alive():
+            if self.is_alive:
                 asyncio.run_coroutine_threadsafe(items.aclose(), self._loop)
 
     def close(self) -> None:
         """End what still runs, and the thread."""
-        if self._thread.is_alive():
+        if self.is_alive:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
 
@@ -68,7 +77,6 @@ class LoopThread:
             return (
                 "`on_retry` must not call the client that it belongs to: it would wait for itself"
             )
-        if not self._thread.is_alive():
-            # After a fork, the thread is in the parent process only.
+        if not self.is_alive:
             return "the client is closed, or was opened before a fork; open one in each process"
         return None

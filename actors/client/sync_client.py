@@ -13,7 +13,7 @@ returns here when it is done, and streams are plain iterators.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from functools import wraps
+from functools import partial, wraps
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -64,22 +64,38 @@ class SyncClient:
         on_retry: OnRetry | None = None,
     ) -> None:
         """Call the service at `url`; repeat what is safe to repeat for at most `patience_s`."""
-        self._client = Client(url, api_key, patience_s=patience_s, on_retry=on_retry)
+        self._make = partial(Client, url, api_key, patience_s=patience_s, on_retry=on_retry)
+        self._client = self._make()
+        self._inherited: Client | None = None
         self._thread: LoopThread | None = None
 
     def open(self) -> Self:
         """Open the connections; `with` does it too."""
         if self._thread is None:
-            self._thread = LoopThread()
-            self._thread.run(self._client.open())
+            thread = LoopThread()
+            try:
+                thread.run(self._client.open())
+            except BaseException:
+                self._end(thread)
+                raise
+            self._thread = thread
         return self
 
     def close(self) -> None:
         """Close the connections; streams that are read end."""
-        if self._thread is not None:
-            self._thread.run(self._client.close())
-            self._thread.close()
-            self._thread = None
+        if self._thread is None:
+            return
+        if self._thread.is_alive:
+            self._end(self._thread)
+        else:
+            # After a fork, the connections are the parent's. They are kept: when they are
+            # collected, they leave the event loop, which the two processes share in the kernel.
+            self._inherited, self._client = self._client, self._make()
+        self._thread = None
+
+    def _end(self, thread: LoopThread) -> None:
+        thread.run(self._client.close())
+        thread.close()
 
     def __enter__(self) -> Self:
         """Open the connections."""

@@ -12,11 +12,20 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
-from jobwire import Client, Conflict, JobwireError, NewEvent, NotFound, OutcomeView, SyncClient
+from jobwire import (
+    Client,
+    Conflict,
+    JobwireError,
+    NewEvent,
+    NotFound,
+    OutcomeView,
+    SyncClient,
+    Unavailable,
+)
 from jobwire.actors.client.loop_thread import LoopThread
 from tests.cli.console import Console
 from tests.support.deadlines import until
@@ -187,6 +196,86 @@ def test_a_generator_that_nobody_reads_on_is_closed() -> None:
     loop.close()
 
 
+class _Fragile(Client):
+    """Cannot be opened before it is mended."""
+
+    is_mended = False
+
+    async def open(self) -> Self:
+        """Open the connections, and fail after that."""
+        await super().open()
+        if not self.is_mended:
+            raise Unavailable("no connection")
+        return self
+
+
+def test_an_open_that_fails_leaves_no_thread_and_may_be_tried_again() -> None:
+    jobwire = SyncClient("http://127.0.0.1:1", patience_s=0.1)
+    jobwire._client = fragile = _Fragile("http://127.0.0.1:1", patience_s=0.1)
+
+    with pytest.raises(Unavailable, match="no connection"):
+        jobwire.open()
+    after = {thread.name for thread in threading.enumerate()}
+    with pytest.raises(JobwireError) as unopened:
+        jobwire.stats()
+    fragile.is_mended = True
+    with jobwire, pytest.raises(Unavailable, match="nothing answers"):
+        jobwire.stats()
+
+    assert "jobwire-client" not in after
+    assert unopened.value.code == "not_open"
+
+
+def test_a_call_that_runs_while_the_client_is_closed_says_so() -> None:
+    loop = LoopThread()
+    began = threading.Event()
+
+    async def wait() -> None:
+        began.set()
+        await asyncio.sleep(60)
+
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(loop.run, wait())
+        assert began.wait(5)
+        loop.close()
+        with pytest.raises(JobwireError, match="is closed: this call was not finished") as ended:
+            call.result(5)
+
+    assert ended.value.code == "not_open"
+
+
+@pytest.mark.filterwarnings("ignore:This process.*fork:DeprecationWarning")
+def test_after_a_fork_the_child_can_close_the_client_and_open_it_again() -> None:
+    with SyncClient("http://127.0.0.1:1", patience_s=0.1) as jobwire:
+        with pytest.raises(Unavailable):
+            jobwire.stats()
+        child = os.fork()
+        if child == 0:
+            try:
+                jobwire.close()
+                with jobwire:
+                    jobwire.stats()
+            except Unavailable:
+                os._exit(7)
+            finally:
+                os._exit(9)
+        code = _exit_code(child)
+        with pytest.raises(Unavailable):
+            jobwire.stats()
+
+    assert code == 7
+
+
+def _exit_code(child: int) -> int:
+    """Wait for a child and return its exit code; one that hangs fails the test."""
+    deadline = time.monotonic() + 20
+    while (status := os.waitpid(child, os.WNOHANG)) == (0, 0):
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+        time.sleep(0.01)
+    return os.waitstatus_to_exitcode(status[1])
+
+
 @pytest.mark.filterwarnings("ignore:This process.*fork:DeprecationWarning")
 def test_after_a_fork_the_child_is_told_to_open_its_own() -> None:
     loop = LoopThread()
@@ -197,9 +286,6 @@ def test_after_a_fork_the_child_is_told_to_open_its_own() -> None:
         except JobwireError as error:
             os._exit(7 if "fork" in error.detail else 8)
         os._exit(9)
-    deadline = time.monotonic() + 20
-    while (status := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
-        time.sleep(0.01)
 
-    assert os.waitstatus_to_exitcode(status[1]) == 7
+    assert _exit_code(child) == 7
     loop.close()
