@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         Unauthorized,
         Unavailable,
         UnsupportedMedia,
+        Upgrading,
         WebhookVerificationError,
     )
     from jobwire.schemas.lifecycle import Arrow, EventKind, JobOutcome, Lifecycle, State
@@ -143,6 +144,7 @@ __all__ = [
     "Unauthorized",
     "Unavailable",
     "UnsupportedMedia",
+    "Upgrading",
     "WebhookData",
     "WebhookMessage",
     "WebhookVerificationError",

@@ -42,6 +42,8 @@ from jobwire import (
     StatsView,
     SyncClient,
     Tail,
+    Unavailable,
+    Upgrading,
     WebhookData,
     WebhookMessage,
     verify_webhook,
@@ -133,6 +135,11 @@ def synchronous(client: SyncClient, moment: datetime) -> None:
     assert_type(client.pages("/v1/keys", KeyView), Generator[KeyView, None, None])
     client.cancel(1)  # type: ignore[arg-type]
     client.create_job("fit")  # type: ignore[call-arg]
+
+
+def is_it_an_upgrade(error: Unavailable) -> None:
+    if isinstance(error, Upgrading):
+        assert_type(error, Upgrading)
 
 
 def on_retry(error: JobwireError, pause_s: float) -> None:
