@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, Self
 
 from msgspec import Struct
 
 from jobwire.actors.filesystems.base import FileSystem
+from jobwire.actors.runtime.settings import SiteSettings
 
 
 class Completed(Struct, frozen=True):
@@ -19,11 +21,7 @@ class Completed(Struct, frozen=True):
 
 
 class Host(Protocol):
-    """
-    One machine as the service sees it.
-
-    A part of this family that reaches another machine is made from the settings of a site.
-    """
+    """One machine as the service sees it."""
 
     files: FileSystem
     """The folder that jobs have their sandboxes in."""
@@ -31,6 +29,17 @@ class Host(Protocol):
     """Where that folder is on the host, as an absolute path."""
     environment: Mapping[str, str]
     """What every job finds in its environment there: `PATH`, `LANG`, and who runs it."""
+
+    @classmethod
+    def of(cls, settings: SiteSettings, folder: Path) -> Self:
+        """
+        Make the host of a site; nothing is reached before `open`.
+
+        Args:
+            settings: of the site; `address` and `folder` are for the host.
+            folder: where sandboxes on this machine are if the settings name no folder.
+
+        """
 
     async def open(self) -> None:
         """Make ready: connect, make the folder."""

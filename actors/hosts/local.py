@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Self
 
 from jobwire.actors.filesystems.base import FileSystem
+from jobwire.actors.filesystems.file import FileTree
 from jobwire.actors.hosts.base import Completed
+from jobwire.actors.runtime.settings import SiteSettings
 from jobwire.schemas.errors import Unavailable
 
 #: What a command finds in its environment, unless it is given another one.
@@ -33,12 +35,18 @@ _SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 class LocalHost:
     """Runs commands as the service's own user, in sessions of their own."""
 
-    def __init__(self, files: FileSystem, root: str) -> None:
-        """Serve the folder of sandboxes at `root` through `files`."""
-        self.files = files
-        self.root = root
+    def __init__(self, folder: Path) -> None:
+        """Serve a folder of sandboxes."""
+        root = folder.absolute()
+        self.files: FileSystem = FileTree(root)
+        self.root = str(root)
         self.environment: Mapping[str, str] = _ENVIRONMENT | _user()
         self._reaping: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def of(cls, settings: SiteSettings, folder: Path) -> Self:
+        """Make the host of a site; see `Host.of`."""
+        return cls(Path(settings.folder or folder))
 
     async def open(self) -> None:
         """Make the folder; keep what this process was handed open for itself."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from jobwire.actors.batch_systems.base import BatchSystem
-from jobwire.actors.filesystems.file import FileTree
 from jobwire.actors.hosts.base import Host
 from jobwire.actors.runtime import plugins
 from jobwire.actors.runtime.folder import DataFolder
@@ -58,9 +56,6 @@ def _site(
 
 def _host(settings: SiteSettings, folder: DataFolder) -> Host:
     scheme, _, _ = (settings.address or "").partition(":")
-    make: Callable[..., Host] = plugins.load("hosts", scheme or "local")
-    if scheme:
-        return make(settings)
+    kind: type[Host] = plugins.load("hosts", scheme or "local")
     default = "sandboxes" if settings.name == "local" else f"sandboxes-{settings.name}"
-    root = Path(settings.folder or folder.path / default).absolute()
-    return make(FileTree(root), str(root))
+    return kind.of(settings, folder.path / default)

@@ -19,7 +19,6 @@ from msgspec.structs import replace
 
 from jobwire.actors.batch_systems.base import Launch, RunStatus
 from jobwire.actors.batch_systems.local import LocalBatch
-from jobwire.actors.filesystems.file import FileTree
 from jobwire.actors.hosts.local import LocalHost
 from jobwire.actors.submitter import actor
 from jobwire.schemas.specs import Resources
@@ -41,7 +40,7 @@ class Yard:
         self.folder = folder
         self.shell = shell
         self.batch = LocalBatch()
-        self.host = LocalHost(FileTree(folder), str(folder))
+        self.host = LocalHost(folder)
         self.launches: list[Launch] = []
         self.job = job_id(secrets.randbelow(2**40))
 

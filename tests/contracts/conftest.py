@@ -16,6 +16,7 @@ from jobwire.actors.filesystems.base import FileSystem
 from jobwire.actors.filesystems.file import FileTree
 from jobwire.actors.hosts.base import Host
 from jobwire.actors.hosts.local import LocalHost
+from jobwire.actors.runtime.settings import SiteSettings
 from jobwire.actors.stores.base import Store
 from jobwire.actors.stores.mongodb import MongoStore
 from jobwire.actors.stores.mongodb.client import Driver
@@ -55,8 +56,8 @@ STORES: Final[dict[str, Callable[[pytest.FixtureRequest], Store]]] = {
     "mongodb by pymongo": partial(_mongodb, driver="pymongo"),
 }
 
-HOSTS: Final[dict[str, Callable[[Path], Host]]] = {
-    "local": lambda folder: LocalHost(FileTree(folder), str(folder)),
+HOSTS: Final[dict[str, type[Host]]] = {
+    "local": LocalHost,
 }
 
 BATCH_SYSTEMS: Final[dict[str, Callable[[], BatchSystem]]] = {
@@ -90,7 +91,7 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> FileSystem:
 @pytest.fixture(params=HOSTS)
 def make_host(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Host]:
     """Return each kind of host in turn, with its folder in `host`."""
-    return lambda: HOSTS[request.param](tmp_path / "host")
+    return lambda: HOSTS[request.param].of(SiteSettings(name="host"), tmp_path / "host")
 
 
 @pytest.fixture(params=BATCH_SYSTEMS)

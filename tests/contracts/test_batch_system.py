@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from jobwire.actors.batch_systems.base import ALIVE, BatchSystem, Launch, RunStatus
-from jobwire.actors.filesystems.file import FileTree
 from jobwire.actors.hosts.base import Completed
 from jobwire.actors.hosts.local import LocalHost
 from jobwire.actors.submitter.shim import SHIM
@@ -31,7 +30,7 @@ class Bench:
         """Keep everything below a folder; `start` lets start what waits in a queue."""
         self.folder = folder
         self.batch = batch
-        self.host = LocalHost(FileTree(folder), str(folder))
+        self.host = LocalHost(folder)
         self._start = start
         self._job = job_id(secrets.randbelow(2**40))
 

@@ -14,7 +14,9 @@ import pytest
 import uvloop
 
 from jobwire.actors.hosts.base import Host
+from jobwire.actors.runtime.settings import SiteSettings
 from jobwire.schemas.errors import Unavailable
+from tests.contracts.conftest import HOSTS
 from tests.support.deadlines import PATIENCE_S, until
 from tests.support.stopwatch import Stopwatch
 
@@ -171,13 +173,24 @@ def test_a_command_that_cannot_be_killed_yet_holds_nobody_up(
     on_loop(body)
 
 
+@pytest.mark.parametrize("kind", HOSTS.values(), ids=HOSTS.keys())
+def test_the_folder_of_a_host_is_the_one_of_its_settings_else_the_given_one(
+    kind: type[Host], tmp_path: Path
+) -> None:
+    given, default = tmp_path / "given", tmp_path / "default"
+
+    named = kind.of(SiteSettings(name="a", folder=str(given)), default)
+    unnamed = kind.of(SiteSettings(name="a"), default)
+
+    assert (named.root, unnamed.root) == (str(given), str(default))
+
+
 _AS_INIT = """
 import asyncio, os, pathlib, sys
-from jobwire.actors.filesystems.file import FileTree
 from jobwire.actors.hosts.local import LocalHost
 
 async def main():
-    host = LocalHost(FileTree(pathlib.Path(sys.argv[1])), sys.argv[1])
+    host = LocalHost(pathlib.Path(sys.argv[1]))
     await host.open()
     for _ in range(3):
         await host.run(["sh", "-c", "setsid sleep 0.1 <&- >&- 2>&- &"])

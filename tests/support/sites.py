@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from jobwire.actors.batch_systems.local import LocalBatch
-from jobwire.actors.filesystems.file import FileTree
 from jobwire.actors.hosts.local import LocalHost
 from jobwire.actors.runtime.settings import SiteSettings
 from jobwire.actors.sites import Site
@@ -17,7 +16,7 @@ def make_site(root: Path, **fields: Any) -> Site:
     """Return a site whose jobs have their sandboxes below a folder."""
     parts = {
         "settings": SiteSettings(name="local"),
-        "host": LocalHost(FileTree(root), str(root)),
+        "host": LocalHost(root),
         "batch": LocalBatch(),
         "slots": 1,
         "shim": str(SHIM),
