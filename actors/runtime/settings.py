@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from jobwire.actors.runtime.mounting import Mounting
+from jobwire.schemas.specs import SiteName
 
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(ge=0)]
@@ -88,31 +89,31 @@ class LocalSite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class SiteSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One site: where it is, what starts jobs there, and what bounds them."""
+    """One site: its host, its batch system and its limits."""
 
-    name: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")]
-    """What jobs name it by."""
+    name: SiteName
+    """Name of the site, as in `spec.site`."""
     batch: str = "local"
-    """The batch system that starts jobs there: a name of the family `batch_systems`."""
+    """Batch system that starts the jobs; others than `local` come with plug-ins."""
     address: str | None = None
-    """URL of its host, whose scheme names a part of the family `hosts`; default: this machine."""
+    """URL of the host, for a plug-in that is named by its scheme; default: this machine."""
     folder: str | None = None
-    """Where jobs have their sandboxes; default here: `sandboxes-NAME` in the data folder."""
+    """Folder of the jobs' sandboxes; default here: `sandboxes-NAME` in the data folder."""
     slots: Annotated[int, Meta(ge=0, le=10_000)] = 0
     """
-    Cores that run jobs at a time; 0: as many as the machine has, or as the queue of the batch
-    system gives.
+    Cores for jobs, all together; 0: as many as the machine has, or no limit if the batch system has
+    a queue.
     """
     starts: Positive = 8
-    """Jobs that are handed to the queue of the batch system at a time."""
+    """Number of jobs that are submitted to the queue of the batch system at the same time."""
     interval_s: Annotated[float, Meta(gt=0)] = 15
-    """How often the batch system is asked for all jobs whose end shows in no other way."""
+    """Time between two queries for the states of all jobs in the queue of the batch system."""
     callback_url: str | None = None
-    """Where its jobs reach the service; default: `public_url`, or the address listened on."""
+    """URL of the service for its jobs; default: `public_url`, or the address listened on."""
     grace_s: Seconds = 10
-    """How long a job that is to end may take before it is killed."""
+    """Time between SIGTERM and SIGKILL for a job that is being ended."""
     lost_after_s: Seconds = 60
-    """How long a job of which nothing is found stays UNKNOWN before it is LOST."""
+    """How long a job that cannot be found stays UNKNOWN before it is LOST."""
     file_bytes: Annotated[int, Meta(ge=0)] = 0
     """Largest file that a job may write, 0 for no limit."""
     open_files: Annotated[int, Meta(ge=16)] = 4_096

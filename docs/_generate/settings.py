@@ -71,9 +71,9 @@ _SITES = """\
 ## Further sites (tables `[[sites]]`)
 
 Jobs run at the site `local` unless their `spec.site` names another one.
-Each further site is a table of its own in the settings file, with its own limits; what it is
-reached by and what starts jobs there are parts of the families `hosts` and `batch_systems`, which
-[other packages](../explanation/architecture.md) may bring.
+Each further site is a table of its own in the settings file, with its own folder and limits.
+It is on this machine, and runs jobs only where `local` does, unless a plug-in for another host is \
+installed ([more sites](../how-to/run-jobs.md#more-sites)).
 A site whose host is away keeps only its own jobs waiting.
 
 """

@@ -64,6 +64,10 @@ _WRONG_FILES: dict[str, tuple[str | bytes, str]] = {
     "a port out of range": ("port = 65536", "65535"),
     "nothing where there must be something": ("shards = 0", "shards"),
     "a value for a table": ("limits = 3", "limits"),
+    "a name that no job could name its site by": (
+        '[[sites]]\nname = "My Site"',
+        "a lower-case letter, then such letters, digits, dashes and underscores",
+    ),
     "no TOML": ("port = = 1", "is not TOML"),
     "no UTF-8": (b"host = '\xff'", "is not TOML"),
 }
@@ -77,6 +81,7 @@ def test_a_wrong_file_is_refused_with_a_word_on_what_is_wrong(
         load_settings(_file(tmp_path, text), {})
 
     assert word in caught.value.detail
+    assert "^" not in caught.value.detail  # no regular expression
 
 
 _WRONG_ENVIRONMENTS: dict[str, tuple[dict[str, str], str]] = {
