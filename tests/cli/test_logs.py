@@ -194,8 +194,8 @@ def entry(seq: int, name: str, state: str, outcome: JobOutcome | None = None) ->
     )
 
 
-def test_the_course_of_a_job_knows_its_attempts_and_its_end() -> None:
-    course = JobProgress()
+def test_the_progress_of_a_job_knows_its_attempts_and_its_end() -> None:
+    progress = JobProgress()
     told = []
     for number, (name, state, outcome) in enumerate(
         (
@@ -208,8 +208,10 @@ def test_the_course_of_a_job_knows_its_attempts_and_its_end() -> None:
         ),
         1,
     ):
-        course.hear(entry(number, name, state, outcome))  # type: ignore[arg-type]
-        told.append((course.attempt, course.has_started(2), course.is_over(1), course.has_ended))
+        progress.apply(entry(number, name, state, outcome))  # type: ignore[arg-type]
+        told.append(
+            (progress.attempt, progress.has_started(2), progress.is_over(1), progress.has_ended)
+        )
 
     assert told == [
         (1, False, False, False),
