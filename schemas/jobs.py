@@ -262,9 +262,9 @@ def advance(job: Job | None, entry: Entry) -> Job:
     )
 
 
-#: Fields that the birth fixes; what the job is asked to do stays in its entry.
+#: Fields that the creation fixes; the spec stays in the entry of the creation.
 _OF_CREATION = tuple(name for name in JobCreation.__struct_fields__ if name != "spec")
-#: Fields that an entry may change after the birth.
+#: Fields that an entry may change after the creation.
 _CHANGING = tuple(name for name in Change.__struct_fields__ if name != "creation")
 
 

@@ -38,8 +38,8 @@ def write_body(entry: Entry, job: Job | None) -> bytes:
 
     """
     ending = _as_of(entry, entry.change.ending, job, job.ending if job else None) or _NO_ENDING
-    born = entry.change.creation
-    source: JobCreation | Job | None = born if isinstance(born, JobCreation) else job
+    creation = entry.change.creation
+    source: JobCreation | Job | None = creation if isinstance(creation, JobCreation) else job
     news = WebhookData(
         job=entry.job,
         name=source.name if source else None,

@@ -90,7 +90,7 @@ class Controls:
         jobs: Jobs,
         creator: JobCreator,
         deliveries: Deliveries,
-        tables: LifecycleRegistry,
+        registry: LifecycleRegistry,
         most: int,
     ) -> None:
         """Change by events only; at most `most` jobs by one selection."""
@@ -99,7 +99,7 @@ class Controls:
         self._jobs = jobs
         self._creator = creator
         self._deliveries = deliveries
-        self._tables = tables
+        self._registry = registry
         self._most = most
 
     async def one(self, principal: Principal, job_id: JobId, control: Control) -> Controlled:
@@ -202,7 +202,7 @@ class Controls:
         return found.id if found else None
 
     async def _check(self, job: Job, control: Control) -> Lifecycle:
-        lifecycle = await self._tables.get(job.owner, job.lifecycle, job.lifecycle_version)
+        lifecycle = await self._registry.get(job.owner, job.lifecycle, job.lifecycle_version)
         if lifecycle is None or control not in lifecycle.events:
             raise _runs_elsewhere(job)
         if lifecycle.states[job.state].category == "ended":

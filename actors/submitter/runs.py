@@ -30,7 +30,7 @@ _ENDS = 64
 
 
 class Runs:
-    """Turns attempts into commands for the host, and what these print into what is so."""
+    """Turns attempts into commands for the host, and their output into the state of the runs."""
 
     def __init__(
         self, *, site: Site, gateway: WorkerGateway, secrets: JobSecrets, began: datetime

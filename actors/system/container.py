@@ -205,7 +205,7 @@ class Container:
                 jobs=jobs,
                 creator=creator,
                 deliveries=self.deliveries,
-                tables=self.registry,
+                registry=self.registry,
                 most=limits.selection,
             ),
             files=files,

@@ -155,7 +155,7 @@ class Nonces:
         Return the nonce that somebody presents; no use is spent yet.
 
         Raises:
-            Unauthorized: it is none, or none any more.
+            Unauthorized: it is not a nonce, or is no longer valid.
 
         """
         presented = split_nonce(text)

@@ -18,7 +18,7 @@ from jobwire.actors.runtime.failpoints import failpoint
 from jobwire.actors.stores.base import Commit, Committed, EventKey, Positioned
 from jobwire.actors.stores.mongodb import reading
 from jobwire.actors.stores.mongodb.client import Document, insert, update
-from jobwire.actors.stores.mongodb.deletion import strip
+from jobwire.actors.stores.mongodb.deletion import remove_entry_bodies
 from jobwire.actors.stores.mongodb.documents import (
     entry_document,
     event_key,
@@ -93,7 +93,7 @@ async def _project(database: JobDatabase, work: Commit) -> None:
         await update(database.jobs, updates)
     deleted = [job for job in work.jobs if job.deleted and job.id in moved]
     if deleted:
-        await strip(database, deleted)
+        await remove_entry_bodies(database, deleted)
 
 
 async def mark_replayed(
