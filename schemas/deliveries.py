@@ -1,5 +1,5 @@
 """
-Deliveries: what somebody wants to be told of a job, and every try to tell it.
+Deliveries: the callbacks of a job, the messages to them, and every try to send one.
 
 The form of a message is that of Standard Webhooks: an id that stays the same with every try, a
 time stamp of the try, and a signature over both and the body.
@@ -97,7 +97,7 @@ class Subscription(Struct, frozen=True, kw_only=True):
     interest: Interest
     created: datetime
     made: bool = False
-    """The service made its secret; else whoever asked for the callback knows it already."""
+    """Whether the service generated its secret; else the creator of the callback gave it."""
     authorization: str = ""
     """Sent with every try, and shown nowhere; empty: none."""
 
@@ -196,7 +196,7 @@ class WebhookData(Struct, frozen=True, kw_only=True):
     event: str
     event_id: EventId
     seq: int
-    """Grows by one with each entry of a job: whoever has seen a higher one may drop this."""
+    """Grows by one with each entry of a job; drop the message if a higher one was seen."""
     state: str
     """The state after the event."""
     outcome: JobOutcome | None
@@ -224,7 +224,7 @@ class WebhookMessage(Struct, frozen=True, kw_only=True):
 
 
 def shown_url(url: str) -> str:
-    """Return an address as it may be read by whoever reads the job: without what opens anything."""
+    """Return an address as readers of the job may see it: without credentials."""
     return _OPENING.sub(r"\1[redacted]", url)
 
 

@@ -128,7 +128,7 @@ class SelectedView(Struct, frozen=True):
     examples: tuple[NotDoneView, ...]
     """The first ones that were refused."""
     cut: bool
-    """Whether there may be more: one request takes so many and no more; ask again."""
+    """Whether there may be more: one request handles a limited number; repeat it."""
 
 
 class CreatedView(Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ PATIENCE_S = 10.0
 
 Wrapped = TypeVar("Wrapped", bound=Callable[..., Any])
 Talk = Callable[..., Awaitable[int | None]]
-"""A command: takes a client, an output and its own arguments; gives its exit code, None for 0."""
+"""A command: takes a client, an output and its own arguments; returns its exit code, None for 0."""
 
 data_option = click.option(
     "--data",

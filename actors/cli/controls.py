@@ -168,7 +168,7 @@ class Controlling:
         self._styles = StateStyles()
 
     async def act(self, ids: Sequence[str], which: dict[str, Any], *, yes: bool) -> int:
-        """Do it to `ids`, or to what the filter matches; give the exit code."""
+        """Do it to `ids`, or to what the filter matches; return the exit code."""
         everything = which.pop("everything")
         if bool(ids) == (everything or any(which.values())):
             raise click.UsageError("select the jobs by UUID, by a filter, or by --all")

@@ -14,7 +14,7 @@ from jobwire.actors.cli.output import clean
 from jobwire.actors.cli.state_style import StateStyle, StateStyles
 from jobwire.schemas.lifecycle import Category, Condition, Lifecycle, arrows
 
-#: Two cards stand side by side from so many columns on.
+#: Narrowest terminal, in columns, in which two cards stand side by side.
 _TWO_CARDS: Final = 104
 _LONGEST_ARROW: Final = 34
 

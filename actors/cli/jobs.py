@@ -22,7 +22,7 @@ from jobwire.actors.client import Client
 from jobwire.schemas.specs import Cause
 from jobwire.schemas.views import FullJobView, JobView
 
-#: From so many columns on, lists show more.
+#: Narrowest terminal, in columns, in which lists show all their fields.
 WIDE = 110
 
 _OUTCOMES = ("success", "failure", "cancelled", "lost")

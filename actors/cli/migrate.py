@@ -28,7 +28,7 @@ from jobwire.actors.stores.plugins import Source, StoreExporter, StoreImporter
 from jobwire.actors.stores.rows import TABLES, Row, Table, TableChecksum
 from jobwire.schemas.errors import Conflict, Invalid, NotFound
 
-#: Rows that are copied together; after a crash so many are copied again at most.
+#: Rows in one batch; after a crash at most one batch is copied again.
 _BATCH: Final = 1_000
 
 Step = Callable[[int], None]

@@ -15,7 +15,7 @@ from jobwire.schemas.lifecycle import Lifecycle
 from jobwire.schemas.outcomes import Reason
 from jobwire.schemas.views import EntryView
 
-#: A silence of so many seconds is drawn as a gap.
+#: Least number of seconds without entries that is drawn as a gap.
 _GAP_S: Final = 60.0
 _ELAPSED_WIDTH: Final = 12
 _MOST_EVENT_WIDTH: Final = 16

@@ -30,7 +30,7 @@ class EntryBuffer(Generic[Item]):
         drops_oldest: bool = False,
     ) -> None:
         """
-        Keep at most so many items.
+        Keep at most `most` items.
 
         Args:
             pick: makes an item of an entry; None: the entry is of no interest.
@@ -93,7 +93,7 @@ class EntryBuffer(Generic[Item]):
             pass
 
     def take(self, most: int | None = None) -> list[Item]:
-        """Take what waits, oldest first; at most so many."""
+        """Take the oldest items, at most `most` of them."""
         count = len(self._waiting) if most is None else min(most, len(self._waiting))
         taken = [self._waiting.popleft() for _ in range(count)]
         self._settle()

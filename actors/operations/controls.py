@@ -146,7 +146,7 @@ class Controls:
     async def _control(
         self, principal: Principal, jobs: Sequence[Job], control: Control
     ) -> list[NotDoneView]:
-        """Ask it of some jobs; give those that did not do it, and why."""
+        """Ask it of some jobs; return those that did not do it, and why."""
         refused: list[NotDoneView] = []
         able: list[tuple[Job, Lifecycle]] = []
         for job in jobs:

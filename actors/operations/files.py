@@ -102,7 +102,7 @@ class Files:
         Open a file to read from a byte on.
 
         Raises:
-            NotFound: there is none.
+            NotFound: the file does not exist.
             Invalid: it is no regular file, or no path that could name one.
 
         """

@@ -97,7 +97,7 @@ class Jobs:
         Make a job; return when it is on disk.
 
         The same idempotency key of the same owner gives the same job; its event id makes it count
-        once. Receivers are told of it in the form of the `dialect`. With `job` it gets that id, and
+        once. Callbacks have the format of the `dialect`. With `job` it gets that id, and
         one that is there already stays as it is: it is given as a repetition. Its receivers are
         told with that `authorization`, which is shown nowhere.
 

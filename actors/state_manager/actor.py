@@ -26,7 +26,7 @@ _log = structlog.get_logger()
 
 #: Events from which on a batch takes no further packet.
 BATCH_EVENTS = 1_000
-#: A batch of so many events says that there is load, and how long the next one may grow then.
+#: Size of a batch that indicates load, and how long the next one may grow then.
 _BUSY_EVENTS, _GATHER_S = 32, 0.02
 
 

@@ -85,7 +85,7 @@ class Committed(Struct, frozen=True):
     """What became of a commit."""
 
     stored: Sequence[Positioned]
-    """The entries that are in the history now: the first so many of the commit."""
+    """The entries that are in the history now: a prefix of those in the commit."""
     conflict: EventKey | None = None
     """
     The first entry that was not stored: its id or its seq was taken.

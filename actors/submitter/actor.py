@@ -273,5 +273,5 @@ class Submitter:
         if status.state != "ended":
             status = RunStatus(state="ended", cause=Cause.CANCELLED)
         await self._reporter.ended(assignment, status)
-        # Whoever watches it would report the same end once more.
+        # Its watcher would report the same end once more.
         self._watcher.watched.discard(run_of(assignment.command))

@@ -33,7 +33,7 @@ class Poller:
         self._loop.start()
 
     async def stop(self) -> None:
-        """Ask no more; whoever waits still must be cancelled."""
+        """Stop polling; tasks that still wait must be cancelled."""
         await self._loop.stop()
 
     async def next_status(self, launch: Launch) -> RunStatus | None:

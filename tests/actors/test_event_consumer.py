@@ -84,14 +84,14 @@ class _Bench:
         await self.bus.handler(deliveries)
 
     async def taken(self, delivery: BusMessage) -> Event:
-        """Hand out one message that is an event; give that."""
+        """Hand out one message that is an event; return that."""
         await self.take(delivery)
         assert self.bus.aside == []
         (event,) = self.posted
         return event
 
     async def refused(self, delivery: BusMessage) -> str:
-        """Hand out one message that is no event; give the reason."""
+        """Hand out one message that is no event; return the reason."""
         await self.take(delivery)
         assert self.posted == []
         ((aside, reason),) = self.bus.aside

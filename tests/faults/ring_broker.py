@@ -59,7 +59,7 @@ class Line:
         self.is_blocked = False
 
     def deliver(self, most: int) -> int:
-        """Hand out up to `most` messages of each queue; give their number."""
+        """Hand out up to `most` messages of each queue; return their number."""
         handed = 0
         for name, handler in self._handlers.items():
             queue = self._broker.queues[name]

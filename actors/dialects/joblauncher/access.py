@@ -34,7 +34,7 @@ class LauncherAuthenticator:
         """
         Return the principal of a request.
 
-        A key is sent as Bearer, or as the password of Basic, whoever the user is.
+        A key is sent as Bearer, or as the password of Basic with any user name.
 
         Raises:
             Unauthorized: no key, or no valid one.

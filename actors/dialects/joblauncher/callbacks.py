@@ -32,7 +32,7 @@ class StatusCallbacks:
 
     async def notice(self, job: Job, entry: Entry) -> Notice | None:
         """
-        Return what is told of an entry; None: nothing.
+        Return the callback for an entry; None: nothing is sent.
 
         Nothing of a job of which its submitter was told that it is none, because its inputs failed
         or it was taken back; and of each state once.
@@ -66,7 +66,7 @@ class StatusCallbacks:
         return any(each.state == "RUNNING" for each in await self._before(job, entry))
 
     async def _was_withdrawn(self, job: Job, entry: Entry) -> bool:
-        """Return whether a cancelled job was taken back before anybody was told of it."""
+        """Return whether a cancelled job was withdrawn before its submitter got its id."""
         if entry.outcome != "cancelled":
             return False
         before = await self._before(job, entry)

@@ -73,7 +73,7 @@ class FileRoutes:
     def __init__(
         self, operations: Operations, guard: RequestGuard, limits: Limits, cursors: Cursors
     ) -> None:
-        """Read through the operations; so many files of one owner at a time."""
+        """Read through the operations, a limited number of files per owner at a time."""
         self._files = operations.files
         self._jobs = operations.jobs
         self._streams = operations.streams

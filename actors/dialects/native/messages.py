@@ -28,7 +28,7 @@ CLOUD_HEADS = ("cloudEvents_", "cloudEvents:")
 
 _JSON = "application/json"
 _BEARER = "Bearer "
-#: Digits of an attempt that are read; so many are over its limit already.
+#: Most digits of an attempt number that are read; such a number exceeds the limit anyway.
 _MOST_DIGITS = 12
 #: What CloudEvents may put before the name of an event.
 _TYPE_HEAD = "job."
@@ -90,7 +90,7 @@ def read_message(events: Events, delivery: BusMessage, limit: int) -> Event:
         limit: most bytes of its body.
 
     Raises:
-        JobwireError: it is none, for whatever reason; the text of it never holds the token.
+        JobwireError: it is not a valid event; the error text never contains the token.
 
     """
     if len(delivery.body) > limit:

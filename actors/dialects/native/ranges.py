@@ -94,7 +94,7 @@ def span_of(header: str | None, size: int) -> Span | None:
 
 
 def start_of(header: str | None) -> int | None:
-    """Return where a `Range` header without an end begins; None: it is none of this kind."""
+    """Return where a `Range` header without an end begins; None: it is of another kind."""
     match = _ONE_RANGE.fullmatch(header) if header else None
     return _number(match[1]) if match is not None and not match[2] else None
 

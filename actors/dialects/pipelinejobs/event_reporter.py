@@ -34,7 +34,7 @@ Early = Literal["refuse", "park", "imply"]
 
 
 class ReportResult(NamedTuple):
-    """What is told of an event that was reported."""
+    """The answer to a reported event."""
 
     event: EventId
     message: str

@@ -23,7 +23,7 @@ from jobwire.schemas.codec import canonical
 from jobwire.schemas.deliveries import Callback
 from jobwire.schemas.lifecycles.pipeline import PIPELINE
 
-#: What an indexer is told of.
+#: Events that an indexer is notified of.
 INDEXING: Final = ("index", "indexed")
 
 

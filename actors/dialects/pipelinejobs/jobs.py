@@ -148,7 +148,7 @@ class JobListRoutes:
     async def _applied(
         self, access: VerifiedRequest, job: JobId, cursor: str | None, limit: int
     ) -> tuple[list[Entry], str | None]:
-        """Return so many applied entries, unless there are no more."""
+        """Return a page of applied entries; a shorter one is the last."""
         found: list[Entry] = []
         while True:
             page, cursor = await self._jobs.history(

@@ -69,7 +69,7 @@ async def _refuse(database: JobDatabase, refusals: Sequence[Refusal]) -> None:
 
 
 async def _insert(database: JobDatabase, entries: Sequence[Entry]) -> list[Positioned]:
-    """Insert entries; give those that are stored, which are the first so many."""
+    """Insert entries; return those that are stored, a prefix of them."""
     documents = [entry_document(each, shard_of(each.job, database.shards)) for each in entries]
     stored = await database.entry_positions.append(documents)
     return [
