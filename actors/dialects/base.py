@@ -78,7 +78,7 @@ class Notice(NamedTuple):
 
 
 class Signer(Protocol):
-    """Gives callbacks the `Authorization` that their receivers ask for."""
+    """Adds to callbacks the `Authorization` that their receivers require."""
 
     def authorization(self, method: str, url: URL, challenges: Sequence[str]) -> str | None:
         """

@@ -18,7 +18,7 @@ from msgspec import Struct
 FileKind = Literal["file", "directory", "other"]
 
 Wanted = Callable[[str], bool]
-"""Says of a path whether it is meant; called in a thread."""
+"""Returns whether a path is selected; called in a thread."""
 
 #: Directories within directories that are looked into; what lies deeper is `other`.
 MOST_DEPTH = 64

@@ -18,7 +18,7 @@ class HealthRoutes:
     """Reports liveness, readiness and metrics; needs no key."""
 
     def __init__(self, not_ready: Missing, telemetry: Telemetry) -> None:
-        """Ask `not_ready` which parts are not ready."""
+        """Take the parts that are not ready from `not_ready`."""
         self._not_ready = not_ready
         self._telemetry = telemetry
 

@@ -80,7 +80,7 @@ class Controlled(NamedTuple):
 
 
 class Controls:
-    """Asks jobs to change their course; what they do is their lifecycle's to say."""
+    """Requests changes of running jobs; their lifecycle decides what they do."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class Controls:
     async def _control(
         self, principal: Principal, jobs: Sequence[Job], control: Control
     ) -> list[NotDoneView]:
-        """Ask it of some jobs; return those that did not do it, and why."""
+        """Request the control of some jobs; return those that refused it, and why."""
         refused: list[NotDoneView] = []
         able: list[tuple[Job, Lifecycle]] = []
         for job in jobs:

@@ -20,7 +20,7 @@ BLOCK = 262_144
 _LOOK_S = 0.15
 
 IsOver = Callable[[], Awaitable[bool]]
-"""Says whether nothing more is written."""
+"""Returns whether the file is complete."""
 
 
 class SandboxView(NamedTuple):

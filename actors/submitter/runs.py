@@ -52,7 +52,7 @@ class Runs:
         self._poller.start()
 
     async def stop_polling(self) -> None:
-        """Ask no more."""
+        """Stop polling."""
         await self._poller.stop()
 
     def is_from_before(self, command: Command) -> bool:

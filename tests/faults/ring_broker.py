@@ -110,10 +110,10 @@ class Line:
         self._handlers[queue] = handler
         return Held()
 
-    async def dead_letter(self, queue: str, delivery: BusMessage, reason: str) -> None:
+    async def dead_letter(self, queue: str, message: BusMessage, reason: str) -> None:
         """Refuse: nothing here is to be set aside."""
-        message = f"{queue}: {delivery!r} was set aside: {reason}"
-        raise AssertionError(message)
+        detail = f"{queue}: {message!r} was set aside: {reason}"
+        raise AssertionError(detail)
 
     async def send(self, queue: str, messages: Sequence[bytes]) -> None:
         """Take commands; a blocked broker takes none."""
