@@ -60,7 +60,7 @@ class Callback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
 
 
 class Interest(Struct, frozen=True, array_like=True):
-    """What one subscription of a job wants to be told: all that the state manager must know."""
+    """What one subscription of a job is notified of: all that the state manager must know."""
 
     subscription: str
     states: tuple[str, ...] = ()
@@ -117,11 +117,11 @@ class Delivery(Struct, frozen=True, kw_only=True, array_like=True):
     """One message for one subscription, and what became of it."""
 
     id: str
-    """The same for every try and after every crash; receivers tell repetitions by it."""
+    """The same for every try and after every crash; receivers recognize repetitions by it."""
     owner: str
     job: JobId
     seq: int
-    """Of the entry that it tells of."""
+    """Of the entry that it is about."""
     event: str
     state: str
     subscription: str
@@ -153,7 +153,7 @@ class Delivery(Struct, frozen=True, kw_only=True, array_like=True):
 
     @property
     def is_worth_another_try(self) -> bool:
-        """Whether its receiver would learn something: not if it was told of something later."""
+        """Whether sending it again is of use: not if a later message was delivered."""
         return self.gave_up != "overtaken"
 
     def asked_again(self, now: datetime) -> Delivery:
@@ -187,7 +187,7 @@ class Delivery(Struct, frozen=True, kw_only=True, array_like=True):
 
 
 class WebhookData(Struct, frozen=True, kw_only=True):
-    """What a receiver is told: enough to need no further request."""
+    """The content of a message: enough to need no further request."""
 
     job: JobId
     name: str | None

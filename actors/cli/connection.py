@@ -1,4 +1,4 @@
-"""Finds the service that a command speaks to, and runs the command with a client of it."""
+"""Finds the service that a command uses, and runs the command with a client of it."""
 
 from __future__ import annotations
 

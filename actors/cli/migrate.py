@@ -32,7 +32,7 @@ from jobwire.schemas.errors import Conflict, Invalid, NotFound
 _BATCH: Final = 1_000
 
 Step = Callable[[int], None]
-"""Told how many rows have been dealt with since it was last told."""
+"""Called with the number of rows handled since the last call."""
 
 
 class CopiedRows(Struct, frozen=True):

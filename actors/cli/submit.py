@@ -202,7 +202,7 @@ class Submission:
         return 1 if self._failed else 0
 
     async def _send(self, each: WrittenRequest, idempotency_key: str | None) -> CreatedView | str:
-        """Return the job, or why there is none."""
+        """Return the job, or the error that prevented it."""
         if each.request is None:
             return each.fault or ""
         if self._halted is not None:

@@ -139,7 +139,7 @@ class RequestGuard:
 
 
 def credentials(request: web.Request) -> Credentials:
-    """Read the Authorization header; an API key is told from a job token by its head."""
+    """Read the Authorization header; an API key differs from a job token by its prefix."""
     header = request.headers.get("Authorization", "")
     if header[: len(_BEARER)].lower() != _BEARER:
         return Credentials(None, None)

@@ -72,7 +72,7 @@ class EntryBuffer(Generic[Item]):
             self.dropped += 1
 
     def on_missed(self) -> None:
-        """Have the reader read the store: something may not have been heard."""
+        """Make the reader read the store: entries may have been missed."""
         if self._drops_oldest:
             return
         self._waiting.clear()

@@ -74,7 +74,7 @@ class Notifier:
         clock: Callable[[], datetime],
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Follow entries by a feed; call out through an egress, in the words of `dialects`."""
+        """Follow entries by a feed; call out through an egress, in the formats of `dialects`."""
         self._store = store
         self._transport = transport
         self._feed = feed

@@ -63,7 +63,7 @@ def write_body(entry: Entry, job: Job | None) -> bytes:
 
 
 def _attempt(entry: Entry, job: Job | None) -> int:
-    """Return the attempt that an entry tells of: what begins the next one tells how it ended."""
+    """Return the attempt that an entry is about: one that begins the next is about the last."""
     begun = entry.change.attempt
     if begun is not UNSET:
         return begun if entry.change.creation is not UNSET else begun - 1

@@ -121,7 +121,7 @@ class Jobs:
         return mint_token(self._keyring, job.id, job.generation)
 
     def admits(self, job: Job, token: str) -> bool:
-        """Return whether a token speaks for a job, also the one before it while that is good."""
+        """Return whether a token is valid for a job; the previous one may still be."""
         generation = self._keyring.generation(job.id, token)
         until = job.previous_token_until
         in_overlap = until is not None and self._events.now() <= until

@@ -1,4 +1,4 @@
-"""The actor: takes what its queues hold, has it settled, and tells what became of it."""
+"""The actor: takes batches from its queues, settles them, and publishes the results."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class CommitPublisher:
-    """Publishes what a batch leaves to be told."""
+    """Publishes the results of a committed batch."""
 
     def __init__(self, transport: Transport, telemetry: Telemetry) -> None:
         """Publish on a transport."""

@@ -42,10 +42,10 @@ class DeliveryCursor(Struct, frozen=True, array_like=True):
 
 
 class Outbox(Protocol):
-    """Keeps what must be told until it was."""
+    """Stores deliveries and their tries."""
 
     async def due(self, limit: int) -> list[Entry]:
-        """Return the oldest entries of which somebody must still be told."""
+        """Return the oldest entries whose deliveries are still to be planned."""
 
     async def plan_deliveries(
         self, deliveries: Sequence[Delivery], told: Sequence[EventKey]

@@ -167,7 +167,7 @@ class Container:
 
     @cached_property
     def deliveries(self) -> Deliveries:
-        """Whom to tell."""
+        """The deliveries of callbacks."""
         return Deliveries(self.store, self.secrets.identity, self.egress, now, self.transport)
 
     @cached_property

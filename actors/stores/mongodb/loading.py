@@ -1,8 +1,8 @@
 """
 The first half of the main path: load jobs and what is known of events.
 
-Whoever loads a job that is half deleted finishes the deletion, and whoever finds entries of a job
-that was forgotten removes them: both were left by a process that ended in between.
+Loading a job that is half deleted finishes the deletion, and finding entries of a job that was
+forgotten removes them: both were left by a process that ended in between.
 """
 
 from __future__ import annotations

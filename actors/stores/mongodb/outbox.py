@@ -31,7 +31,7 @@ _NEWEST_FIRST: Final = [("created", -1), ("_id", -1)]
 
 
 async def due(database: JobDatabase, limit: int) -> list[Entry]:
-    """Return the oldest entries of which somebody must still be told."""
+    """Return the oldest entries whose deliveries are still to be planned."""
     # All have the same key, and equal keys stand in the order in which they were inserted.
     rows = database.entries.find({"due": True}, _BODY, limit=limit, hint="due")
     return [decode_entry(row["body"]) for row in await rows.to_list(None)]

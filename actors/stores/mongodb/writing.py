@@ -2,7 +2,7 @@
 The second half of the main path: a batch in parts, each of which may be the last before a crash.
 
 Refusals go first, then the entries in order, then the projections, each over a smaller seq only. A
-deleted job's texts go last: while they are there its projection says so, and whoever loads it
+deleted job's texts go last: while they are there its projection says so, and loading it
 again after a crash finishes the work.
 """
 

@@ -70,7 +70,7 @@ _DROP: Final = (
 
 
 def due(connection: sqlite3.Connection, limit: int) -> list[Entry]:
-    """Return the oldest entries of which somebody must still be told."""
+    """Return the oldest entries whose deliveries are still to be planned."""
     rows = connection.execute(
         "SELECT body FROM entries INDEXED BY entries_due WHERE due = 1 ORDER BY position LIMIT ?",
         (limit,),
