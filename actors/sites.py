@@ -11,8 +11,9 @@ import structlog
 from jobwire.actors.batch_systems.base import BatchSystem
 from jobwire.actors.filesystems.base import FileSystem
 from jobwire.actors.hosts.base import Host
+from jobwire.actors.runtime.backoff import Backoff
 from jobwire.actors.runtime.settings import SiteSettings
-from jobwire.schemas.errors import Invalid, JobwireError, NotFound
+from jobwire.schemas.errors import Invalid, JobwireError, NotFound, Unavailable
 from jobwire.schemas.identifiers import JobId
 from jobwire.schemas.jobs import Job
 
@@ -20,6 +21,8 @@ _log = structlog.get_logger()
 
 #: First and longest pause before a host that could not be opened is tried again.
 _PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
+#: How long a request waits for a host that is not open yet.
+_SOON_S = 3.0
 
 
 @dataclass(kw_only=True)
@@ -55,17 +58,35 @@ class Site:
         that is away is tried again after growing pauses.
         """
         async with self._opening:
-            pause = _PAUSE_S
+            backoff = Backoff(_PAUSE_S, _LONGEST_PAUSE_S)
             while not self.is_open:
                 try:
                     await self.host.open()
                 except (JobwireError, OSError) as error:
                     self.trouble = str(error) or type(error).__name__
-                    _log.warning("site_away", site=self.name, error=self.trouble, pause_s=pause)
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 2, _LONGEST_PAUSE_S)
+                    pause_s = backoff.next_s()
+                    _log.warning("site_away", site=self.name, error=self.trouble, pause_s=pause_s)
+                    await asyncio.sleep(pause_s)
                 else:
                     self.is_open, self.trouble = True, None
+
+    async def opened_soon(self) -> None:
+        """
+        Return when the host is open; somebody waits for the answer.
+
+        Raises:
+            Unavailable: it is away.
+
+        """
+        if self.is_open:
+            return
+        try:
+            async with asyncio.timeout(_SOON_S):
+                await self.opened()
+        except TimeoutError as error:
+            why = self.trouble or f"it did not answer within {_SOON_S:g} s"
+            detail = f"the host of the site {self.name} is away: {why}"
+            raise Unavailable(detail, retry_after_s=5) from error
 
     async def close(self) -> None:
         """Let go of the host; jobs that run stay untouched."""

@@ -7,7 +7,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
+from jobwire.actors.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.runtime.folder import DataFolder
 from jobwire.actors.state_manager.batch import Settler
 from jobwire.actors.stores.sqlite import SqliteStore

@@ -240,11 +240,13 @@ class StatsView(Struct, frozen=True, kw_only=True):
     by_state: tuple[CountView, ...]
 
 
-class Readiness(Struct, frozen=True):
+class Readiness(Struct, frozen=True, omit_defaults=True):
     """Whether events can be stored now, and which parts are missing."""
 
     status: str
     missing: tuple[str, ...]
+    away: tuple[str, ...] = ()
+    """Sites whose hosts cannot be reached; only their own jobs wait."""
 
 
 class AttemptView(Struct, frozen=True, kw_only=True):

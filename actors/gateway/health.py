@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
@@ -12,14 +13,21 @@ from jobwire.actors.dialects.base import Missing
 from jobwire.actors.gateway.listening import listen_on, url_of
 from jobwire.actors.runtime.settings import Health
 from jobwire.actors.runtime.telemetry import Telemetry
+from jobwire.schemas.views import Readiness
 
 
 class HealthRoutes:
     """Reports liveness, readiness and metrics; needs no key."""
 
-    def __init__(self, not_ready: Missing, telemetry: Telemetry) -> None:
-        """Take the parts that are not ready from `not_ready`."""
+    def __init__(
+        self,
+        not_ready: Missing,
+        telemetry: Telemetry,
+        away: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        """Take parts that are not ready from `not_ready`, and unreachable sites from `away`."""
         self._not_ready = not_ready
+        self._away = away
         self._telemetry = telemetry
 
     def routes(self) -> list[web.RouteDef]:
@@ -36,10 +44,9 @@ class HealthRoutes:
 
     async def ready(self, _request: web.Request) -> web.Response:
         """Return whether events can be stored now, and if not, what is missing."""
-        missing = await self._not_ready()
-        if missing:
-            return answer({"status": "not_ready", "missing": missing}, 503, {"Retry-After": "2"})
-        return answer({"status": "ready", "missing": []})
+        missing = tuple(await self._not_ready())
+        found = Readiness("not_ready" if missing else "ready", missing, tuple(self._away()))
+        return answer(found, 503, {"Retry-After": "2"}) if missing else answer(found)
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """Return all metrics in the Prometheus text form."""

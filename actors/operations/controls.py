@@ -9,11 +9,11 @@ from typing import Annotated, Literal, NamedTuple
 from msgspec import Meta, Raw, Struct
 from msgspec.structs import replace
 
+from jobwire.actors.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.operations.deliveries import Deliveries
 from jobwire.actors.operations.events import Events, Posted
 from jobwire.actors.operations.job_creation import JobCreator, JobRequest
 from jobwire.actors.operations.jobs import Jobs, NewJob
-from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.stores.base import JobCursor, JobFilter, Store
 from jobwire.schemas.errors import Conflict, Invalid, JobwireError, NotFound, Unavailable
 from jobwire.schemas.events import Event

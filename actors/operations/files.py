@@ -56,6 +56,7 @@ class Files:
         """Remove all sandboxes of a job; nothing there is no error."""
         site = self._sites.get(job.plan.site) if job.plan else None
         if site is not None:
+            await site.opened_soon()
             await site.host.files.remove(job.id)
 
     async def box(self, job: Job, attempt: int | None, *, newest_begun: bool = True) -> SandboxView:
@@ -69,6 +70,7 @@ class Files:
 
         Raises:
             NotFound: the job runs elsewhere, its site is gone, or it has had no such attempt.
+            Unavailable: the host of the site is away.
 
         """
         if job.plan is None:
@@ -81,6 +83,7 @@ class Files:
         if attempt is not None and not job.first_attempt <= attempt <= job.attempt:
             detail = f"the job has only the attempts {job.first_attempt} to {job.attempt}"
             raise NotFound(detail, code="no_attempt")
+        await site.opened_soon()
         files = site.host.files
         if attempt is None:
             attempt = (await newest_sandbox(files, job)).attempt if newest_begun else job.attempt

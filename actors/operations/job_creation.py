@@ -10,11 +10,11 @@ import msgspec
 from msgspec import Meta, Raw, Struct, structs
 
 from jobwire.actors.operations.lifecycles import Lifecycles
-from jobwire.actors.operations.staging_roots import StagingRoots, folder_name
 from jobwire.actors.roles.live_levels import LiveLevels
 from jobwire.actors.runtime.secrets import JobSecrets
 from jobwire.actors.runtime.settings import Limits
 from jobwire.actors.sites import Site
+from jobwire.actors.staging_roots import StagingRoots, folder_name
 from jobwire.actors.stores.base import Store
 from jobwire.schemas.deliveries import Callback
 from jobwire.schemas.errors import Invalid, TooLarge

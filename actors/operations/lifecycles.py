@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import structs
 
-from jobwire.actors.operations.lifecycle_registry import LIFECYCLES, table_key
+from jobwire.actors.lifecycle_registry import LIFECYCLES, table_key
 from jobwire.actors.stores.base import Record, Store
 from jobwire.schemas.errors import Conflict, Invalid, NotFound, TooManyRequests
 from jobwire.schemas.lifecycle import Lifecycle, check

@@ -17,7 +17,6 @@ from typing import Any
 import structlog
 
 from jobwire.actors.filesystems.base import FileLocation, FileSystem
-from jobwire.actors.operations.staging_roots import StagingRoots
 from jobwire.actors.runtime.failpoints import failpoint
 from jobwire.actors.runtime.settings import StagingSettings
 from jobwire.actors.runtime.tasks import Loop
@@ -26,6 +25,7 @@ from jobwire.actors.stager.cleaning import clean_up
 from jobwire.actors.stager.ending import end_of, shortened
 from jobwire.actors.stager.plan import Bounds, Line
 from jobwire.actors.stager.transfer_set import TransferSet
+from jobwire.actors.staging_roots import StagingRoots
 from jobwire.actors.transports.base import Transport
 from jobwire.actors.workers.command_consumer import CommandConsumer
 from jobwire.actors.workers.fair_queue import FairQueue

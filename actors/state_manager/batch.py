@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
+from jobwire.actors.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.roles.live_levels import LiveLevels
 from jobwire.actors.state_manager.batch_plan import BatchPlan
 from jobwire.actors.state_manager.batch_view import BatchView, Projections

@@ -13,12 +13,13 @@ from datetime import datetime, timedelta
 import msgspec
 import structlog
 
+from jobwire.actors.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.messaging.signed_event import signed_event
-from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
+from jobwire.actors.runtime.cache import BoundedCache
 from jobwire.actors.runtime.periodic import Periodic
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.state_manager.commit_publisher import publish_awaited
-from jobwire.actors.stores.base import OutstandingJob, Store
+from jobwire.actors.stores.base import EventKey, OutstandingJob, Store
 from jobwire.actors.transports.base import Transport
 from jobwire.schemas.commands import KINDS
 from jobwire.schemas.errors import Unavailable
@@ -30,8 +31,10 @@ from jobwire.schemas.tokens import Keyring
 
 _log = structlog.get_logger()
 
-#: Jobs of one look.
+#: Jobs of one page.
 _PAGE = 500
+#: Commands of newer releases that the log names once each.
+_MOST_LEFT = 10_000
 
 Post = Callable[[Event], Awaitable[None]]
 Clock = Callable[[], datetime]
@@ -62,6 +65,8 @@ class Reaper:
         self._post = post
         self._clock = clock
         self._telemetry = telemetry
+        #: Commands that only a newer release knows, as far as the log has named them.
+        self._left: BoundedCache[EventKey, None] = BoundedCache(_MOST_LEFT)
         # Each goes on by itself: what one is kept from does not keep the other.
         self._loops = [
             Periodic("reaper.stale", self.reap, interval_s, pauses_first=True),
@@ -100,13 +105,14 @@ class Reaper:
         after: OutstandingJob | None = None
         while True:
             page = await self._store.outstanding(now, after, _PAGE)
-            ready = [each.job for each in page if _is_ready(each.job, now)]
+            ready = [each.job for each in page if self._is_ready(each.job, now)]
             try:
                 await publish_awaited(self._transport, self._telemetry, ready)
             except Unavailable as error:
                 # Refused is tried, too: else a queue that is full would hide what is behind it.
                 _log.warning("commands_refused", error=error.detail)
-            await self._store.postpone([(job, _again_at(job, now)) for job in ready])
+            if ready:
+                await self._store.postpone([(job, _again_at(job, now)) for job in ready])
             published += len(ready)
             if len(page) < _PAGE:
                 return published
@@ -131,6 +137,19 @@ class Reaper:
             return True
         return False
 
+    def _is_ready(self, job: Job, now: datetime) -> bool:
+        """Return whether a command is due; one of a newer release is left to it, logged once."""
+        awaited = job.outstanding
+        if awaited is None or awaited.since > now:
+            return False
+        if awaited.kind in KINDS:
+            return True
+        key = EventKey(job.id, awaited.entry)
+        if key not in self._left:
+            self._left[key] = None
+            _log.warning("command_left", job_id=job.id, kind=awaited.kind)
+        return False
+
     def _stale(self, job: Job, name: str) -> Event:
         now = self._clock()
         return signed_event(
@@ -148,17 +167,6 @@ class Reaper:
 
 def _since(job: Job) -> datetime:
     return job.outstanding.since if job.outstanding else job.updated
-
-
-def _is_ready(job: Job, now: datetime) -> bool:
-    """Return whether the moment of a command has come; one of another release is left to that."""
-    awaited = job.outstanding
-    if awaited is None or awaited.since > now:
-        return False
-    if awaited.kind not in KINDS:
-        _log.warning("command_left", job_id=job.id, kind=awaited.kind)
-        return False
-    return True
 
 
 def _again_at(job: Job, now: datetime) -> datetime:

@@ -15,6 +15,7 @@ from datetime import datetime
 import structlog
 
 from jobwire.actors.batch_systems.base import ALIVE, RunStatus
+from jobwire.actors.runtime.backoff import Backoff
 from jobwire.actors.runtime.periodic import Periodic
 from jobwire.actors.runtime.secrets import JobSecrets
 from jobwire.actors.runtime.tasks import Loop
@@ -39,8 +40,10 @@ _log = structlog.get_logger()
 
 #: Runs that are looked for at a time.
 _AT_A_TIME = 64
-#: How long the start of the service waits for a host.
-_OPEN_S = 0.2
+#: How long a start waits for a host: where all is in one process, and where a role has its own.
+_OPEN_S, _OPEN_ALONE_S = 0.2, 3.0
+#: First and longest pause before a site that could not be taken is tried again.
+_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 #: Pause between two looks at who waits for cores, and before a look that failed is repeated.
 _LOOK_S = 1.0
 
@@ -86,10 +89,11 @@ class Submitter:
         self._clock = clock
         self._slots = Slots(site.slots)
         self._turns = Periodic(f"{self.name}.turns", self._check_turns, _LOOK_S, pauses_first=True)
-        self._opening = Loop(f"{self.name}.opening", self._take_commands)
+        self._opening = Loop(f"{self.name}.opening", self._take_commands_later)
         self._tasks: set[asyncio.Task[None]] = set()
         self._few = asyncio.Semaphore(_AT_A_TIME)
         self._started = False
+        self._trouble: str | None = None
 
     async def start(self) -> None:
         """
@@ -101,18 +105,30 @@ class Submitter:
         self._turns.start()
         self._runs.start_polling()
         try:
-            async with asyncio.timeout(_OPEN_S):
+            async with asyncio.timeout(_OPEN_S if self._root is None else _OPEN_ALONE_S):
                 await self._site.opened()
         except TimeoutError:
             self._opening.start()
         else:
             await self._take_commands()
 
+    async def _take_commands_later(self) -> None:
+        """Take commands as soon as the host is there; until then readiness says what is wrong."""
+        backoff = Backoff(_PAUSE_S, _LONGEST_PAUSE_S)
+        while not self._commands.is_open:
+            await self._site.opened()
+            try:
+                await self._take_commands()
+            except JobwireError as error:
+                self._trouble = error.detail
+                _log.warning("site_not_taken", site=self._site.name, error=error.detail)
+                await asyncio.sleep(backoff.next_s())
+
     async def _take_commands(self) -> None:
-        await self._site.opened()
         if self._root is not None:
             await self._root.check()
         await self._commands.open(self._accept)
+        self._trouble = None
 
     async def stop(self) -> None:
         """Leave everything as it is: what runs, runs on, and is found again."""
@@ -129,7 +145,9 @@ class Submitter:
 
     def not_ready(self) -> str | None:
         """Name what is missing; a host that is away keeps nobody but its own jobs waiting."""
-        return None if self._commands.is_open or not self._site.is_open else self.name
+        if self._commands.is_open or not self._site.is_open:
+            return None
+        return f"{self.name}: {self._trouble}" if self._trouble else self.name
 
     def _accept(self, command: Command) -> None:
         """Take a command into hand; one that comes when the process stops is published again."""

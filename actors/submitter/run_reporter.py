@@ -32,7 +32,7 @@ class RunReporter:
         """Report how an attempt ended; of one that left no exit code nothing may be left."""
         job, spec = assignment.job, assignment.spec
         if status.state == "gone":
-            found = await self._runs.end(job, spec, Cause.INTERRUPTED)
+            found = await self._runs.end(job, spec, Cause.INTERRUPTED, status.native)
             status = found if found.state == "ended" else status
         report = report_of(status, spec)
         await self._gateway.report(job.id, job.attempt, report, _counter(job))

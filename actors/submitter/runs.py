@@ -9,10 +9,10 @@ from datetime import datetime
 import structlog
 
 from jobwire.actors.batch_systems.base import ALIVE, Launch, RunStatus
-from jobwire.actors.operations.staging_roots import folder_name
 from jobwire.actors.runtime.failpoints import failpoint
 from jobwire.actors.runtime.secrets import JobSecrets
 from jobwire.actors.sites import Sandbox, Site
+from jobwire.actors.staging_roots import folder_name
 from jobwire.actors.submitter.lookups import Lookups
 from jobwire.actors.submitter.poller import Poller
 from jobwire.actors.workers.gateway import WorkerGateway
@@ -90,9 +90,20 @@ class Runs:
         failpoint("submitter.after_start")
         return batch.parse_submitted(done)
 
-    async def look_up(self, job: Job, spec: Spec) -> RunStatus:
-        """Return what is found of the attempt; several asked for at once cost one command."""
-        launch = self._launch(job, spec)
+    async def look_up(self, job: Job, spec: Spec, native: str | None = None) -> RunStatus:
+        """
+        Return what is found of the attempt; several asked for at once cost one command.
+
+        Args:
+            job: whose it is.
+            spec: what the job was asked to be.
+            native: the batch system's id, where it is known before the job shows it.
+
+        Raises:
+            Unavailable: the site cannot be asked, or reports nothing about it.
+
+        """
+        launch = self._launch(job, spec, native)
         found = await self._lookups.of(launch)
         if found is None:
             raise Unavailable(f"the site reports nothing about {launch.run}")
@@ -115,12 +126,12 @@ class Runs:
             return RunStatus(state="ended", cause=Cause.COULD_NOT_START, detail=detail)
         return status
 
-    async def end(self, job: Job, spec: Spec, cause: str) -> RunStatus:
+    async def end(self, job: Job, spec: Spec, cause: str, native: str | None = None) -> RunStatus:
         """End the attempt, or keep it from ever starting; return what is found of it then."""
         # Without the folder there is no latch to burn, nor one that a start could take.
         with suppress(JobwireError):
             await self._site.host.files.make_directory(Sandbox(job.id, job.attempt).control)
-        launch, batch = self._launch(job, spec), self._site.batch
+        launch, batch = self._launch(job, spec, native), self._site.batch
         limit_s = launch.grace_s + _CANCEL_S
         async with self._ends:
             dones = [

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 import structlog
+from msgspec import structs
 
 from jobwire.actors.batch_systems.base import ALIVE, RunStatus
 from jobwire.actors.runtime.failpoints import failpoint
@@ -80,13 +81,13 @@ class Watcher:
     async def watch(self, assignment: Assignment, status: RunStatus) -> None:
         """Wait for the end of an attempt that is alive; return when that is reported."""
         command, job, spec = assignment
-        while True:
+        while run_of(command) in self.watched:
             try:
                 polled = await self._runs.change(job, spec, status)
                 async with self._lock(command):
                     if run_of(command) not in self.watched:
                         return  # reported already by the task that ended it
-                    found = polled or await self._runs.look_up(job, spec)
+                    found = polled or await self._runs.look_up(job, spec, status.native)
                     if found.state not in ALIVE:
                         failpoint("submitter.before_end_reported")
                         await self._report_or_doubt(assignment, found)
@@ -94,7 +95,7 @@ class Watcher:
                         return
                     if found.state != status.state:
                         await self._reporter.alive(assignment, found)
-                    status = found
+                    status = structs.replace(found, native=found.native or status.native)
             except (JobwireError, OSError) as error:
                 # It may run still, or its end is not reported yet: it keeps its cores.
                 _log.warning("look_failed", job_id=job.id, error=str(error))

@@ -59,7 +59,7 @@ class ActorFactory:
     def front(self, missing: Missing) -> Gateway | HealthServer:
         """Return the HTTP server: the gateway, or a port with the health of this process."""
         container = self._container
-        health = HealthRoutes(missing, container.telemetry)
+        health = HealthRoutes(missing, container.telemetry, container.away)
         if "gateway" not in self._names:
             return HealthServer(health, container.settings.health)
         return Gateway(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +15,10 @@ from jobwire.actors.dialects.base import (
 )
 from jobwire.actors.dialects.request_guard import RequestGuard
 from jobwire.actors.filesystems.file import FileTree
+from jobwire.actors.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.messaging.entry_feed import EntryFeed
 from jobwire.actors.messaging.packer import Packer
+from jobwire.actors.messaging.poster import EventPoster
 from jobwire.actors.messaging.replies import ReplyInbox
 from jobwire.actors.operations import Operations
 from jobwire.actors.operations.controls import Controls
@@ -28,11 +30,9 @@ from jobwire.actors.operations.job_creation import JobCreator
 from jobwire.actors.operations.job_waiter import JobWaiter
 from jobwire.actors.operations.jobs import Jobs
 from jobwire.actors.operations.keys import Keys
-from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.operations.lifecycles import Lifecycles
 from jobwire.actors.operations.records import DialectRecords
 from jobwire.actors.operations.refusals import Refusals
-from jobwire.actors.operations.staging_roots import StagingRoots
 from jobwire.actors.operations.streams import Streams
 from jobwire.actors.operations.withdrawals import Withdrawals
 from jobwire.actors.roles.live_levels import LiveLevels
@@ -45,6 +45,7 @@ from jobwire.actors.runtime.secrets import JobSecrets
 from jobwire.actors.runtime.settings import Settings
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.sites import Site
+from jobwire.actors.staging_roots import StagingRoots
 from jobwire.actors.stores.base import Store
 from jobwire.actors.stores.plugins import StorePlugin
 from jobwire.actors.system.dialects import Dialects
@@ -127,6 +128,10 @@ class Container:
         """Where jobs run."""
         return make_sites(self.settings, self.folder, self.url)
 
+    def away(self) -> Sequence[str]:
+        """Return which sites this process cannot reach, each with the reason."""
+        return [f"{each.name}: {each.trouble}" for each in self.sites.values() if each.trouble]
+
     @cached_property
     def roots(self) -> StagingRoots:
         """Where files are staged from and to."""
@@ -162,7 +167,10 @@ class Container:
     def worker_gateway(self) -> WorkerGateway:
         """What workers ask."""
         return StoreWorkerGateway(
-            store=self.store, events=self.events, keyring=self.keyring, clock=now
+            store=self.store,
+            events=EventPoster(self.packer, self.replies),
+            keyring=self.keyring,
+            clock=now,
         )
 
     @cached_property

@@ -35,12 +35,16 @@ def make_sites(
     if repeated := settings.repeated_site():
         raise Misconfigured(f"setting sites: two sites are called {repeated!r}")
     local = _site(settings.local.as_site(), folder, url, admits=settings.runs_jobs)
-    others = (_site(each, folder, url) for each in settings.sites)
+    # On this machine jobs run as the service's user: other sites here obey the same switch.
+    others = (
+        _site(each, folder, url, admits=settings.runs_jobs or bool(each.address))
+        for each in settings.sites
+    )
     return {each.name: each for each in (local, *others)}
 
 
 def _site(
-    settings: SiteSettings, folder: DataFolder, url: Callable[[], str], *, admits: bool = True
+    settings: SiteSettings, folder: DataFolder, url: Callable[[], str], *, admits: bool
 ) -> Site:
     """Make a site; where jobs may not run any more, those that run are still watched."""
     batch: BatchSystem = plugins.load("batch_systems", settings.batch)()

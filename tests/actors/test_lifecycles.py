@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from jobwire.actors.operations.lifecycle_registry import LIFECYCLES, LifecycleRegistry, table_key
+from jobwire.actors.lifecycle_registry import LIFECYCLES, LifecycleRegistry, table_key
 from jobwire.actors.operations.lifecycles import Lifecycles
 from jobwire.actors.stores.base import Record
 from jobwire.actors.stores.sqlite import SqliteStore

@@ -17,7 +17,7 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError, OperationFailure
 from structlog.testing import capture_logs
 
-from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
+from jobwire.actors.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.runtime import failpoints
 from jobwire.actors.state_manager.batch import Settler
 from jobwire.actors.stores.base import (

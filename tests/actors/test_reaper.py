@@ -12,7 +12,7 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
-from jobwire.actors.operations.lifecycle_registry import LIFECYCLES, LifecycleRegistry, table_key
+from jobwire.actors.lifecycle_registry import LIFECYCLES, LifecycleRegistry, table_key
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.state_manager import reaper as reaper_module
 from jobwire.actors.state_manager.batch import Settler
@@ -450,3 +450,12 @@ async def test_it_says_when_its_loop_fails(bench: Bench) -> None:
     await until(lambda: reaper.not_ready() == "reaper")
     await reaper.stop()
     await bench.store.open()
+
+
+async def test_a_turn_in_which_nothing_is_due_writes_nothing(bench: Bench) -> None:
+    async def refuse(_: object) -> None:
+        raise AssertionError
+
+    bench.store.postpone = refuse  # type: ignore[method-assign, assignment]
+
+    assert await bench.reaper().republish() == 0

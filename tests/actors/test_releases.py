@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from jobwire.actors.operations import lifecycle_registry
-from jobwire.actors.operations.lifecycle_registry import (
+from jobwire.actors import lifecycle_registry
+from jobwire.actors.lifecycle_registry import (
     LIFECYCLES,
     LifecycleRegistry,
     table_key,

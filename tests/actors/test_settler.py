@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
+from jobwire.actors.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.state_manager import batch
 from jobwire.actors.state_manager.batch import Settler
 from jobwire.actors.state_manager.committed_batch import CommittedBatch

@@ -17,16 +17,16 @@ import msgspec
 import pytest
 
 from jobwire.actors.filesystems.file import FileTree
+from jobwire.actors.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.messaging.packer import Packer
 from jobwire.actors.messaging.replies import ReplyInbox
 from jobwire.actors.operations.events import Events
-from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
-from jobwire.actors.operations.staging_roots import StagingRoots
 from jobwire.actors.runtime import failpoints
 from jobwire.actors.runtime.settings import StagingSettings
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.sites import Sandbox
 from jobwire.actors.stager.actor import Stager
+from jobwire.actors.staging_roots import StagingRoots
 from jobwire.actors.state_manager.actor import StateManager
 from jobwire.actors.state_manager.batch import Settler
 from jobwire.actors.state_manager.commit_publisher import publish_awaited

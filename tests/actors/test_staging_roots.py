@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jobwire.actors.filesystems.file import FileTree
-from jobwire.actors.operations.staging_roots import StagingRoots, folder_name
+from jobwire.actors.staging_roots import StagingRoots, folder_name
 from jobwire.schemas.errors import Invalid, Misconfigured
 
 

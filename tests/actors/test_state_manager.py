@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
+from jobwire.actors.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.runtime import failpoints
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.state_manager.actor import BATCH_EVENTS, StateManager

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from jobwire.actors.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.messaging.replies import ReplyInbox
 from jobwire.actors.operations.events import Events
-from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.state_manager.actor import StateManager
 from jobwire.actors.state_manager.batch import Settler

@@ -128,7 +128,7 @@ async def test_a_data_folder_keeps_its_number_of_shards(tmp_path: Path) -> None:
     async with running(tmp_path / "data", Settings(port=0, shards=2)):
         pass
 
-    with pytest.raises(Misconfigured, match="shards = 2, the settings say 3"):
+    with pytest.raises(Misconfigured, match="shards = 2, the settings have 3"):
         async with running(tmp_path / "data", Settings(port=0, shards=3)):
             pass
 

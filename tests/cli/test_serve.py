@@ -162,7 +162,7 @@ def test_another_number_of_shards_than_that_of_the_data_ends_the_process(
 
     last = process.log.read_text().splitlines()[-1]
     assert code == 1
-    assert last == "jobwire: this data was made with shards = 4, the settings say 3"
+    assert last == "jobwire: this data was created with shards = 4, the settings have 3"
 
 
 def test_without_service_keys_nothing_starts(tmp_path: Path) -> None:

@@ -33,13 +33,14 @@ class Served:
     """A service that speaks the dialect alone at a port, and a receiver with credentials there."""
 
     def __init__(
-        self, caller: Caller, base: str, project: Path, receiver: Receiver, guarded: int
+        self, caller: Caller, base: str, project: Path, receiver: Receiver, guarded: int, basic: int
     ) -> None:
         self.caller = caller
         self.base = base
         self.project = project
         self.receiver = receiver
         self.guarded = guarded
+        self.basic = basic
 
     def make(self, folder: str) -> Path:
         """Make a folder of a job."""
@@ -73,7 +74,8 @@ async def served(
 ) -> AsyncIterator[Served]:
     """Yield a service on each pair, in processes of its own."""
     folder = tmp_path_factory.mktemp("joblauncher")
-    project, port, guarded = folder / "project", free_port(), free_port()
+    project, port = folder / "project", free_port()
+    guarded, basic = free_port(), free_port()
     project.mkdir()
     config = folder / "jobwire.toml"
     config.write_text(
@@ -94,13 +96,13 @@ async def served(
         [[dialects.joblauncher.basic]]
         username = "magma"
         password = "correct horse"
-        scope = "http://127.0.0.1:{guarded + 1}/"
+        scope = "http://127.0.0.1:{basic}/"
         """
     )
     serving = serving_pair(request, folder / "data", {"JOBWIRE_CONFIG": str(config)})
     async with serving, aiohttp.ClientSession() as session, receiving() as receiver:
         base = f"http://127.0.0.1:{port}"
-        yield Served(Caller(session, base, None), base, project, receiver, guarded)
+        yield Served(Caller(session, base, None), base, project, receiver, guarded, basic)
 
 
 @pytest.mark.parametrize("recording", _RECORDINGS, ids=lambda path: path.stem)
@@ -171,11 +173,11 @@ async def test_a_receiver_that_checks_mac_takes_every_callback_once(
 
 
 async def test_a_receiver_with_a_password_gets_it_at_once(served: Served) -> None:
-    async with receiving(served.guarded + 1) as receiver:
+    async with receiving(served.basic) as receiver:
         url = await served.submit(
             "basic",
             executable="/bin/true",
-            status_callback_url=f"http://127.0.0.1:{served.guarded + 1}/runs/8",
+            status_callback_url=f"http://127.0.0.1:{served.basic}/runs/8",
         )
         await served.ended(url)
         received = await receiver.wait(3, _STEP_S)

@@ -17,7 +17,7 @@ from ring_faults import Crash, Fault, Gate
 from ring_script import Block, Late, Reap, Resume, Run, Send, Step, Takeover, Tick
 from ring_store import RingStore, add_witness
 
-from jobwire.actors.operations.lifecycle_registry import LifecycleRegistry
+from jobwire.actors.lifecycle_registry import LifecycleRegistry
 from jobwire.actors.runtime.telemetry import Telemetry
 from jobwire.actors.state_manager.actor import StateManager
 from jobwire.actors.state_manager.batch import Settler
