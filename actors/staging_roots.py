@@ -24,7 +24,7 @@ class _StagingRoot(NamedTuple):
 
 
 class StagingRoots:
-    """Finds the file system behind an address; outside of the owner's roots there is none."""
+    """Finds the file system of an address, if it is inside of the owner's roots."""
 
     def __init__(
         self, own: Path, patterns: Sequence[str], make: Callable[[Path], FileSystem]

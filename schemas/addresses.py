@@ -38,7 +38,7 @@ def site_queue(site: str) -> str:
 
 
 def receipts_topic(sender: str) -> str:
-    """Name the topic on which a sender hears which of its packets are stored."""
+    """Return the topic on which a sender receives the receipts of its packets."""
     return f"packets.{sender}"
 
 

@@ -132,7 +132,7 @@ def decode_packet(body: bytes) -> Packet:
     Read a packet from the bus.
 
     Raises:
-        Malformed: it is none, or a newer release wrote it; then nothing in it may be guessed at.
+        Malformed: it is invalid, or a newer release wrote it; then its fields must not be guessed.
 
     """
     try:

@@ -19,7 +19,7 @@ KINDS: Final = frozenset(get_args(CommandKind))
 
 class Outstanding(Struct, frozen=True, array_like=True):
     """
-    The command that a job awaits; whoever finds it old may publish it again.
+    The command that a job awaits; it may be published again at any time.
 
     One whose `since` is still to come waits until then.
     """

@@ -1,5 +1,5 @@
 """
-Deliveries: what somebody wants to be told of a job, and every try to tell it.
+Deliveries: the callbacks of a job, the messages to them, and every try to send one.
 
 The form of a message is that of Standard Webhooks: an id that stays the same with every try, a
 time stamp of the try, and a signature over both and the body.
@@ -60,7 +60,7 @@ class Callback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
 
 
 class Interest(Struct, frozen=True, array_like=True):
-    """What one subscription of a job wants to be told: all that the state manager must know."""
+    """What one subscription of a job is notified of: all that the state manager must know."""
 
     subscription: str
     states: tuple[str, ...] = ()
@@ -97,7 +97,7 @@ class Subscription(Struct, frozen=True, kw_only=True):
     interest: Interest
     created: datetime
     made: bool = False
-    """The service made its secret; else whoever asked for the callback knows it already."""
+    """Whether the service generated its secret; else the creator of the callback gave it."""
     authorization: str = ""
     """Sent with every try, and shown nowhere; empty: none."""
 
@@ -117,11 +117,11 @@ class Delivery(Struct, frozen=True, kw_only=True, array_like=True):
     """One message for one subscription, and what became of it."""
 
     id: str
-    """The same for every try and after every crash; receivers tell repetitions by it."""
+    """The same for every try and after every crash; receivers recognize repetitions by it."""
     owner: str
     job: JobId
     seq: int
-    """Of the entry that it tells of."""
+    """Of the entry that it is about."""
     event: str
     state: str
     subscription: str
@@ -153,7 +153,7 @@ class Delivery(Struct, frozen=True, kw_only=True, array_like=True):
 
     @property
     def is_worth_another_try(self) -> bool:
-        """Whether its receiver would learn something: not if it was told of something later."""
+        """Whether sending it again is of use: not if a later message was delivered."""
         return self.gave_up != "overtaken"
 
     def asked_again(self, now: datetime) -> Delivery:
@@ -187,7 +187,7 @@ class Delivery(Struct, frozen=True, kw_only=True, array_like=True):
 
 
 class WebhookData(Struct, frozen=True, kw_only=True):
-    """What a receiver is told: enough to need no further request."""
+    """The content of a message: enough to need no further request."""
 
     job: JobId
     name: str | None
@@ -196,7 +196,7 @@ class WebhookData(Struct, frozen=True, kw_only=True):
     event: str
     event_id: EventId
     seq: int
-    """Grows by one with each entry of a job: whoever has seen a higher one may drop this."""
+    """Grows by one with each entry of a job; drop the message if a higher one was seen."""
     state: str
     """The state after the event."""
     outcome: JobOutcome | None
@@ -224,7 +224,7 @@ class WebhookMessage(Struct, frozen=True, kw_only=True):
 
 
 def shown_url(url: str) -> str:
-    """Return an address as it may be read by whoever reads the job: without what opens anything."""
+    """Return an address as readers of the job may see it: without credentials."""
     return _OPENING.sub(r"\1[redacted]", url)
 
 

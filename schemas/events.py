@@ -21,7 +21,7 @@ PACKET_VERSION = 1
 
 
 class TokenAuthority(Struct, frozen=True, array_like=True, tag="token"):
-    """The job's own token; hooks inside a job add the attempt that they speak for."""
+    """The job's own token; hooks inside a job add the attempt that they belong to."""
 
     token: str
     attempt: int | None = None
@@ -48,7 +48,7 @@ class Event(Struct, frozen=True, kw_only=True, array_like=True):
     received: datetime
     """The gateway's time stamp (UTC); token overlap is judged by it and by no other clock."""
     digest: bytes
-    """Fingerprint of name and data: tells a repeated event from another one under the same id."""
+    """Digest of name and data: distinguishes a repetition from another event of this id."""
     data: bytes | None = None
     """JSON text exactly as it was sent."""
     occurred: datetime | None = None
@@ -68,7 +68,7 @@ class Packet(Struct, frozen=True, array_like=True):
     version: int
     events: tuple[Event, ...]
     sender: str = ""
-    """Who wants to hear that it is stored; nobody: empty."""
+    """The sender that is notified when it is stored; empty: none."""
     number: int = 0
     """The sender's own, larger with each packet."""
 

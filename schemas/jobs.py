@@ -75,7 +75,7 @@ class JobCreation(Struct, frozen=True, kw_only=True, array_like=True):
     retry_of: JobId | None = None
     spec: Spec | None = None
     dialect: str = ""
-    """The dialect in which it was asked for and is told of; empty: the native API."""
+    """The dialect through which it was created, and of its callbacks; empty: the native API."""
 
 
 class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -121,7 +121,7 @@ class Entry(Struct, frozen=True, kw_only=True, array_like=True):
     digest: bytes
     change: Change
     due: tuple[str, ...] = ()
-    """The subscriptions that must be told of it."""
+    """The subscriptions to which it must be delivered."""
     moved_in: str = ""
     """The lifecycle in which the job entered another state by it; empty: it stayed where it was."""
 
@@ -165,7 +165,7 @@ class Job(Struct, frozen=True, kw_only=True, array_like=True):
     """The id that the batch system of its site gave the newest attempt."""
 
     def command(self) -> Command | None:
-        """Return the awaited command as its worker gets it; None: there is none, or a hold."""
+        """Return the awaited command as its worker gets it; None: nothing awaited, or held."""
         awaited = self.outstanding
         if awaited is None or self.is_withheld():
             return None
@@ -262,9 +262,9 @@ def advance(job: Job | None, entry: Entry) -> Job:
     )
 
 
-#: Fields that the birth fixes; what the job is asked to do stays in its entry.
+#: Fields that the creation fixes; the spec stays in the entry of the creation.
 _OF_CREATION = tuple(name for name in JobCreation.__struct_fields__ if name != "spec")
-#: Fields that an entry may change after the birth.
+#: Fields that an entry may change after the creation.
 _CHANGING = tuple(name for name in Change.__struct_fields__ if name != "creation")
 
 

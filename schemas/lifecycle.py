@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from jobwire.schemas.errors import Invalid
 
 Role = Literal["token", "caller", "worker", "reaper"]
-"""Who may speak of a job: its own token, an authenticated caller, a worker, the reaper."""
+"""Who may send events of a job: its own token, an authenticated caller, a worker, the reaper."""
 
 ROLES: Final = get_args(Role)
 

@@ -2,7 +2,7 @@
 Paths and addresses of files that a job names (pure): relative ones below a directory, `file:` URIs.
 
 What is refused here can never be meant well. That a path which looks well stays below its
-directory when it is used, symbolic links and all, is for whoever opens it to see to.
+directory when it is used, symbolic links and all, is checked by the code that opens it.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def sign(
     principal: str = "",
     attempt: int | None = None,
 ) -> SignedAuthority:
-    """Let a part of the service itself, or a caller it has authenticated, speak for one event."""
+    """Let a part of the service itself, or a caller it has authenticated, send one event."""
     key = keyring.signing
     signature = _signature(key, job_id, event_id, role, principal, attempt)
     return SignedAuthority(role, principal, attempt, key.id, signature)

@@ -1,4 +1,4 @@
-"""Transitions, as other systems on the bus are told of them: that a job entered another state."""
+"""Transitions: messages to other systems on the bus that a job has entered another state."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _DOT = ":"
 
 class Transition(Struct, frozen=True, kw_only=True):
     """
-    One entry of a history by which the job entered another state, its birth included.
+    One entry of a job's history that changed its state; the creation of the job counts as one.
 
-    It is told to whoever may listen, so there is nothing in it that is for the owner alone: what
-    the event carried as `data` is in the history.
+    Every subscriber of the exchange can read it, so it holds nothing private: the `data` of the
+    event is only in the history.
     """
 
     job: JobId
     owner: str
     lifecycle: str
     seq: int
-    """Grows with each entry of the job; entries by which it stayed in its state are not told."""
+    """Grows with each entry of the job; entries that did not change the state are not published."""
     id: EventId
     """Of the event."""
     name: str

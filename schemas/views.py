@@ -79,7 +79,7 @@ class JobView(Struct, frozen=True, kw_only=True):
 
 
 class CallbackView(Struct, frozen=True, kw_only=True):
-    """Whom a job tells of what."""
+    """A callback of a job: the address, and what it is notified of."""
 
     id: str
     url: str
@@ -128,7 +128,7 @@ class SelectedView(Struct, frozen=True):
     examples: tuple[NotDoneView, ...]
     """The first ones that were refused."""
     cut: bool
-    """Whether there may be more: one request takes so many and no more; ask again."""
+    """Whether there may be more: one request handles a limited number; repeat it."""
 
 
 class CreatedView(Struct, frozen=True, kw_only=True):
@@ -267,7 +267,7 @@ class DeliveryView(Struct, frozen=True, kw_only=True):
     """What the receiver sees as `webhook-id`, the same with every try."""
     job: JobId
     seq: int
-    """Of the entry that it tells of."""
+    """Of the entry that it is about."""
     event: str
     state: str
     subscription: str

@@ -1,3 +1,3 @@
-"""The door for humans: the `jobwire` command."""
+"""The command-line interface: the `jobwire` command."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Callbacks as people ask for them, and as they are shown once they are there."""
+"""Callbacks: the option that requests them, and the output that shows them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ callback_option = click.option(
 
 
 def show_secrets(output: Output, callbacks: Iterable[NewCallbackView]) -> None:
-    """Say, this once, what receivers verify with."""
+    """Show the secrets of new callbacks; the service shows each secret only once."""
     for each in callbacks:
         if each.secret is not None:
             output.note(f"{clean(each.url)} verifies with {each.secret}")

@@ -1,4 +1,4 @@
-"""Finds the service that a command speaks to, and runs the command with a client of it."""
+"""Finds the service that a command uses, and runs the command with a client of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PATIENCE_S = 10.0
 
 Wrapped = TypeVar("Wrapped", bound=Callable[..., Any])
 Talk = Callable[..., Awaitable[int | None]]
-"""A command: takes a client, an output and its own arguments; gives its exit code, None for 0."""
+"""A command: takes a client, an output and its own arguments; returns its exit code, None for 0."""
 
 data_option = click.option(
     "--data",

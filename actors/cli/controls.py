@@ -165,10 +165,10 @@ class Controlling:
         self._output = output
         self._control: Control = control
         self._wait = wait
-        self._marks = StateStyles()
+        self._styles = StateStyles()
 
     async def act(self, ids: Sequence[str], which: dict[str, Any], *, yes: bool) -> int:
-        """Do it to `ids`, or to what the filter matches; give the exit code."""
+        """Do it to `ids`, or to what the filter matches; return the exit code."""
         everything = which.pop("everything")
         if bool(ids) == (everything or any(which.values())):
             raise click.UsageError("select the jobs by UUID, by a filter, or by --all")
@@ -198,16 +198,16 @@ class Controlling:
         if self._output.is_json:
             self._output.record(after)
             return
-        state = self._marks.text("execution", str(after.state), after.outcome)
+        state = self._styles.text("execution", str(after.state), after.outcome)
         said = "" if self._control == "cancel" else f"  {_DONE[self._control]}"
         self._output.say(Text.assemble(("✔ ", "green"), after.id, "  ", state, said))
 
     async def _end_of(self, after: ControlledView) -> ControlledView:
-        """Wait until a job has ended, and give its end."""
-        course = JobProgress()
-        await course.follow(self._jobwire, after.id)
-        state = course.last.state if course.last else after.state
-        return ControlledView(id=after.id, state=state, outcome=course.outcome)
+        """Wait until a job has ended, and return its last state."""
+        progress = JobProgress()
+        await progress.follow(self._jobwire, after.id)
+        state = progress.last.state if progress.last else after.state
+        return ControlledView(id=after.id, state=state, outcome=progress.outcome)
 
     async def _act_on_selection(self, which: dict[str, Any], *, everything: bool, yes: bool) -> int:
         is_asked = not yes and sys.stdin.isatty() and sys.stdout.isatty()

@@ -14,7 +14,7 @@ from jobwire.actors.cli.output import clean
 from jobwire.actors.cli.state_style import StateStyle, StateStyles
 from jobwire.schemas.lifecycle import Category, Condition, Lifecycle, arrows
 
-#: Two cards stand side by side from so many columns on.
+#: Narrowest terminal, in columns, in which two cards stand side by side.
 _TWO_CARDS: Final = 104
 _LONGEST_ARROW: Final = 34
 
@@ -42,7 +42,7 @@ class Way(NamedTuple):
 
 def draw(lifecycle: Lifecycle, width: int) -> Iterator[Text | Table]:
     """Draw a heading, and under each category the cards of its states."""
-    marks = StateStyles({lifecycle.name: lifecycle})
+    styles = StateStyles({lifecycle.name: lifecycle})
     columns = 2 if width >= _TWO_CARDS else 1
     room = width // columns - 4 * (columns - 1)
     yield Text.assemble(
@@ -56,7 +56,7 @@ def draw(lifecycle: Lifecycle, width: int) -> Iterator[Text | Table]:
         if not names:
             continue
         yield Text(_HEADS[category], "dim italic")
-        cards = [Text("\n").join(_card(lifecycle, marks, name, room)) for name in names]
+        cards = [Text("\n").join(_card(lifecycle, styles, name, room)) for name in names]
         grid = Table.grid(padding=(0, 4 if columns > 1 else 0, 0, 0))
         for _ in range(columns):
             grid.add_column(width=room, no_wrap=True)
@@ -91,9 +91,9 @@ def _is_last_resort(lifecycle: Lifecycle, state: str, event: str, when: Conditio
     return guarded and when == "always"
 
 
-def _card(lifecycle: Lifecycle, marks: StateStyles, name: str, width: int) -> Iterator[Text]:
+def _card(lifecycle: Lifecycle, styles: StateStyles, name: str, width: int) -> Iterator[Text]:
     state = lifecycle.states[name]
-    mark = marks.of(lifecycle.name, name, state.outcome)
+    mark = styles.of(lifecycle.name, name, state.outcome)
     outcome = f"  {state.outcome}" if state.outcome else ""
     final = "  final" if state.final else ""
     first = Text.assemble(
@@ -110,7 +110,7 @@ def _card(lifecycle: Lifecycle, marks: StateStyles, name: str, width: int) -> It
     longest = min(max((len(", ".join(way.events)) for way in found), default=0), _LONGEST_ARROW)
     for number, way in enumerate(found, 1):
         is_last = number == len(found) and not stays
-        yield from _arrow(way, lifecycle, marks, longest, width, is_last=is_last)
+        yield from _arrow(way, lifecycle, styles, longest, width, is_last=is_last)
     if stays:
         lines = wrap(", ".join(stays), max(width - 6, 10))
         yield Text.assemble(("  └", "dim"), ("↻ ", mark.style), (lines[0], ""))
@@ -119,10 +119,10 @@ def _card(lifecycle: Lifecycle, marks: StateStyles, name: str, width: int) -> It
 
 
 def _arrow(
-    way: Way, lifecycle: Lifecycle, marks: StateStyles, longest: int, width: int, *, is_last: bool
+    way: Way, lifecycle: Lifecycle, styles: StateStyles, longest: int, width: int, *, is_last: bool
 ) -> Iterator[Text]:
     target = lifecycle.states[way.target]
-    mark: StateStyle = marks.of(lifecycle.name, way.target, target.outcome)
+    mark: StateStyle = styles.of(lifecycle.name, way.target, target.outcome)
     *before, last = wrap(", ".join(way.events), _LONGEST_ARROW)
     rail = "  ├─ " if not is_last else "  └─ "
     for line in before:

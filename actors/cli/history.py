@@ -40,11 +40,11 @@ async def history(jobwire: Client, output: Output, *, uuid: str, timeline: bool)
         output.show(_table(entries, lifecycle, output.width))
 
 
-def heading(job: FullJobView, marks: StateStyles) -> Text:
+def heading(job: FullJobView, styles: StateStyles) -> Text:
     """Write a job in one line: its name, its id, its state."""
     name = f"{clean(job.name)}  " if job.name else ""
     return Text.assemble(
-        (name, "bold"), (job.id, "dim"), "  ", marks.text(job.lifecycle, job.state, job.outcome)
+        (name, "bold"), (job.id, "dim"), "  ", styles.text(job.lifecycle, job.state, job.outcome)
     )
 
 
@@ -61,13 +61,13 @@ def _draw(output: Output, job: FullJobView, lifecycle: Lifecycle, entries: list[
 
 
 def _table(entries: list[EntryView], lifecycle: Lifecycle, width: int) -> Table:
-    marks = StateStyles({lifecycle.name: lifecycle})
+    styles = StateStyles({lifecycle.name: lifecycle})
     rows = []
     for entry in entries:
         style = "" if entry.applied else "dim"
         why = WHY.get(entry.reason, entry.reason) if entry.reason else ""
         said = short_json(entry.data) if entry.applied else f"not applied: {why}"
-        state = marks.text(lifecycle.name, entry.state, entry.outcome) if entry.applied else Text()
+        state = styles.text(lifecycle.name, entry.state, entry.outcome) if entry.applied else Text()
         rows.append(
             [
                 Text(str(entry.seq), "dim"),

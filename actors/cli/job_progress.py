@@ -1,4 +1,4 @@
-"""The course of one job that the service runs, as its entries come."""
+"""The progress of one job that the service runs, kept up to date from its entries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class JobProgress:
     """What is known of a job: its newest entry, its attempt, whether it has ended."""
 
     def __init__(self, attempt: int = 1) -> None:
-        """Begin before the first entry, with the attempt that a job begins with."""
+        """Start before the first entry, at the first attempt by default."""
         self.attempt = attempt
         """The newest attempt."""
         self.last: EntryView | None = None
@@ -44,8 +44,8 @@ class JobProgress:
         """Return whether nothing of an attempt runs any more."""
         return self.has_ended or self.attempt > attempt
 
-    def hear(self, entry: EntryView) -> None:
-        """Learn of the next entry."""
+    def apply(self, entry: EntryView) -> None:
+        """Apply the next entry."""
         if not entry.applied:
             return
         before = self.last.state if self.last else None
@@ -59,19 +59,22 @@ class JobProgress:
         self._changed.set()
 
     async def follow(
-        self, jobwire: Client, job: str, told: Callable[[EntryView], Awaitable[None]] | None = None
+        self,
+        jobwire: Client,
+        job: str,
+        on_entry: Callable[[EntryView], Awaitable[None]] | None = None,
     ) -> None:
-        """Hear a job's entries from the first to its outcome; tell of each after it was heard."""
+        """Apply a job's entries from the first to its outcome; call `on_entry` after each."""
         async for entry in jobwire.stream(job):
-            self.hear(entry)
-            if told is not None:
-                await told(entry)
+            self.apply(entry)
+            if on_entry is not None:
+                await on_entry(entry)
             if self.has_ended:
                 break
         self._changed.set()
 
     async def change(self, within_s: float | None = None) -> None:
-        """Return at the next entry, or after so long."""
+        """Return at the next entry, or after `within_s` seconds."""
         self._changed.clear()
         try:
             async with asyncio.timeout(within_s):

@@ -22,7 +22,7 @@ from jobwire.actors.client import Client
 from jobwire.schemas.specs import Cause
 from jobwire.schemas.views import FullJobView, JobView
 
-#: From so many columns on, lists show more.
+#: Narrowest terminal, in columns, in which lists show all their fields.
 WIDE = 110
 
 _OUTCOMES = ("success", "failure", "cancelled", "lost")
@@ -147,15 +147,15 @@ async def _show_list(jobwire: Client, output: Output, jobs: list[JobView]) -> No
     if not jobs:
         output.note("no jobs; create one with `jobwire create`")
         return
-    marks = StateStyles({each.name: each async for each in jobwire.lifecycles()})
+    styles = StateStyles({each.name: each async for each in jobwire.lifecycles()})
     wide = output.width >= WIDE
     heads = ("id", "state", "name", *(("tags", "last event", "created") if wide else ()), "changed")
-    rows = [_row(job, marks, wide=wide) for job in jobs]
+    rows = [_row(job, styles, wide=wide) for job in jobs]
     output.show(table(heads, rows, output.width, flexible=("name", "tags")))
 
 
-def _row(job: JobView, marks: StateStyles, *, wide: bool) -> list[Text]:
-    state = marks.text(job.lifecycle, job.state, job.outcome)
+def _row(job: JobView, styles: StateStyles, *, wide: bool) -> list[Text]:
+    state = styles.text(job.lifecycle, job.state, job.outcome)
     if (code := _code(job)) is not None:
         state.append(f" {code}", "dim")
     elif job.held and job.outcome is None:
@@ -183,10 +183,10 @@ async def show(jobwire: Client, output: Output, *, uuid: str) -> None:
     if output.is_json:
         output.record(job)
         return
-    marks = StateStyles(
+    styles = StateStyles(
         {job.lifecycle: await jobwire.lifecycle(job.lifecycle, job.lifecycle_version)}
     )
-    output.show(fields(_facts(job, marks)))
+    output.show(fields(_facts(job, styles)))
     if bytes(job.data) != b"null":
         output.show("", Text("data", "dim"), JSON(clean_json(job.data)))
 
@@ -197,8 +197,8 @@ def clean_json(data: msgspec.Raw) -> str:
     return "\n".join(clean(line) for line in text.split("\n"))
 
 
-def _facts(job: FullJobView, marks: StateStyles) -> list[tuple[str, str | Text | None]]:
-    state = marks.text(job.lifecycle, job.state, job.outcome)
+def _facts(job: FullJobView, styles: StateStyles) -> list[tuple[str, str | Text | None]]:
+    state = styles.text(job.lifecycle, job.state, job.outcome)
     if job.held and job.outcome is None:
         state.append(f"  held  (jobwire release {job.id})", "yellow")
     return [

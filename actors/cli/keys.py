@@ -26,7 +26,11 @@ def keys() -> None:
 @click.argument("principal")
 @click.option("--scope", "scopes", multiple=True, type=click.Choice(get_args(Scope)))
 @click.option("--label", help="What the key is for.")
-@click.option("--days", type=click.FloatRange(0, min_open=True), help="Expires after so many days.")
+@click.option(
+    "--days",
+    type=click.FloatRange(0, min_open=True),
+    help="The number of days after which the key expires.",
+)
 @talks()
 async def create(
     jobwire: Client,

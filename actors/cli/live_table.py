@@ -1,4 +1,4 @@
-"""The live table of `jobwire watch`: the jobs that something was last reported of."""
+"""The live table of `jobwire watch`: the jobs with the most recent entries."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from jobwire.schemas.views import EntryView, JobView
 _REFRESH_S = 0.25
 #: Lines of the terminal that are not rows of the table.
 _FRAME_LINES = 5
-#: Jobs looked up between two refreshes; the rest follows later.
+#: Most jobs looked up between two refreshes; the others are looked up later.
 _LOOKUPS = 10
-#: The rate is that of so many seconds.
+#: Seconds over which the rate is measured.
 _RATE_S = 5.0
 
 
 class LiveTable:
-    """What is known of the jobs that moved last."""
+    """The most recently changed jobs and their last entries."""
 
-    def __init__(self, rows: int, marks: StateStyles) -> None:
-        """Keep the last so many jobs."""
+    def __init__(self, rows: int, styles: StateStyles) -> None:
+        """Keep the last `rows` jobs."""
         self._rows = rows
-        self._marks = marks
+        self._styles = styles
         self._jobs: dict[str, JobView] = {}
         self._last: dict[str, EntryView] = {}
         self._seen: deque[float] = deque()
         self._total = 0
 
-    def know(self, job: JobView) -> None:
-        """Learn what a job is called."""
+    def add_job(self, job: JobView) -> None:
+        """Add the details of a job: its name, tags and lifecycle."""
         self._jobs[job.id] = job
 
-    def hear(self, entry: EntryView) -> None:
-        """Put an entry's job on top; a deleted one off."""
+    def add_entry(self, entry: EntryView) -> None:
+        """Move the job of an entry to the top; remove it if the entry deletes it."""
         self._seen.append(monotonic())
         self._total += 1
         self._last.pop(entry.job, None)
@@ -59,7 +59,7 @@ class LiveTable:
             self._jobs.pop(oldest, None)
 
     def unknown(self) -> list[str]:
-        """Name the jobs that are to be looked up."""
+        """Return the jobs whose details are still to be looked up."""
         return [job for job in reversed(self._last) if job not in self._jobs][:_LOOKUPS]
 
     def draw(self, width: int) -> Group:
@@ -78,7 +78,7 @@ class LiveTable:
         job = self._jobs.get(entry.job)
         row = [
             Text(entry.job),
-            self._marks.text(job.lifecycle if job else "", entry.state, entry.outcome),
+            self._styles.text(job.lifecycle if job else "", entry.state, entry.outcome),
             Text(clean(entry.name), "" if entry.applied else "dim strike"),
             Text(clean((job and job.name) or "-")),
         ]
@@ -87,27 +87,27 @@ class LiveTable:
         return [*row, Text(ago(entry.received), "dim")]
 
 
-async def show_board(jobwire: Client, output: Output) -> None:
-    """Show all jobs live, the last one that moved on top."""
-    marks = StateStyles({each.name: each async for each in jobwire.lifecycles()})
-    board = LiveTable(max(output.console.height - _FRAME_LINES, 3), marks)
+async def show_live_table(jobwire: Client, output: Output) -> None:
+    """Show all jobs live, the most recently changed one on top."""
+    styles = StateStyles({each.name: each async for each in jobwire.lifecycles()})
+    live_table = LiveTable(max(output.console.height - _FRAME_LINES, 3), styles)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_listen(jobwire, board))
+        tasks.create_task(_follow_entries(jobwire, live_table))
         with Live(console=output.console, auto_refresh=False) as live:
             while True:
-                for job in board.unknown():
-                    await _look_up(jobwire, board, job)
-                live.update(board.draw(output.width), refresh=True)
+                for job in live_table.unknown():
+                    await _look_up(jobwire, live_table, job)
+                live.update(live_table.draw(output.width), refresh=True)
                 await asyncio.sleep(_REFRESH_S)
 
 
-async def _listen(jobwire: Client, board: LiveTable) -> None:
+async def _follow_entries(jobwire: Client, live_table: LiveTable) -> None:
     async for entry in jobwire.stream():
-        board.hear(entry)
+        live_table.add_entry(entry)
 
 
-async def _look_up(jobwire: Client, board: LiveTable, job: str) -> None:
+async def _look_up(jobwire: Client, live_table: LiveTable, job: str) -> None:
     try:
-        board.know(await jobwire.job(job))
+        live_table.add_job(await jobwire.job(job))
     except NotFound:
         return  # deleted meanwhile; its entry follows

@@ -11,7 +11,7 @@ import click
 from jobwire.actors.cli.connection import JOB_ID, talks
 from jobwire.actors.cli.job_progress import JobProgress
 from jobwire.actors.cli.output import Output
-from jobwire.actors.cli.output_follower import Write, pour
+from jobwire.actors.cli.output_follower import Write, follow_output
 from jobwire.actors.cli.status_line import StatusLine
 from jobwire.actors.client import Client
 from jobwire.schemas.errors import Conflict, NotFound
@@ -65,7 +65,7 @@ async def logs(
     if output.wants_json:
         raise click.UsageError("the output of a job is written unchanged, never as JSON")
     job = await jobwire.job(uuid)
-    course = JobProgress()
+    progress = JobProgress()
     status_line = StatusLine(is_wanted=False)
     files = _files(job, path, errors=errors, both=both)
     shown = [
@@ -75,15 +75,17 @@ async def logs(
     first = attempt or job.attempt
     async with asyncio.TaskGroup() as tasks:
         if follow:
-            tasks.create_task(course.follow(jobwire, uuid))
+            tasks.create_task(progress.follow(jobwire, uuid))
         for each in shown:
             tasks.create_task(
-                each.follow(course, first, only=attempt is not None) if follow else each.show(first)
+                each.follow(progress, first, only=attempt is not None)
+                if follow
+                else each.show(first)
             )
 
 
 def _files(job: FullJobView, path: str | None, *, errors: bool, both: bool) -> dict[str, BinaryIO]:
-    """Name the files to show, and say where each goes."""
+    """Return the files to show, each with its output stream."""
     if job.spec is None:
         detail = f"the job runs elsewhere (lifecycle {job.lifecycle!r}): its output is not here"
         raise Conflict(detail, code="runs_elsewhere")
@@ -101,12 +103,12 @@ def _writer(status_line: StatusLine, stream: BinaryIO) -> Write:
 
 
 class LogTail:
-    """One file of a job that is shown."""
+    """Shows one file of a job."""
 
     def __init__(
         self, jobwire: Client, job: FullJobView, path: str, write: Write, lines: int | None
     ) -> None:
-        """Begin with the last so many lines; None: with the first."""
+        """Begin with the last `lines` lines; None: with the first line."""
         self._jobwire = jobwire
         self._job = job.id
         self._path = path
@@ -114,7 +116,7 @@ class LogTail:
         self._lines = lines
 
     async def show(self, attempt: int) -> int:
-        """Write what is there now; give the byte after it."""
+        """Write the present content; return the offset of the byte after it."""
         if self._lines is not None:
             tail = await self._jobwire.tail_file(
                 self._job, self._path, self._lines, attempt=attempt
@@ -126,14 +128,14 @@ class LogTail:
             await self._write(chunk)
         return 0
 
-    async def follow(self, course: JobProgress, attempt: int, *, only: bool) -> None:
+    async def follow(self, progress: JobProgress, attempt: int, *, only: bool) -> None:
         """Write it until the job has ended, later attempts too unless `only` this one is wanted."""
         start = await self._begin(attempt) if self._lines is not None else 0
-        await pour(
+        await follow_output(
             self._jobwire,
             self._job,
             self._path,
-            course,
+            progress,
             self._write,
             attempt=attempt,
             start=start,
@@ -141,7 +143,7 @@ class LogTail:
         )
 
     async def _begin(self, attempt: int) -> int:
-        """Write the last lines; nothing there yet is none."""
+        """Write the last lines, if the file exists; return where to go on."""
         try:
             return await self.show(attempt)
         except NotFound:

@@ -68,7 +68,7 @@ def dialect_commands() -> dict[str, DialectCommand]:
 
 
 def _leave_out(_dialect: str, _error: Misconfigured) -> None:
-    """Show help without a dialect that is broken: whoever enables it is told why."""
+    """Show help without a broken dialect: its error is reported when it is enabled."""
 
 
 class Commands(click.Group):

@@ -28,11 +28,11 @@ from jobwire.actors.stores.plugins import Source, StoreExporter, StoreImporter
 from jobwire.actors.stores.rows import TABLES, Row, Table, TableChecksum
 from jobwire.schemas.errors import Conflict, Invalid, NotFound
 
-#: Rows that are copied together; after a crash so many are copied again at most.
+#: Rows in one batch; after a crash at most one batch is copied again.
 _BATCH: Final = 1_000
 
 Step = Callable[[int], None]
-"""Told how many rows have been dealt with since it was last told."""
+"""Called with the number of rows handled since the last call."""
 
 
 class CopiedRows(Struct, frozen=True):

@@ -16,7 +16,7 @@ from rich.text import Text
 
 _encode = msgspec.json.Encoder().encode
 
-#: No column is cut below so many characters.
+#: Least width of a column, in characters.
 _NARROWEST: Final = 8
 
 _MINUTE_S: Final = 60
@@ -116,7 +116,7 @@ def clean(text: str) -> str:
 
 
 def short_json(data: Raw, width: int = 10_000) -> str:
-    """Write data in one line of at most so many characters."""
+    """Write data in one line of limited length."""
     text = bytes(data).decode()
     if text == "null":
         return ""

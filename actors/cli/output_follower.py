@@ -1,4 +1,4 @@
-"""Pours what a job writes out here, byte for byte and as it comes, attempt after attempt."""
+"""Follows a file that a job writes and copies its bytes unchanged, attempt after attempt."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from jobwire.schemas.errors import NotFound
 
 Write = Callable[[bytes], Awaitable[None]]
 
-#: Pauses between two looks at a file that is not there yet, or has come to its present end.
+#: Shortest and longest pause between two reads of a file that is missing or has no new bytes.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 
 
-async def pour(
+async def follow_output(
     jobwire: Client,
     job: str,
     path: str,
-    course: JobProgress,
+    progress: JobProgress,
     write: Write,
     *,
     attempt: int = 1,
@@ -27,13 +27,13 @@ async def pour(
     only: bool = False,
 ) -> None:
     """
-    Write a file of a job out until the job has ended; the course must be followed meanwhile.
+    Write a file of a job out until the job has ended; `progress` must be followed meanwhile.
 
     Args:
         jobwire: where the job is.
         job: its id.
         path: the file.
-        course: the course of the job.
+        progress: the progress of the job.
         write: takes the bytes.
         attempt: the one to begin with; those that follow are written after it.
         start: the first byte, of the first attempt.
@@ -41,27 +41,27 @@ async def pour(
 
     """
     while True:
-        await _pour_attempt(jobwire, job, path, course, write, attempt, start)
-        if only or course.attempt <= attempt:
+        await _follow_attempt(jobwire, job, path, progress, write, attempt, start)
+        if only or progress.attempt <= attempt:
             return
         attempt, start = attempt + 1, 0
 
 
-async def _pour_attempt(  # noqa: PLR0917 - what `pour` was given
+async def _follow_attempt(  # noqa: PLR0917 - the arguments of `follow_output`
     jobwire: Client,
     job: str,
     path: str,
-    course: JobProgress,
+    progress: JobProgress,
     write: Write,
     attempt: int,
     start: int,
 ) -> None:
     place, backoff = start, Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
     while True:
-        while not (course.has_started(attempt) or course.is_over(attempt)):
-            await course.change()
+        while not (progress.has_started(attempt) or progress.is_over(attempt)):
+            await progress.change()
         # Asked before the file is read: what was written up to now is in what is read then.
-        is_last = course.is_over(attempt)
+        is_last = progress.is_over(attempt)
         before = place
         try:
             async for chunk in jobwire.read_file(
@@ -70,10 +70,10 @@ async def _pour_attempt(  # noqa: PLR0917 - what `pour` was given
                 place += len(chunk)
                 await write(chunk)
         except NotFound:
-            pass  # not made yet, or never: whether there will be more is for the course to say
+            pass  # not made yet, or never: `progress` decides whether there will be more
         if is_last:
             return
         if place > before:
             backoff.reset()
-        if not course.is_over(attempt):
-            await course.change(backoff.next_s())
+        if not progress.is_over(attempt):
+            await progress.change(backoff.next_s())

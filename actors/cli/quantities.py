@@ -23,7 +23,7 @@ def read_length(text: str) -> float:
     Read a length of time in seconds: `90`, `90s`, `10m`, `1h30m`, `2d`, `1:30:00`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text cannot be parsed.
 
     """
     text = text.strip()
@@ -43,7 +43,7 @@ def read_memory(text: str) -> int:
     Read an amount of memory in MiB, rounded up: `512M`, `1.5G`; without a unit it is MiB.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text cannot be parsed.
 
     """
     found = _SIZE.fullmatch(text.strip())

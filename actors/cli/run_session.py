@@ -1,4 +1,4 @@
-"""Waits for one job in the name of somebody: shows its course, hands out what it writes."""
+"""Runs one job in the foreground: submits it, shows its progress and output, waits for its end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from jobwire.actors.cli.callbacks import show_secrets
 from jobwire.actors.cli.job_end import CANCELLED, exit_code, in_words
 from jobwire.actors.cli.job_progress import JobProgress
 from jobwire.actors.cli.output import Output, clean, duration
-from jobwire.actors.cli.output_follower import Write, pour
+from jobwire.actors.cli.output_follower import Write, follow_output
 from jobwire.actors.cli.progress import progress_of
 from jobwire.actors.cli.state_style import StateStyles
 from jobwire.actors.cli.status_line import StatusLine
@@ -37,16 +37,16 @@ _encode = msgspec.json.Encoder().encode
 
 
 class RunSession:
-    """One job that somebody waits for."""
+    """One job that runs in the foreground."""
 
     def __init__(self, jobwire: Client, output: Output, *, verbose: bool) -> None:
-        """Prepare; nothing is asked of the service yet."""
+        """Prepare; no request is sent yet."""
         self._jobwire = jobwire
         self._output = output
         self._verbose = verbose
         self._strip = StatusLine(is_wanted=not output.wants_json)
-        self._marks = StateStyles()
-        self._course = JobProgress()
+        self._styles = StateStyles()
+        self._job_progress = JobProgress()
         self._began = datetime.now(UTC)
         self._progress = ""
         self._cancel = asyncio.Event()
@@ -57,7 +57,7 @@ class RunSession:
 
     async def run(self, request: dict[str, Any], idempotency_key: str | None) -> int:
         """
-        Make the job, show what it does until it has ended, and give the exit code.
+        Create the job, show what it does until it has ended, and return the exit code.
 
         Raises:
             JobwireError: it could not be made, or was deleted meanwhile.
@@ -118,9 +118,11 @@ class RunSession:
             aside = [tasks.create_task(each) for each in (self._cancel_in_time(), self._animate())]
             try:
                 async with asyncio.TaskGroup() as work:
-                    work.create_task(self._course.follow(self._jobwire, self._id, self._tell))
+                    work.create_task(
+                        self._job_progress.follow(self._jobwire, self._id, self._show_entry)
+                    )
                     if not self._output.wants_json:
-                        work.create_task(self._pour())
+                        work.create_task(self._follow_files())
             finally:
                 for task in aside:
                     task.cancel()
@@ -140,7 +142,7 @@ class RunSession:
         if self._leaves:
             self._leave()
 
-    async def _pour(self) -> None:
+    async def _follow_files(self) -> None:
         spec = (await self._jobwire.job(self._id)).spec
         if spec is None:
             return
@@ -148,7 +150,9 @@ class RunSession:
         files.setdefault(spec.stderr, self._writer(sys.stderr.buffer))
         async with asyncio.TaskGroup() as tasks:
             for path, write in files.items():
-                tasks.create_task(pour(self._jobwire, self._id, path, self._course, write))
+                tasks.create_task(
+                    follow_output(self._jobwire, self._id, path, self._job_progress, write)
+                )
 
     def _writer(self, stream: BinaryIO) -> Write:
         is_gone = False
@@ -167,13 +171,13 @@ class RunSession:
 
         return write
 
-    async def _tell(self, entry: EntryView) -> None:
+    async def _show_entry(self, entry: EntryView) -> None:
         if self._output.wants_json:
             await self._stdout(_encode(entry) + b"\n")
             return
         self._progress = progress_of(entry.data) if entry.name == "update" else ""
         if self._verbose and entry.applied and entry.name != "update":
-            state = self._marks.text("execution", entry.state, entry.outcome)
+            state = self._styles.text("execution", entry.state, entry.outcome)
             after = duration((entry.received - self._began).total_seconds())
             await self._strip.say(Text.assemble(state, (f"  {clean(entry.name)}  +{after}", "dim")))
 
@@ -185,9 +189,9 @@ class RunSession:
     def _status(self) -> Text:
         spent_s = (datetime.now(UTC) - self._began).total_seconds()
         sign = _SPINNER[int(spent_s / _FRAME_S) % len(_SPINNER)]
-        last, attempt = self._course.last, self._course.attempt
+        last, attempt = self._job_progress.last, self._job_progress.attempt
         state = (
-            self._marks.text("execution", last.state, last.outcome) if last else Text("creating")
+            self._styles.text("execution", last.state, last.outcome) if last else Text("creating")
         )
         parts = (
             f"attempt {attempt}" if attempt > 1 else "",
@@ -215,7 +219,7 @@ class RunSession:
         why = in_words(ended, ended.spec)
         if self._strip.is_terminal or self._verbose:
             spent = duration((ended.updated - ended.created).total_seconds())
-            state = self._marks.text(ended.lifecycle, ended.state, ended.outcome)
+            state = self._styles.text(ended.lifecycle, ended.state, ended.outcome)
             said = f"  {why}" if why else ""
             await self._strip.say(Text.assemble(state, said, (f"  {spent}  {ended.id}", "dim")))
         elif why and ended.cause != "exit_code":

@@ -34,7 +34,7 @@ def make(folder: Path) -> None:
 
 def make_installation(folder: Path) -> tuple[Path, Path]:
     """
-    Make service keys and a first API key; give their files.
+    Make service keys and a first API key; return their files.
 
     One that is there already stays, so an end in between is made good by the next call.
 

@@ -31,7 +31,7 @@ class ServiceProcess:
         announce: Callable[[System], None],
         names: Collection[ActorName] = ACTORS,
     ) -> None:
-        """Prepare to run actors; `announce` tells once where this process answers."""
+        """Prepare to run actors; `announce` is called once with the URLs of this process."""
         self._names = names
         self._settings = settings
         self._folder = folder

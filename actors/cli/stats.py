@@ -37,7 +37,7 @@ def _number(count: CountView | StatsView) -> str:
 
 
 def _drawn(found: StatsView, tables: dict[str, Lifecycle], width: int) -> Table:
-    marks = StateStyles(tables)
+    styles = StateStyles(tables)
     most = max(count.jobs for count in found.by_state)
     room = max(min(width - 45, 60), 8)
     made = Table.grid(padding=(0, 2, 0, 0))
@@ -47,7 +47,7 @@ def _drawn(found: StatsView, tables: dict[str, Lifecycle], width: int) -> Table:
     made.add_column(no_wrap=True)
     last = None
     for count in found.by_state:
-        mark = marks.of(count.lifecycle, count.state, count.outcome)
+        mark = styles.of(count.lifecycle, count.state, count.outcome)
         bar = "█" * max(round(count.jobs / most * room), 1)
         made.add_row(
             count.lifecycle if count.lifecycle != last else "",

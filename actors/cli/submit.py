@@ -26,9 +26,9 @@ from jobwire.schemas.views import CreatedView
 
 #: Requests under way at a time.
 _PARALLEL: Final = 16
-#: From so many jobs on there is a bar.
+#: Least number of jobs for which a progress bar is shown.
 _MANY: Final = 20
-#: What is said of so many failed ones; the others are counted.
+#: Most failed jobs whose errors are shown; the others are counted.
 _MOST_SAID: Final = 50
 
 
@@ -39,7 +39,7 @@ class WrittenRequest(NamedTuple):
     """Such as `line 3`; empty where there is one only."""
     request: dict[str, Any] | None
     fault: str | None = None
-    """Why it is none."""
+    """Why the line is not a job."""
 
 
 class ArgvCommand(click.Command):
@@ -114,7 +114,7 @@ def read_requests(content: bytes, *, is_toml: bool = False) -> list[WrittenReque
     """
     Read requests: one JSON object, a list of them, one a line, or TOML.
 
-    A line that is none is given with its fault, so that the others can be sent.
+    An invalid line is yielded with its error, so that the others can be sent.
     """
     if is_toml:
         return _of_toml(content)
@@ -182,7 +182,7 @@ class Submission:
         self._halted: JobwireError | None = None
 
     async def send(self, all_written: Sequence[WrittenRequest], idempotency_key: str | None) -> int:
-        """Send all; give the exit code."""
+        """Send all; return the exit code."""
         free = asyncio.Semaphore(_PARALLEL)
         async with asyncio.TaskGroup() as tasks:
             sent = []
@@ -202,7 +202,7 @@ class Submission:
         return 1 if self._failed else 0
 
     async def _send(self, each: WrittenRequest, idempotency_key: str | None) -> CreatedView | str:
-        """Return the job, or why there is none."""
+        """Return the job, or the error that prevented it."""
         if each.request is None:
             return each.fault or ""
         if self._halted is not None:

@@ -15,7 +15,7 @@ from jobwire.schemas.lifecycle import Lifecycle
 from jobwire.schemas.outcomes import Reason
 from jobwire.schemas.views import EntryView
 
-#: A silence of so many seconds is drawn as a gap.
+#: Least number of seconds without entries that is drawn as a gap.
 _GAP_S: Final = 60.0
 _ELAPSED_WIDTH: Final = 12
 _MOST_EVENT_WIDTH: Final = 16
@@ -38,7 +38,7 @@ class Timeline:
     def __init__(self, lifecycle: Lifecycle, width: int) -> None:
         """Take the columns' widths from the lifecycle, so that rows can come one by one."""
         self._lifecycle = lifecycle.name
-        self._marks = StateStyles({lifecycle.name: lifecycle})
+        self._styles = StateStyles({lifecycle.name: lifecycle})
         self._width = width
         self._state_width = max(map(len, lifecycle.states))
         self._event_width = min(max(map(len, lifecycle.events)), _MOST_EVENT_WIDTH)
@@ -65,7 +65,7 @@ class Timeline:
 
     def state(self, entry: EntryView) -> Text:
         """Write the state after an entry, in its colour."""
-        return self._marks.text(self._lifecycle, entry.state, entry.outcome)
+        return self._styles.text(self._lifecycle, entry.state, entry.outcome)
 
     def _what(self, entry: EntryView) -> Iterator[Text | tuple[str, str]]:
         name = clean(entry.name).ljust(self._event_width)
@@ -75,7 +75,7 @@ class Timeline:
             why = WHY.get(entry.reason, entry.reason) if entry.reason else ""
             yield f"┊ {blank}  {name}  not applied: {why}", "dim"
         elif self._last is None or self._last.state != entry.state:
-            mark = self._marks.of(self._lifecycle, entry.state, entry.outcome)
+            mark = self._styles.of(self._lifecycle, entry.state, entry.outcome)
             yield f"{mark.sign} {entry.state.ljust(self._state_width)}", f"bold {mark.style}"
             yield f"  {name}  ", ""
             yield data, "dim"
@@ -95,7 +95,7 @@ class Timeline:
         made.add_column(no_wrap=True)
         outcomes = {entry.state: entry.outcome for entry in entries}
         for state, seconds in spent.items():
-            mark = self._marks.of(self._lifecycle, state, outcomes[state])
+            mark = self._styles.of(self._lifecycle, state, outcomes[state])
             bar = Text(_bar(seconds / longest * room), style=mark.style)
             label = Text(f"{mark.sign} {state}", style=mark.style)
             made.add_row(label, Text(duration(seconds), "dim"), bar)

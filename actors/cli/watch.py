@@ -10,7 +10,7 @@ from rich.text import Text
 
 from jobwire.actors.cli.connection import JOB_ID, talks
 from jobwire.actors.cli.history import heading
-from jobwire.actors.cli.live_table import show_board
+from jobwire.actors.cli.live_table import show_live_table
 from jobwire.actors.cli.output import Output
 from jobwire.actors.cli.state_style import StateStyles
 from jobwire.actors.cli.timeline import Timeline, since
@@ -44,7 +44,7 @@ async def watch(jobwire: Client, output: Output, *, uuid: str | None, until_outc
 
 async def _watch_all(jobwire: Client, output: Output) -> int:
     if not output.is_json:
-        await show_board(jobwire, output)
+        await show_live_table(jobwire, output)
     async for entry in jobwire.stream():
         output.record(entry)
     return 0

@@ -65,7 +65,7 @@ class HttpAnswer(NamedTuple):
 
 
 class RetryPause:
-    """Says how long to pause before each next try."""
+    """Determines the pause before each next try."""
 
     def __init__(self, jitter: Callable[[], float] = random.random) -> None:
         """Begin with the shortest pause; `jitter` gives numbers from 0 to 1."""

@@ -62,7 +62,7 @@ class EventCalls(Calls):
         self, events: Iterable[NewEvent], *, wait_s: float | None = None
     ) -> list[LineResult]:
         """
-        Post many events in their order; give what became of each.
+        Post many events in their order; return what became of each.
 
         What could not be stored now is tried again under the same ids, in the same order.
         """

@@ -40,7 +40,7 @@ class NewEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
 async def post_lines(
     connection: Connection, events: Sequence[NewEvent], wait_s: float | None
 ) -> list[LineResult]:
-    """Post events as NDJSON; give their results in order, numbered from 1."""
+    """Post events as NDJSON; return their results in order, numbered from 1."""
     named = [structs.replace(event, id=event.id or secrets.token_hex(16)) for event in events]
     results: list[LineResult] = []
     for start in range(0, len(named), _MOST_LINES):

@@ -17,14 +17,14 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
 class Tail(NamedTuple):
-    """The last lines of a file, and the byte after them: where whoever follows goes on."""
+    """The last lines of a file, and the byte after them: where a follower goes on."""
 
     content: bytes
     end: int
 
 
 async def read_tail(connection: Connection, call: Call, lines: int) -> Tail:
-    """Return the last so many lines of a file; of very long ones the last 64 MiB."""
+    """Return the last lines of a file, at most 64 MiB of them."""
     size = _FIRST_BYTES
     while True:
         headers = {**(call.headers or {}), "Range": f"bytes=-{size}"}
@@ -38,7 +38,7 @@ async def read_tail(connection: Connection, call: Call, lines: int) -> Tail:
 
 
 def last_lines(content: bytes, lines: int) -> bytes:
-    """Return the last so many lines."""
+    """Return the last lines."""
     place = len(content) - content.endswith(b"\n")
     for _ in range(lines):
         place = content.rfind(b"\n", 0, place)

@@ -58,8 +58,8 @@ def verify_webhook(
         return _decoder.decode(body)
     except ValueError as error:  # msgspec's own, and that of text that is not UTF-8
         detail = (
-            f"the callback is genuine, but not in the form that is expected ({error}); jobs that "
-            "were made in the language of another system are told of in its form"
+            f"the callback is genuine, but not in the expected format ({error}); jobs created "
+            "through a dialect send callbacks in that dialect's format"
         )
         raise WebhookVerificationError(detail, code="unknown_form") from error
 

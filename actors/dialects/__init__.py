@@ -1,1 +1,1 @@
-"""FAMILY: the HTTP languages that clients speak, each over the same operations."""
+"""FAMILY: the HTTP interfaces for clients, each over the same operations."""

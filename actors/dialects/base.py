@@ -59,7 +59,7 @@ Missing = Callable[[], Awaitable[Sequence[str]]]
 
 
 class Notice(NamedTuple):
-    """What a receiver is told of an entry, in the form that it expects."""
+    """The message to a receiver about an entry, in the format that it expects."""
 
     body: bytes
     """Sent byte for byte with every try."""
@@ -78,7 +78,7 @@ class Notice(NamedTuple):
 
 
 class Signer(Protocol):
-    """Gives callbacks the `Authorization` that their receivers ask for."""
+    """Adds to callbacks the `Authorization` that their receivers require."""
 
     def authorization(self, method: str, url: URL, challenges: Sequence[str]) -> str | None:
         """
@@ -133,19 +133,19 @@ class Dialect(Protocol):
 @runtime_checkable
 class ForeignDialect(Dialect, Protocol):
     """
-    The HTTP language of another system, so that its clients move by changing a base URL.
+    The HTTP interface of another system, whose clients move here by changing a base URL.
 
     The gateway mounts it under `/compat/<name>` and, if the settings say so, alone at the root of
     a port of its own; its routes are the same at both. URLs that it hands out begin with
     `base_url(request)`.
 
     It is made in every process, enabled or not. While it is not enabled, its routes and its actors
-    are left out, and what it promised before is kept: callbacks in its form, and native routes.
+    are left out, and what it promised before is kept: callbacks in its format, and native routes.
     """
 
     async def callback(self, job: Job, entry: Entry, subscription: Subscription) -> Notice | None:
         """
-        Return what a receiver is told of an entry; None: it is told nothing of this one.
+        Return the message to a receiver about an entry; None: nothing is sent.
 
         It is asked once for each entry and subscription of a job that was made in this dialect
         (`Jobs.create(..., dialect=name)`). The job may be later than the entry.
@@ -216,7 +216,7 @@ class DialectPlugin:
     commands: Mapping[str, DialectCommand] = field(default_factory=dict)
     """Its commands by their names."""
     documentation: str = ""
-    """A `DialectDocumentation`, for the pages of the reference; empty: there is none."""
+    """A `DialectDocumentation`, for the pages of the reference; empty if the dialect has none."""
     unprefixed_kinds: frozenset[str] = frozenset()
     """
     Kinds of its records that are stored without its name before them: those that it wrote when

@@ -62,7 +62,7 @@ def too_large(limit: int) -> TooLarge:
 
 
 def _member(packed: bytes, window: int, most: int) -> tuple[bytes, bytes]:
-    """Unpack up to `most` bytes of one member; give what stands behind it too."""
+    """Unpack up to `most` bytes of one member; return what stands behind it too."""
     decoder = zlib.decompressobj(window)
     try:
         found = decoder.decompress(packed, most)

@@ -77,7 +77,7 @@ class RequestGuard:
             raise self.failed(request, error) from error
 
     def failed(self, request: web.Request, error: Unauthorized) -> JobwireError:
-        """Count a failed try of an address; give the error to answer."""
+        """Count a failed try of an address; return the error to answer."""
         if self._failures.admit(request.remote or ""):
             return error
         return self._too_many()
@@ -101,7 +101,7 @@ class RequestGuard:
             TooLarge: it is larger.
             Malformed: it cannot be unpacked.
             Timeout: it did not arrive in time.
-            UnsupportedMedia: its content encoding is none that can be read here.
+            UnsupportedMedia: its content encoding is not supported.
 
         """
         coding = request.headers.get("Content-Encoding", "")
@@ -139,7 +139,7 @@ class RequestGuard:
 
 
 def credentials(request: web.Request) -> Credentials:
-    """Read the Authorization header; an API key is told from a job token by its head."""
+    """Read the Authorization header; an API key differs from a job token by its prefix."""
     header = request.headers.get("Authorization", "")
     if header[: len(_BEARER)].lower() != _BEARER:
         return Credentials(None, None)
@@ -159,7 +159,7 @@ def is_json(request: web.Request) -> bool:
 
 def idempotency_key_of(request: web.Request) -> str | None:
     """
-    Read the Idempotency-Key header; None: there is none.
+    Read the Idempotency-Key header; None: it is missing.
 
     Quotes around it (a structured field) do not belong to it.
 

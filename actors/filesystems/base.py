@@ -18,7 +18,7 @@ from msgspec import Struct
 FileKind = Literal["file", "directory", "other"]
 
 Wanted = Callable[[str], bool]
-"""Says of a path whether it is meant; called in a thread."""
+"""Returns whether a path is selected; called in a thread."""
 
 #: Directories within directories that are looked into; what lies deeper is `other`.
 MOST_DEPTH = 64
@@ -50,7 +50,7 @@ class Reader(Protocol):
         """Return at most `count` bytes from where the last call ended; none at the end."""
 
     async def read_into(self, buffer: bytearray) -> int:
-        """Fill a buffer from where the last call ended; give the number of bytes, 0 at the end."""
+        """Fill a buffer from where the last call ended; return the bytes read, 0 at the end."""
 
     async def seek(self, place: int) -> None:
         """Read on from a byte; behind the end there is nothing."""
@@ -108,7 +108,7 @@ class FileSystem(Protocol):
         Args:
             path: the name that it will have.
             mode: its permission bits.
-            tag: names the unfinished file, so that whoever begins it again under the same tag
+            tag: names the unfinished file, so that a copy begun again under the same tag
                 removes what a crash has left; nobody else may use it at the same time.
 
         """

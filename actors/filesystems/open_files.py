@@ -131,8 +131,9 @@ async def in_thread(
     """
     Run a call in a thread.
 
-    Whoever is cancelled leaves when the call has ended: nothing may close a descriptor, or use a
-    buffer again, that a thread still works with. What the call has made is then undone.
+    A cancelled caller returns only after the call has ended: nothing may close a
+    descriptor, or use a buffer again, that a thread still works with. What the call has made is
+    then undone.
     """
     running = asyncio.get_running_loop().run_in_executor(None, call)
     try:

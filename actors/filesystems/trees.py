@@ -48,8 +48,8 @@ def is_foreign_link(seen: os.stat_result) -> bool:
     """
     Return whether a file has another name and another owner.
 
-    A job can give a file of somebody else a name in its own directory; whoever then reads it with
-    more rights than the job has would hand it out.
+    A job can give a file of somebody else a name in its own directory; a reader
+    with more rights than the job has would then disclose it.
     """
     return seen.st_nlink > 1 and seen.st_uid != os.geteuid()
 
@@ -230,7 +230,7 @@ class Broom:
                 os.rmdir(name, dir_fd=directory)
             except OSError as error:
                 if error.errno != errno.ENOTEMPTY:
-                    raise  # else the next pass, or whoever removes the directory, meets it
+                    raise  # else the next pass, or the removal of the directory, meets it
         return is_kept
 
 

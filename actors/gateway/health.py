@@ -25,7 +25,7 @@ class HealthRoutes:
         telemetry: Telemetry,
         away: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        """Ask `not_ready` which parts are not ready, and `away` which sites cannot be reached."""
+        """Take parts that are not ready from `not_ready`, and unreachable sites from `away`."""
         self._not_ready = not_ready
         self._away = away
         self._telemetry = telemetry

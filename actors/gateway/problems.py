@@ -15,7 +15,7 @@ _log = structlog.get_logger()
 
 
 def problems(dialect: Dialect, telemetry: Telemetry) -> Middleware:
-    """Make the middleware of an application that speaks one dialect."""
+    """Make the middleware of the application of one dialect."""
 
     @web.middleware
     async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:

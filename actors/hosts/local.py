@@ -139,7 +139,7 @@ class _Memory:
 
 def _keep_descriptors() -> None:
     """
-    Let no command inherit what whoever started this process had open.
+    Let no command inherit the descriptors that the parent of this process had open.
 
     What the process opens itself is closed for commands anyway.
     """
@@ -201,7 +201,7 @@ async def _reap_orphans() -> None:
 def _reap_orphan() -> bool:
     with suppress(ChildProcessError):
         found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        # Whoever waits for a command comes first.
+        # Callers that wait for a command come first.
         if found is not None and found.si_pid not in _commands:
             os.waitpid(found.si_pid, os.WNOHANG)
             return True

@@ -44,7 +44,7 @@ class Backlog:
         self._moved.set()
 
     def age_s(self) -> float:
-        """Return the age of the oldest packet; 0: there is none."""
+        """Return the age of the oldest packet; 0 without packets."""
         if not self._sent:
             return 0.0
         return monotonic() - next(iter(self._sent.values()))

@@ -30,7 +30,7 @@ class EntryBuffer(Generic[Item]):
         drops_oldest: bool = False,
     ) -> None:
         """
-        Keep at most so many items.
+        Keep at most `most` items.
 
         Args:
             pick: makes an item of an entry; None: the entry is of no interest.
@@ -72,7 +72,7 @@ class EntryBuffer(Generic[Item]):
             self.dropped += 1
 
     def on_missed(self) -> None:
-        """Have the reader read the store: something may not have been heard."""
+        """Make the reader read the store: entries may have been missed."""
         if self._drops_oldest:
             return
         self._waiting.clear()
@@ -93,7 +93,7 @@ class EntryBuffer(Generic[Item]):
             pass
 
     def take(self, most: int | None = None) -> list[Item]:
-        """Take what waits, oldest first; at most so many."""
+        """Take the oldest items, at most `most` of them."""
         count = len(self._waiting) if most is None else min(most, len(self._waiting))
         taken = [self._waiting.popleft() for _ in range(count)]
         self._settle()

@@ -1,8 +1,8 @@
 """
 The entries of each commit, as they are broadcast: published once, decoded once in each process.
 
-Whoever follows gets what is committed from then on. A follower that may have missed something is
-told so, and reads the store.
+A follower gets the entries that are committed from then on. A follower that may have
+missed some is told so, and reads the store.
 """
 
 from __future__ import annotations

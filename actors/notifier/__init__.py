@@ -1,1 +1,1 @@
-"""ACTOR: tells whoever asked to be told."""
+"""ACTOR: sends callbacks to their receivers."""

@@ -49,7 +49,7 @@ _RETENTION_S = 60.0
 #: Entries that are planned at a time.
 _PORTION = 64
 #: Entries that wait to be planned; when there are more, they are read from the store.
-_MOST_HEARD = 1_000
+_MOST_ENTRIES = 1_000
 #: Entries in quarantine: their planning failed by a fault of the service.
 _MOST_QUARANTINED = 1_000
 
@@ -74,7 +74,7 @@ class Notifier:
         clock: Callable[[], datetime],
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Follow entries by a feed; call out through an egress, in the words of `dialects`."""
+        """Follow entries by a feed; call out through an egress, in the formats of `dialects`."""
         self._store = store
         self._transport = transport
         self._feed = feed
@@ -85,9 +85,9 @@ class Notifier:
         self._telemetry = telemetry
         self._clock = clock
         self._jitter = jitter
-        self._heard = EntryBuffer(
+        self._entries = EntryBuffer(
             lambda each: each.entry if each.entry.due else None,
-            _MOST_HEARD,
+            _MOST_ENTRIES,
             mark=SUBSCRIPTION_HEAD.encode(),
         )
         self._poll_at = clock()
@@ -110,9 +110,9 @@ class Notifier:
     async def start(self) -> None:
         """Begin with what an earlier run has left, and follow what is committed."""
         self._dispatcher = dispatcher = self._make_dispatcher()
-        self._heard.on_missed()
+        self._entries.on_missed()
         self._subscriptions = [
-            await self._feed.follow(self._heard),
+            await self._feed.follow(self._entries),
             await self._transport.listen(DELIVERIES_ASKED, self._on_asked),
         ]
         self._loops = [
@@ -193,24 +193,24 @@ class Notifier:
             try:
                 if not await self._plan_some():
                     # What the bus has lost is found in the store after a while.
-                    await self._heard.wait(POLL_S)
+                    await self._entries.wait(POLL_S)
             except Unavailable as error:
                 _log.warning("notifier_waits", error=error.detail)
-                self._heard.on_missed()
+                self._entries.on_missed()
                 await asyncio.sleep(POLL_S)
 
     async def _plan_some(self) -> bool:
         """Plan a portion: now and then of what the store has due, else of what was broadcast."""
         entries: list[Entry] = []
-        if self._heard.is_behind or self._clock() >= self._poll_at:
+        if self._entries.is_behind or self._clock() >= self._poll_at:
             self._poll_at = self._clock() + timedelta(seconds=POLL_S)
-            self._heard.catch_up()
+            self._entries.catch_up()
             due = await self._store.due(_PORTION + len(self._quarantine))
             entries = [each for each in due if _key(each) not in self._quarantine]
             if len(entries) >= _PORTION:
-                self._heard.on_missed()  # there are more, and they are in the store
+                self._entries.on_missed()  # there are more, and they are in the store
         if not entries:
-            entries = self._heard.take(_PORTION)
+            entries = self._entries.take(_PORTION)
         if not entries or self._dispatcher is None:
             return False
         # An entry that was both broadcast and read is planned twice, as the same delivery.

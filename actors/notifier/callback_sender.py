@@ -159,7 +159,7 @@ def _meaning(status: int, *, lenient: bool) -> tuple[Result, str | None]:
 
 
 def _failure(failed: Exception) -> tuple[Result, str]:
-    """Return what went wrong on the way in words that tell nothing of the network inside."""
+    """Return the connection error as a text that reveals nothing of the internal network."""
     match failed:
         case aiohttp.ClientConnectorError(os_error=Denied() as denied):
             return "denied", str(denied)

@@ -115,7 +115,7 @@ class Dispatcher:
         self._poll_at = now + timedelta(seconds=POLL_S)
         if self._breaker.free <= 0:
             return  # the next attempt that ends reads the store
-        # An endpoint has at most so many in flight, so one that is free shows a further delivery.
+        # An endpoint has a limit of deliveries in flight, so a free one shows a further delivery.
         ended: set[str] = set()
         self._ended_meanwhile = ended
         limit = self._breaker.free + self._breaker.in_flight

@@ -1,4 +1,4 @@
-"""What a receiver is told of an entry (pure): the body, byte for byte as it is sent every time."""
+"""The body of a message about an entry (pure): the same bytes at every try."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OF_ATTEMPT = re.compile(re.escape(RESERVED_ID) + r"a([0-9]{1,9})\.")
 
 
 def delivery_id(job: JobId, seq: int, subscription: str) -> str:
-    """Return the one id of what a subscription is told of an entry, however often it is planned."""
+    """Return the id of the delivery of an entry to a subscription; planning again keeps it."""
     message = f"{job}|{seq}|{subscription}".encode()
     return f"msg_{blake2b(message, digest_size=16).hexdigest()}"
 
@@ -33,13 +33,13 @@ def write_body(entry: Entry, job: Job | None) -> bytes:
     Write the body.
 
     Args:
-        entry: what is told of.
+        entry: what the message is about.
         job: as it is now, which may be later than the entry; None: nothing is left of it.
 
     """
     ending = _as_of(entry, entry.change.ending, job, job.ending if job else None) or _NO_ENDING
-    born = entry.change.creation
-    source: JobCreation | Job | None = born if isinstance(born, JobCreation) else job
+    creation = entry.change.creation
+    source: JobCreation | Job | None = creation if isinstance(creation, JobCreation) else job
     news = WebhookData(
         job=entry.job,
         name=source.name if source else None,
@@ -63,7 +63,7 @@ def write_body(entry: Entry, job: Job | None) -> bytes:
 
 
 def _attempt(entry: Entry, job: Job | None) -> int:
-    """Return the attempt that an entry tells of: what begins the next one tells how it ended."""
+    """Return the attempt that an entry is about: one that begins the next is about the last."""
     begun = entry.change.attempt
     if begun is not UNSET:
         return begun if entry.change.creation is not UNSET else begun - 1

@@ -28,7 +28,7 @@ def next_try(
     asked_s: float | None = None,
 ) -> datetime | None:
     """
-    Return the moment of the next try; None: there is none any more.
+    Return the moment of the next try; None: the delivery has no tries left.
 
     Args:
         schedule_s: the pause before each try.

@@ -2,7 +2,7 @@
 Announces to other systems on the bus that a job entered another state.
 
 Best effort: entries that are missed, and the oldest of those that cannot be announced in time, are
-not announced. Whoever must not miss anything has a callback, or reads the history.
+not announced. A consumer that must not miss any uses a callback, or reads the history.
 """
 
 from __future__ import annotations

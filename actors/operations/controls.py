@@ -80,7 +80,7 @@ class Controlled(NamedTuple):
 
 
 class Controls:
-    """Asks jobs to change their course; what they do is their lifecycle's to say."""
+    """Requests changes of running jobs; their lifecycle decides what they do."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Controls:
         jobs: Jobs,
         creator: JobCreator,
         deliveries: Deliveries,
-        tables: LifecycleRegistry,
+        registry: LifecycleRegistry,
         most: int,
     ) -> None:
         """Change by events only; at most `most` jobs by one selection."""
@@ -99,7 +99,7 @@ class Controls:
         self._jobs = jobs
         self._creator = creator
         self._deliveries = deliveries
-        self._tables = tables
+        self._registry = registry
         self._most = most
 
     async def one(self, principal: Principal, job_id: JobId, control: Control) -> Controlled:
@@ -146,7 +146,7 @@ class Controls:
     async def _control(
         self, principal: Principal, jobs: Sequence[Job], control: Control
     ) -> list[NotDoneView]:
-        """Ask it of some jobs; give those that did not do it, and why."""
+        """Request the control of some jobs; return those that refused it, and why."""
         refused: list[NotDoneView] = []
         able: list[tuple[Job, Lifecycle]] = []
         for job in jobs:
@@ -202,7 +202,7 @@ class Controls:
         return found.id if found else None
 
     async def _check(self, job: Job, control: Control) -> Lifecycle:
-        lifecycle = await self._tables.get(job.owner, job.lifecycle, job.lifecycle_version)
+        lifecycle = await self._registry.get(job.owner, job.lifecycle, job.lifecycle_version)
         if lifecycle is None or control not in lifecycle.events:
             raise _runs_elsewhere(job)
         if lifecycle.states[job.state].category == "ended":

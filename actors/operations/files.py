@@ -20,7 +20,7 @@ BLOCK = 262_144
 _LOOK_S = 0.15
 
 IsOver = Callable[[], Awaitable[bool]]
-"""Says whether nothing more is written."""
+"""Returns whether the file is complete."""
 
 
 class SandboxView(NamedTuple):
@@ -105,7 +105,7 @@ class Files:
         Open a file to read from a byte on.
 
         Raises:
-            NotFound: there is none.
+            NotFound: the file does not exist.
             Invalid: it is no regular file, or no path that could name one.
 
         """

@@ -97,7 +97,7 @@ class Jobs:
         Make a job; return when it is on disk.
 
         The same idempotency key of the same owner gives the same job; its event id makes it count
-        once. Receivers are told of it in the form of the `dialect`. With `job` it gets that id, and
+        once. Callbacks have the format of the `dialect`. With `job` it gets that id, and
         one that is there already stays as it is: it is given as a repetition. Its receivers are
         told with that `authorization`, which is shown nowhere.
 
@@ -121,7 +121,7 @@ class Jobs:
         return mint_token(self._keyring, job.id, job.generation)
 
     def admits(self, job: Job, token: str) -> bool:
-        """Return whether a token speaks for a job, also the one before it while that is good."""
+        """Return whether a token is valid for a job; the previous one may still be."""
         generation = self._keyring.generation(job.id, token)
         until = job.previous_token_until
         in_overlap = until is not None and self._events.now() <= until

@@ -23,7 +23,7 @@ class Lifecycles:
     """
 
     def __init__(self, store: Store, most: int) -> None:
-        """Keep at most so many versions of one owner."""
+        """Keep a limited number of versions per owner."""
         self._store = store
         self._most = most
 
@@ -74,7 +74,7 @@ class Lifecycles:
         Return one version of a lifecycle, the newest where none is named.
 
         Raises:
-            NotFound: there is none of that name and version.
+            NotFound: no lifecycle has that name and version.
 
         """
         newest = await self.newest(principal.name, name)

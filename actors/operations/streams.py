@@ -20,8 +20,8 @@ from jobwire.schemas.identifiers import JobId
 from jobwire.schemas.jobs import Entry, Job
 from jobwire.schemas.principals import Principal
 
-#: After so many quiet seconds a stream yields an empty list, so that its reader can see whether
-#: the client is there.
+#: Seconds without entries after which a stream yields an empty list, so that its reader can see
+#: whether the client is there.
 PULSE_S = 15.0
 #: Entries that wait for one subscriber before it has to read the store again.
 _QUEUE_ENTRIES = 5_000
@@ -77,7 +77,7 @@ class Streams:
     """Follows entries as they are committed."""
 
     def __init__(self, store: Store, feed: EntryFeed, most_per_owner: int) -> None:
-        """Read what was before from a store; serve each owner at most so many streams."""
+        """Read earlier entries from a store; serve a limited number of streams per owner."""
         self._store = store
         self._feed = feed
         self._most = most_per_owner
@@ -102,7 +102,7 @@ class Streams:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the service is stopping; whoever follows anything ends."""
+        """Whether the service is stopping; all streams end then."""
         return self._closed
 
     @property

@@ -1,4 +1,4 @@
-"""What a client may ask of a job that it was never told of: that it does not run."""
+"""Withdrawals: cancel jobs whose submission was answered with an error."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class LeaderRole:
         self._pauses_until = 0.0
         self._is_elsewhere = False
         self._trouble: str | None = "has not started"
-        self._loop = Periodic(f"standby.{role}", self._keep, RENEW_S)
+        self._loop = Periodic(f"leader.{role}", self._keep, RENEW_S)
 
     async def start(self) -> None:
         """Begin to claim the role."""

@@ -4,7 +4,7 @@ Which shards a state manager takes, and the consumers of their queues.
 State managers that share a store each keep a lease there, and divide the shards among those whose
 lease is good. A shard is given up by closing its consumer when the batch in hand is done, so its
 order is kept; and where two believe that a shard is theirs for a moment, the queue has one active
-consumer, and the store's unique indexes refuse whoever comes late.
+consumer, and the store's unique indexes refuse the one that comes late.
 """
 
 from __future__ import annotations

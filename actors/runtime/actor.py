@@ -1,4 +1,4 @@
-"""What an actor is to whoever runs it."""
+"""The interface of an actor to its supervisor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cache that holds so many values, and forgets the one that was not used for longest."""
+"""A cache of limited size that evicts the least recently used value."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ Value = TypeVar("Value")
 
 
 class BoundedCache(Generic[Key, Value]):
-    """Values by their keys; reading or writing one makes it the last to be forgotten."""
+    """Values by their keys; reading or writing one makes it the last to be evicted."""
 
     def __init__(self, most: int) -> None:
-        """Hold at most so many values."""
+        """Hold at most `most` values."""
         self._most = most
         self._values: dict[Key, Value] = {}
 

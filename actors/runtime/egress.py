@@ -121,7 +121,7 @@ class Egress:
 
     def session(self, *, connections: int, timeout_s: float) -> aiohttp.ClientSession:
         """
-        Make a session; whoever asks for it closes it.
+        Make a session; the caller closes it.
 
         It follows no redirect when asked with `allow_redirects=False`, which every caller must; it
         keeps no cookies, knows no proxy, and inflates nothing.

@@ -34,7 +34,7 @@ def is_ending() -> bool:
     """
     Return whether this task was asked to end.
 
-    What fails then must not be tried again: whoever asked waits for the end, and asks once.
+    What fails then must not be tried again: the caller waits for the end, and calls once.
     """
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

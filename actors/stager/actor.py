@@ -211,7 +211,7 @@ class Stager:
     async def _with_progress(
         self, command: Command, transfers: TransferSet, stage: str, work: Coroutine[Any, Any, None]
     ) -> None:
-        """Do a piece of work, and tell of its progress where it takes long."""
+        """Do a piece of work, and report progress while it takes long."""
         running = asyncio.create_task(work)
         pause_s = self._look_s
         try:

@@ -169,7 +169,7 @@ def _fits(line: Line, each: FileInfo, note: Callable[[str], None] | None) -> boo
 
 def check(copies: Sequence[Copy], bounds: Bounds) -> int:
     """
-    Check that all copies together can be made; give the bytes of all files.
+    Check that all copies together can be made; return the bytes of all files.
 
     Raises:
         Invalid: they are too many or too large, or two of them go to one place.

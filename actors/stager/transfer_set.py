@@ -184,7 +184,7 @@ class TransferSet:
 async def _there(line: Line, most: int, note: Callable[[str], None] | None) -> list[Copy]:
     """Return the copies of a line, at most one more than `most`."""
     found = await _look(line.source, most)
-    # In a thread: a line may stand for so many files that the loop would stand still.
+    # In a thread: a line may expand to so many files that the event loop would be blocked.
     return await asyncio.to_thread(copies_of, line, found, note)
 
 

@@ -1,4 +1,4 @@
-"""The actor: takes what its queues hold, has it settled, and tells what became of it."""
+"""The actor: takes batches from its queues, settles them, and publishes the results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _log = structlog.get_logger()
 
 #: Events from which on a batch takes no further packet.
 BATCH_EVENTS = 1_000
-#: A batch of so many events says that there is load, and how long the next one may grow then.
+#: Size of a batch that indicates load, and how long the next one may grow then.
 _BUSY_EVENTS, _GATHER_S = 32, 0.02
 
 
@@ -34,7 +34,7 @@ class _Taken(NamedTuple):
     """Deliveries of a queue in hand, and the future that acknowledges them."""
 
     queue: str
-    deliveries: Sequence[BusMessage]
+    messages: Sequence[BusMessage]
     committed: asyncio.Future[None]
 
 
@@ -103,10 +103,10 @@ class StateManager:
         """Name what is missing."""
         return None if self._started and not self._loop.failing else "state manager"
 
-    async def _take(self, queue: str, deliveries: Sequence[BusMessage]) -> None:
-        """Hold deliveries until they are committed."""
+    async def _take(self, queue: str, messages: Sequence[BusMessage]) -> None:
+        """Hold messages until they are committed."""
         committed = asyncio.get_running_loop().create_future()
-        self._inbox.append(_Taken(queue, deliveries, committed))
+        self._inbox.append(_Taken(queue, messages, committed))
         self._filled.set()
         await committed
 
@@ -134,7 +134,7 @@ class StateManager:
             await asyncio.sleep(_GATHER_S)
 
     async def _cut(self, taken: Sequence[_Taken]) -> tuple[list[_Decoded], list[_Taken]]:
-        """Decode as many deliveries as make a batch; give the rest back."""
+        """Decode as many messages as make a batch; put the rest back."""
         batch: list[_Decoded] = []
         count = 0
         for index, each in enumerate(taken):
@@ -147,23 +147,23 @@ class StateManager:
                 # Not acknowledged: it stays with the transport, and its neighbours go on.
                 _finish(each.committed, error)
                 continue
-            redelivered = any(delivery.redelivered for delivery in each.deliveries)
+            redelivered = any(message.redelivered for message in each.messages)
             count += sum(len(packet.events) for packet in packets)
             batch.append(_Decoded(packets, redelivered, each.committed))
         return batch, []
 
     async def _read(self, taken: _Taken) -> list[Packet]:
-        """Decode deliveries; set aside what is no packet, or one that a newer release wrote."""
+        """Decode messages; set aside what is no packet, or one that a newer release wrote."""
         packets = []
-        for delivery in taken.deliveries:
+        for message in taken.messages:
             try:
-                packets.append(decode_packet(delivery.body))
+                packets.append(decode_packet(message.body))
             except Malformed as error:
                 _log.error("packet_not_read", queue=taken.queue, error=error.detail)
                 await self._settler.leave_to_newer(f"a packet of {taken.queue}")
                 if self._transport.confirms_when_handled:
                     raise Unavailable(error.detail, retry_after_s=5) from error
-                await self._transport.dead_letter(taken.queue, delivery, error.detail)
+                await self._transport.dead_letter(taken.queue, message, error.detail)
         return packets
 
     async def _settle(self, batch: Sequence[_Decoded]) -> None:
@@ -248,7 +248,7 @@ def _give_back(taken: Sequence[_Taken]) -> None:
 
 
 def _finish(committed: asyncio.Future[None], error: JobwireError | None = None) -> None:
-    """Complete the future of a delivery, unless nobody waits for it any more."""
+    """Complete the future of a message, unless nobody waits for it any more."""
     if committed.done():
         return
     if error is None:

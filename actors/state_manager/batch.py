@@ -75,7 +75,7 @@ class Settler:
         view, written = BatchView(asks_history=redelivered), WrittenEntries()
         in_vain = 0
         while in_vain < _MOST_PLANS:
-            undecided = await self._look(batch, view, written)
+            undecided = await self._load(batch, view, written)
             plan = None if undecided is None else await self._plan(undecided, batch, view)
             if plan is None or not await self._commit(plan, batch, view, written):
                 in_vain += 1
@@ -114,7 +114,7 @@ class Settler:
         if self._levels is not None and await self._levels.has_newer():
             raise Upgrading(f"{what} is left to a newer release, which is alive", retry_after_s=1)
 
-    async def _look(
+    async def _load(
         self, batch: IdentifiedBatch, view: BatchView, written: WrittenEntries
     ) -> list[EventKey] | None:
         """

@@ -1,5 +1,5 @@
 """
-Tells what was committed: to those who follow, to workers, to whoever waits for an outcome.
+Publishes what was committed: entries to followers, commands to workers, outcomes to waiters.
 
 Best effort: a blocked bus never stops commits, and whatever is lost here is found in the store.
 """
@@ -26,7 +26,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class CommitPublisher:
-    """Publishes what a batch leaves to be told."""
+    """Publishes the results of a committed batch."""
 
     def __init__(self, transport: Transport, telemetry: Telemetry) -> None:
         """Publish on a transport."""

@@ -1,4 +1,4 @@
-"""What a committed batch leaves to be told."""
+"""The results of a committed batch, which are still to be published."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class WrittenEntries(Struct):
 
 
 class CommittedBatch(Struct, frozen=True):
-    """What a committed batch leaves to be told."""
+    """The results of a committed batch, which are still to be published."""
 
     entries: Sequence[Positioned]
     outcomes: Sequence[tuple[Event, Outcome]]

@@ -151,7 +151,7 @@ def _due(
     *,
     moved: bool,
 ) -> tuple[str, ...]:
-    """Name the subscriptions that must be told of an entry."""
+    """Return the subscriptions that an entry is delivered to."""
     if keep.reason is not None:
         return ()
     entered = keep.state if moved else None

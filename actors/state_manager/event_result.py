@@ -1,4 +1,4 @@
-"""What became of an event (pure): the outcome to tell, or the refusal to keep."""
+"""The result of an event (pure): the outcome to publish, or the refusal to store."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class JobRetention:
         return self.name if self._loop.failing else None
 
     async def forget(self) -> int:
-        """Forget some jobs whose time is over; give their number."""
+        """Forget some jobs whose time is over; return their number."""
         before = self._clock() - timedelta(seconds=self._keep_s)
         return await self._store.forget(before, _AT_ONCE)
 

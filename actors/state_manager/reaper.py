@@ -88,7 +88,7 @@ class Reaper:
         return self.name if any(loop.failing for loop in self._loops) else None
 
     async def reap(self) -> int:
-        """End the jobs that are stale now; give their number."""
+        """End the jobs that are stale now; return their number."""
         ended = 0
         for job in await self._store.stale(self._clock(), _PAGE):
             ended += await self._look_at(job)
@@ -96,7 +96,7 @@ class Reaper:
 
     async def republish(self) -> int:
         """
-        Publish the commands whose moment has come; give their number, with those that were refused.
+        Publish the due commands; return their number, with those that were refused.
 
         A command that stays unanswered is published again after pauses that grow with its age, so
         ten thousand jobs that wait for a slot cost next to nothing.

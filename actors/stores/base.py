@@ -85,7 +85,7 @@ class Committed(Struct, frozen=True):
     """What became of a commit."""
 
     stored: Sequence[Positioned]
-    """The entries that are in the history now: the first so many of the commit."""
+    """The entries that are in the history now: a prefix of those in the commit."""
     conflict: EventKey | None = None
     """
     The first entry that was not stored: its id or its seq was taken.
@@ -225,8 +225,8 @@ class Store(Outbox, Leases, Protocol):
         """
         Count an owner's jobs by lifecycle and state.
 
-        Of each state at most so many are looked at, the newest. Where there are so many, what is
-        counted of the state is `at_least`.
+        Of each state at most `most` jobs are counted, the newest. When the limit is reached, the
+        count of the state is `at_least`.
         """
 
     async def refusals(self, owner: str, after: int, limit: int) -> list[Refusal]:

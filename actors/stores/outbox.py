@@ -42,10 +42,10 @@ class DeliveryCursor(Struct, frozen=True, array_like=True):
 
 
 class Outbox(Protocol):
-    """Keeps what must be told until it was."""
+    """Stores deliveries and their tries."""
 
     async def due(self, limit: int) -> list[Entry]:
-        """Return the oldest entries of which somebody must still be told."""
+        """Return the oldest entries whose deliveries are still to be planned."""
 
     async def plan_deliveries(
         self, deliveries: Sequence[Delivery], told: Sequence[EventKey]
@@ -91,7 +91,7 @@ class Outbox(Protocol):
 
     async def recover(self, owner: str, since: datetime, now: datetime, limit: int) -> int:
         """
-        Make an owner's deliveries due again that gave up, the oldest first; give their number.
+        Make an owner's deliveries due again that gave up, the oldest first; return their number.
 
         Those of which the receiver was told something later meanwhile stay as they are.
 
@@ -112,4 +112,4 @@ class Outbox(Protocol):
         """Return one delivery of this owner."""
 
     async def drop_deliveries(self, before: datetime, limit: int) -> int:
-        """Remove deliveries that ended before a moment, the oldest first; give their number."""
+        """Remove deliveries that ended before a moment, the oldest first; return their number."""

@@ -118,9 +118,9 @@ class Source(Struct, frozen=True):
     """What is being taken over."""
 
     name: str
-    """Tells one installation from another."""
+    """Identifies the installation."""
     last_position: int
-    """Tells whether anything has happened there since."""
+    """Grows with every entry that is committed there."""
 
 
 class StoreExporter(Protocol):

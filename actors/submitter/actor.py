@@ -3,7 +3,7 @@ The submitter of one site: starts what may start, watches what runs, ends what i
 
 It keeps nothing that is not written elsewhere: what was started names itself in its sandbox, and
 what must be watched is an awaited command, which comes again after a restart. So a job is found
-again whoever died meanwhile, and runs once.
+again whatever process died meanwhile, and runs once.
 """
 
 from __future__ import annotations
@@ -291,5 +291,5 @@ class Submitter:
         if status.state != "ended":
             status = RunStatus(state="ended", cause=Cause.CANCELLED)
         await self._reporter.ended(assignment, status)
-        # Whoever watches it would report the same end once more.
+        # Its watcher would report the same end once more.
         self._watcher.watched.discard(run_of(assignment.command))

@@ -11,10 +11,10 @@ from jobwire.schemas.errors import Unavailable
 
 
 class Lookups:
-    """Asks a site what has become of attempts."""
+    """Looks up the states of attempts at a site."""
 
     def __init__(self, site: Site) -> None:
-        """Ask through the host of a site."""
+        """Look up through the host of a site."""
         self._site = site
         self._asked: dict[str, tuple[Launch, asyncio.Future[RunStatus | None]]] = {}
         self._asking = asyncio.Lock()
@@ -49,7 +49,7 @@ class Lookups:
         return batch.parse_statuses(dones, launches)
 
     async def _answer(self) -> None:
-        """Ask for all that wait; an error is everybody's."""
+        """Look up all waiting attempts at once; an error is raised to every caller."""
         asked = list(self._asked.values())
         self._asked = {}
         try:

@@ -22,7 +22,7 @@ class Poller:
     """
 
     def __init__(self, site: Site, lookups: Lookups) -> None:
-        """Ask through `lookups`, as often as the settings of the site say."""
+        """Poll through `lookups`, at the interval in the settings of the site."""
         self._interval_s = site.settings.interval_s
         self._lookups = lookups
         self._waiters: list[_Waiter] = []
@@ -33,7 +33,7 @@ class Poller:
         self._loop.start()
 
     async def stop(self) -> None:
-        """Ask no more; whoever waits still must be cancelled."""
+        """Stop polling; tasks that still wait must be cancelled."""
         await self._loop.stop()
 
     async def next_status(self, launch: Launch) -> RunStatus | None:

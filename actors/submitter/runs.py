@@ -30,7 +30,7 @@ _ENDS = 64
 
 
 class Runs:
-    """Turns attempts into commands for the host, and what these print into what is so."""
+    """Turns attempts into commands for the host, and their output into the state of the runs."""
 
     def __init__(
         self, *, site: Site, gateway: WorkerGateway, secrets: JobSecrets, began: datetime
@@ -52,7 +52,7 @@ class Runs:
         self._poller.start()
 
     async def stop_polling(self) -> None:
-        """Ask no more."""
+        """Stop polling."""
         await self._poller.stop()
 
     def is_from_before(self, command: Command) -> bool:

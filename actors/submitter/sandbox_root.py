@@ -57,7 +57,7 @@ class SandboxRoot:
 
 
 async def _folder_id(files: FileSystem) -> str:
-    """Return the id of a folder; make it where there is none."""
+    """Return the id of a folder; write it if it is missing."""
     try:
         return await _read(files)
     except NotFound:

@@ -40,7 +40,7 @@ class Slots:
         self._expected.discard(command)
 
     def take(self, cores: int) -> None:
-        """Take cores for what runs already, also when there are not so many."""
+        """Take cores for attempts that run already, even beyond the limit."""
         if self._free is not None:
             self._free -= cores
 

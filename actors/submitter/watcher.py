@@ -51,7 +51,7 @@ class Watcher:
             lost_after_s: how long a job may stay UNKNOWN.
             clock: returns the time.
             lock: returns the lock of a command's job.
-            look_again: has a command carried out again after so many seconds.
+            look_again: has a command carried out again after a number of seconds.
 
         """
         self.watched: set[Run] = set()
@@ -86,7 +86,7 @@ class Watcher:
                 polled = await self._runs.change(job, spec, status)
                 async with self._lock(command):
                     if run_of(command) not in self.watched:
-                        return  # whoever ended it has reported that
+                        return  # reported already by the task that ended it
                     found = polled or await self._runs.look_up(job, spec, status.native)
                     if found.state not in ALIVE:
                         failpoint("submitter.before_end_reported")

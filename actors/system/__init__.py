@@ -86,7 +86,7 @@ class System:
 
     @property
     def dialect_urls(self) -> Mapping[str, Sequence[str]]:
-        """The base URLs at which this process speaks each dialect of another system."""
+        """The base URLs of each dialect of another system in this process."""
         return self._front.dialect_urls() if isinstance(self._front, Gateway) else {}
 
     async def start(self) -> None:

@@ -57,7 +57,7 @@ class ActorFactory:
         self._holder = holder_name(f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(3)}")
 
     def front(self, missing: Missing) -> Gateway | HealthServer:
-        """Return what listens for HTTP: the gateway, or a port that says how this process is."""
+        """Return the HTTP server: the gateway, or a port with the health of this process."""
         container = self._container
         health = HealthRoutes(missing, container.telemetry, container.away)
         if "gateway" not in self._names:

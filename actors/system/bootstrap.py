@@ -42,7 +42,7 @@ async def adopt_first_key(keys: Keys, settings: Settings, folder: DataFolder) ->
     """Make the first API key open this data, where a file gives one and no other process has."""
     text = folder.api_key(settings.api_key_file)
     if text is None:
-        return  # whoever keeps keys elsewhere gives none here
+        return  # the keys are kept elsewhere
     await keys.adopt(
         text, KeyRequest(principal=FIRST_PRINCIPAL, scopes=ALL_SCOPES, label="first key")
     )

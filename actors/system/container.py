@@ -175,7 +175,7 @@ class Container:
 
     @cached_property
     def deliveries(self) -> Deliveries:
-        """Whom to tell."""
+        """The deliveries of callbacks."""
         return Deliveries(self.store, self.secrets.identity, self.egress, now, self.transport)
 
     @cached_property
@@ -213,7 +213,7 @@ class Container:
                 jobs=jobs,
                 creator=creator,
                 deliveries=self.deliveries,
-                tables=self.registry,
+                registry=self.registry,
                 most=limits.selection,
             ),
             files=files,

@@ -83,7 +83,7 @@ class Transport(Protocol):
         raises, the batch is handed out again after a pause, to it or to the next.
         """
 
-    async def dead_letter(self, queue: str, delivery: BusMessage, reason: str) -> None:
+    async def dead_letter(self, queue: str, message: BusMessage, reason: str) -> None:
         """
         Keep a message that can never be handled in the queue's dead letters, with the reason.
 

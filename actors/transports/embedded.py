@@ -85,9 +85,9 @@ class EmbeddedTransport:
         consumer.start()
         return consumer
 
-    async def dead_letter(self, queue: str, delivery: BusMessage, reason: str) -> None:
+    async def dead_letter(self, queue: str, message: BusMessage, reason: str) -> None:
         """Write the message into the log: what is in this process alone was made by it."""
-        _log.error("message_dead_lettered", queue=queue, reason=reason, body=delivery.body.hex())
+        _log.error("message_dead_lettered", queue=queue, reason=reason, body=message.body.hex())
 
     async def broadcast(self, topic: str, message: bytes) -> None:
         """Queue the message for every subscriber of the topic."""

@@ -49,14 +49,14 @@ class CommandConsumer:
         async for command in self._gateway.recall(self._queue):
             accept(command)
 
-        async def put(deliveries: Sequence[BusMessage]) -> None:
-            for delivery in deliveries:
+        async def put(messages: Sequence[BusMessage]) -> None:
+            for message in messages:
                 try:
-                    command = _decoder.decode(delivery.body)
+                    command = _decoder.decode(message.body)
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     _log.error("command_not_read", queue=self._queue, error=str(error))
                     reason = f"not a command: {error}"
-                    await self._transport.dead_letter(self._queue, delivery, reason)
+                    await self._transport.dead_letter(self._queue, message, reason)
                 else:
                     self._hand_over(command, accept)
 

@@ -37,7 +37,7 @@ _STRUCTURED = "application/cloudevents+json"
 
 
 class _Bus(EmbeddedTransport):
-    """A bus whose deliveries the test hands out itself."""
+    """A bus whose messages the test hands out itself."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,12 +51,12 @@ class _Bus(EmbeddedTransport):
         self.handler = handler
         return await super().consume(queue, handler)
 
-    async def dead_letter(self, queue: str, delivery: BusMessage, reason: str) -> None:
+    async def dead_letter(self, queue: str, message: BusMessage, reason: str) -> None:
         assert queue == EVENTS_IN
         if self.is_full:
             self.refused += 1
             raise Unavailable("the dead-letter queue is full")
-        self.aside.append((delivery, reason))
+        self.aside.append((message, reason))
 
 
 class _Bench:
@@ -78,24 +78,24 @@ class _Bench:
         limits = Limits(body_bytes=2_000)
         self.event_consumer = EventConsumer(self.bus, self.events, limits, self.telemetry)
 
-    async def take(self, *deliveries: BusMessage) -> None:
+    async def take(self, *messages: BusMessage) -> None:
         """Hand out a batch; return when it is acknowledged."""
         assert self.bus.handler is not None
-        await self.bus.handler(deliveries)
+        await self.bus.handler(messages)
 
-    async def taken(self, delivery: BusMessage) -> Event:
-        """Hand out one message that is an event; give that."""
-        await self.take(delivery)
+    async def taken(self, message: BusMessage) -> Event:
+        """Hand out one message that is an event; return that."""
+        await self.take(message)
         assert self.bus.aside == []
         (event,) = self.posted
         return event
 
-    async def refused(self, delivery: BusMessage) -> str:
-        """Hand out one message that is no event; give the reason."""
-        await self.take(delivery)
+    async def refused(self, message: BusMessage) -> str:
+        """Hand out one message that is no event; return the reason."""
+        await self.take(message)
         assert self.posted == []
         ((aside, reason),) = self.bus.aside
-        assert aside is delivery
+        assert aside is message
         return reason
 
     def counted(self, name: str, **labels: str) -> float | None:
@@ -160,9 +160,9 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("delivery", FORMS.values(), ids=FORMS)
-async def test_every_form_says_the_same(bench: _Bench, delivery: BusMessage) -> None:
-    event = await bench.taken(delivery)
+@pytest.mark.parametrize("message", FORMS.values(), ids=FORMS)
+async def test_every_form_says_the_same(bench: _Bench, message: BusMessage) -> None:
+    event = await bench.taken(message)
 
     assert (event.id, event.job, event.name) == ("e", _JOB, "run")
     assert (event.source, event.occurred, event.received) == ("/lab", after(5), NOW)
@@ -200,7 +200,7 @@ async def test_the_id_of_the_message_is_the_id_of_a_plain_event(bench: _Bench) -
 
 
 @pytest.mark.parametrize(
-    "delivery",
+    "message",
     [
         _message({**_PLAIN, "token": None}, headers=_BEARER),
         _message({**_PLAIN, "token": None}, headers={"Authorization": f"Bearer {_TOKEN}".encode()}),
@@ -209,8 +209,8 @@ async def test_the_id_of_the_message_is_the_id_of_a_plain_event(bench: _Bench) -
     ],
     ids=["plain", "as bytes", "structured", "binary"],
 )
-async def test_the_token_may_be_a_header(bench: _Bench, delivery: BusMessage) -> None:
-    event = await bench.taken(delivery)
+async def test_the_token_may_be_a_header(bench: _Bench, message: BusMessage) -> None:
+    event = await bench.taken(message)
 
     assert event.authority == TokenAuthority(_TOKEN)
 
@@ -271,11 +271,11 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("delivery", "code"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize(("message", "code"), REFUSED.values(), ids=REFUSED)
 async def test_what_is_no_event_is_set_aside_with_the_reason(
-    bench: _Bench, delivery: BusMessage, code: str
+    bench: _Bench, message: BusMessage, code: str
 ) -> None:
-    reason = await bench.refused(delivery)
+    reason = await bench.refused(message)
 
     assert reason.startswith(f"{code}: ")
     assert _TOKEN not in reason
@@ -373,7 +373,7 @@ async def test_a_batch_waits_until_its_letters_can_be_put_aside(
 
     assert not was_done
     assert [event.id for event in bench.posted] == ["e"]
-    assert [delivery.body for delivery, _ in bench.bus.aside] == [b"{", b"[", b"{"]
+    assert [message.body for message, _ in bench.bus.aside] == [b"{", b"[", b"{"]
     assert bench.counted("accepted") == 1
 
 

@@ -497,7 +497,7 @@ async def _publish_unreadable(channel: aio_pika.abc.AbstractChannel) -> None:
 
 
 async def _refusals(bus: RabbitTransport, count: int) -> Sequence[float]:
-    """Send until it was refused so often; give how long each refusal took."""
+    """Send until it was refused so often; return how long each refusal took."""
     took: list[float] = []
     async with asyncio.timeout(PATIENCE_S):
         while len(took) < count:

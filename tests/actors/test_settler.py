@@ -49,7 +49,7 @@ async def _settle(store: Any, *events: Event, redelivered: bool = False) -> Comm
 
 
 async def _outcome(store: Store, event: Event, *, redelivered: bool = False) -> Outcome:
-    """Settle one event that somebody waits for; give its outcome."""
+    """Settle one event that somebody waits for; return its outcome."""
     settled = await _settle(store, replace(event, reply=_REPLY), redelivered=redelivered)
     ((_, outcome),) = settled.outcomes
     return outcome

@@ -43,8 +43,8 @@ class Member:
             transport=bus, store=store, shards=4, holder=holder, take=self._take
         )
 
-    async def _take(self, queue: str, deliveries: Sequence[BusMessage]) -> None:
-        self.taken += [(queue, each.body) for each in deliveries]
+    async def _take(self, queue: str, messages: Sequence[BusMessage]) -> None:
+        self.taken += [(queue, each.body) for each in messages]
 
     @property
     def shards(self) -> set[int]:

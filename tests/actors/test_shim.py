@@ -90,7 +90,7 @@ class Yard:
     async def ended(
         self, launch: Launch, found: RunStatus, within_s: float = PATIENCE_S
     ) -> RunStatus:
-        """Wait for the end of what runs; give how it ended."""
+        """Wait for the end of what runs; return how it ended."""
         assert found.state == "running", found
         assert found.pid is not None
         assert found.started is not None

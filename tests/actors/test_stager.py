@@ -475,7 +475,7 @@ class _Crash(RuntimeError):
 
 
 def _once(name: str, *, passes: int = 1) -> list[str]:
-    """Fail at the n-th pass of a place; give the list that says whether it happened."""
+    """Fail at the n-th pass of a place; return the list that says whether it happened."""
     happened: list[str] = []
     left = [passes]
 

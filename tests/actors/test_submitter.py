@@ -45,7 +45,7 @@ class Yard:
         self.folder = folder
 
     async def submit(self, *argv: str, **rest: Any) -> str:
-        """Make a job of a command; give its id."""
+        """Make a job of a command; return its id."""
         fields = {name: rest.pop(name) for name in _OF_JOB if name in rest}
         made = await self.service.admin.make_job(spec={"argv": argv, **rest}, **fields)
         return str(made["id"])
@@ -59,7 +59,7 @@ class Yard:
         return (await self.service.admin.get(f"/v1/jobs/{job}")).json
 
     async def wait(self, job: str, *states: str, within_s: float = PATIENCE_S) -> Any:
-        """Wait for one of the states, or for any end; give the job."""
+        """Wait for one of the states, or for any end; return the job."""
 
         async def reached() -> bool:
             return (await self.job(job))["state"] in (states or _ENDS)
@@ -119,7 +119,7 @@ class Yard:
         return b"".join(each.read_bytes() for each in control.iterdir() if each.is_file())
 
     def make_secret(self, name: str, value: str) -> Path:
-        """Make a secret; give its file."""
+        """Make a secret; return its file."""
         folder = self.service.folder.path / "secrets" / FIRST_PRINCIPAL
         folder.mkdir(parents=True)
         file = folder / name

@@ -38,7 +38,7 @@ async def _publish(channel: AbstractChannel, queue: str) -> None:
 
 
 async def _hand_back(channel: AbstractChannel, queue: str) -> list[bool]:
-    """Consume a queue and hand back what comes, for ever; give what grows with each time."""
+    """Consume a queue and hand back what comes, for ever; return what grows with each time."""
     times: list[bool] = []
 
     async def hand_back(message: AbstractIncomingMessage) -> None:

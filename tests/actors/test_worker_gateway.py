@@ -80,7 +80,7 @@ class Ring:
         )
 
     async def make(self, **plan: object) -> Command:
-        """Make the job; give the command that it awaits."""
+        """Make the job; return the command that it awaits."""
         creation = make_creation(lifecycle="execution", plan=make_plan(**plan), spec=_SPEC)  # type: ignore[arg-type]
         await self.send(make_create(creation=creation))
         command = (await self.job()).command()

@@ -55,7 +55,7 @@ async def service(
 
 
 async def _ended(service: Service, job: Any) -> Any:
-    """Wait until a job has an outcome; give it as it is then."""
+    """Wait until a job has an outcome; return it as it is then."""
     shown: Any = {}
 
     async def has_ended() -> bool:

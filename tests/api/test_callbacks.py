@@ -32,7 +32,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 async def _deliveries(caller: Caller, count: int, status: str = "", **query: Any) -> list[Any]:
-    """Wait until so many deliveries are listed; give them, oldest first."""
+    """Wait until so many deliveries are listed; return them, oldest first."""
     found: list[Any] = []
 
     async def have_it() -> bool:

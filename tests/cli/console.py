@@ -81,7 +81,7 @@ class Console:
         return process
 
     def up(self, *arguments: str, **settings: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
-        """Start the service; give its process and what it said when it was ready."""
+        """Start the service; return its process and what it said when it was ready."""
         process = self.start("up", *(arguments or ("--port", "0")), **settings)
         assert process.stdout is not None
         said = ""
@@ -107,7 +107,7 @@ class Console:
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def ask(self, path: str, body: object = None) -> Any:
-        """Ask the running service itself, which is quicker than a command; give its JSON."""
+        """Ask the running service itself, which is quicker than a command; return its JSON."""
         folder = DataFolder(self.folder)
         service = folder.service()
         assert service is not None
@@ -128,12 +128,12 @@ class Console:
         return state
 
     def submitted(self, *argv: str, **fields: Any) -> str:
-        """Ask for a job that the service runs; give its id."""
+        """Ask for a job that the service runs; return its id."""
         made: str = self.ask("/v1/jobs", {"spec": {"argv": argv}, **fields})["id"]
         return made
 
     def job(self, *arguments: str) -> str:
-        """Make a job; give its id."""
+        """Make a job; return its id."""
         made: str = self.run("create", *arguments).record["id"]
         return made
 

@@ -13,12 +13,12 @@ from tests.cli.console import COMMAND, PATIENCE_S, Console, plain, texts, wait_u
 
 
 def held(console: Console, *tags: str, **fields: str) -> str:
-    """Submit a job that waits to be released; give its id."""
+    """Submit a job that waits to be released; return its id."""
     return console.submitted("true", hold=True, tags=tags, **fields)
 
 
 def answer(console: Console, *arguments: str, typed: str) -> tuple[int, str]:
-    """Run a command at a terminal and type something; give its exit code and what it showed."""
+    """Run a command at a terminal and type something; return its exit code and what it showed."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
         (*COMMAND, *arguments),

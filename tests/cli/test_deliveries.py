@@ -66,7 +66,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
 
 
 def told(console: Console, receiver: Receiver, status: str = "delivered") -> tuple[str, str]:
-    """Make a job with a callback; give its id and its delivery's, when that has a status."""
+    """Make a job with a callback; return its id and its delivery's, when that has a status."""
     path = f"/{uuid.uuid4().hex}"
     job = console.ask("/v1/jobs", {"callbacks": [{"url": receiver.url(path)}]})["id"]
     found: list[Any] = []

@@ -26,7 +26,7 @@ _JOB = parse_job_id("2f1c6c1e-53b5-4d0a-9c86-0a3f35f1f6a4")
 
 
 def started(console: Console, script: str, *arguments: str, attempts: int = 1) -> str:
-    """Start a job that a shell carries out; give its id."""
+    """Start a job that a shell carries out; return its id."""
     spec = {
         "argv": ["sh", "-c", script, "sh", *arguments],
         "retries": {"max": attempts - 1, "backoff_s": 0.1},
@@ -36,7 +36,7 @@ def started(console: Console, script: str, *arguments: str, attempts: int = 1) -
 
 
 def ended(console: Console, script: str, *, attempts: int = 1) -> str:
-    """Run a job to its end; give its id."""
+    """Run a job to its end; return its id."""
     job = started(console, script, attempts=attempts)
     wait_until(lambda: console.ask(f"/v1/jobs/{job}")["outcome"], "the end")
     return job
@@ -194,8 +194,8 @@ def entry(seq: int, name: str, state: str, outcome: JobOutcome | None = None) ->
     )
 
 
-def test_the_course_of_a_job_knows_its_attempts_and_its_end() -> None:
-    course = JobProgress()
+def test_the_progress_of_a_job_knows_its_attempts_and_its_end() -> None:
+    progress = JobProgress()
     told = []
     for number, (name, state, outcome) in enumerate(
         (
@@ -208,8 +208,10 @@ def test_the_course_of_a_job_knows_its_attempts_and_its_end() -> None:
         ),
         1,
     ):
-        course.hear(entry(number, name, state, outcome))  # type: ignore[arg-type]
-        told.append((course.attempt, course.has_started(2), course.is_over(1), course.has_ended))
+        progress.apply(entry(number, name, state, outcome))  # type: ignore[arg-type]
+        told.append(
+            (progress.attempt, progress.has_started(2), progress.is_over(1), progress.has_ended)
+        )
 
     assert told == [
         (1, False, False, False),
@@ -268,7 +270,7 @@ async def test_a_path_that_a_url_would_resolve_is_refused() -> None:
 async def serving(
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
 ) -> AsyncIterator[str]:
-    """Serve every file with a handler; give the address."""
+    """Serve every file with a handler; return the address."""
     app = web.Application()
     app.router.add_get("/v1/jobs/{id}/files/{path:.+}", handler)
     runner = web.AppRunner(app)

@@ -125,7 +125,7 @@ async def _contents(store: Store) -> dict[str, Any]:
 
 
 async def _by_job(store: Store, owner: str) -> dict[JobId, list[int]]:
-    """Read an owner's stream; give the seqs of each job in the order in which they came."""
+    """Read an owner's stream; return the seqs of each job in the order in which they came."""
     seqs: dict[JobId, list[int]] = {}
     place: tuple[int, ...] = ()
     while True:

@@ -81,7 +81,7 @@ class Process:
                 time.sleep(0.05)
 
     def close(self) -> int:
-        """Stop; give the exit code."""
+        """Stop; return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(90)
 

@@ -53,7 +53,7 @@ async def _history(store: Store, number: int = 1, owner: str = OWNER) -> list[En
 
 
 async def _delete(store: Store, *names: str, number: int = 1) -> Job:
-    """Keep a job and delete it; give its tombstone."""
+    """Keep a job and delete it; return its tombstone."""
     entries = make_history(*names, job=job_id(number))
     await keep(store, *entries)
     job = fold(entries)

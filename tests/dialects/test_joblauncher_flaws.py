@@ -139,10 +139,10 @@ async def test_j6_ended_jobs_are_forgotten_in_real_time(box: SandboxView) -> Non
     def half_a_day_later() -> datetime:
         return datetime.now(UTC) + timedelta(hours=12, seconds=5)
 
-    forgetter = JobRetention(box.service.system._container.store, 43_200, half_a_day_later)
-    await forgetter.start()
+    retention = JobRetention(box.service.system._container.store, 43_200, half_a_day_later)
+    await retention.start()
     await until(lambda: _is_gone(box, ended), STEP_S)
-    await forgetter.stop()
+    await retention.stop()
 
     assert await box.listed() == [running_]
 

@@ -49,14 +49,14 @@ class Served:
         return made
 
     async def submit(self, folder: str, **request: Any) -> str:
-        """Submit a job in a folder of its own; give its URL."""
+        """Submit a job in a folder of its own; return its URL."""
         asked = {"jobdir": str(self.make(folder)), **request}
         made = await self.caller.post(f"{self.base}/job", json=asked)
         assert made.status == 201, made.body
         return made.headers["Location"]
 
     async def ended(self, url: str) -> Any:
-        """Wait for the end of a job; give its status."""
+        """Wait for the end of a job; return its status."""
         status: Any = {}
 
         async def is_done() -> bool:

@@ -38,7 +38,7 @@ class Site(NamedTuple):
     job: dict[str, str]
 
     async def curl(self, line: str) -> tuple[int, Any]:
-        """Run a line; give the status and the JSON of the answer."""
+        """Run a line; return the status and the JSON of the answer."""
         names = {"BASE": self.base, "NONCE": self.nonce, "KEY": self.admin.key or "", **self.job}
         for name, value in names.items():
             line = line.replace(f"${name}", value)

@@ -37,7 +37,7 @@ class Installed(Console):
         return super().environment | {"PYTHONPATH": f"{self.site}:{ROOT}"}
 
     def install(self, name: str, line: str) -> Path:
-        """Install an empty distribution with one entry point; give its package's folder."""
+        """Install an empty distribution with one entry point; return its package's folder."""
         package = name.replace("-", "_")
         info = self.site / f"{package}-1.0.dist-info"
         info.mkdir(parents=True)
@@ -51,7 +51,7 @@ class Installed(Console):
         self.processes[-1].communicate(timeout=PATIENCE_S)
 
     def serve(self, settings: str) -> tuple[str, str]:
-        """Start the service with settings; give its URL and what it said."""
+        """Start the service with settings; return its URL and what it said."""
         self.config.write_text(settings)
         _, ready = self.up("--port", "0", "--config", str(self.config))
         return ready["url"], ready["text"]

@@ -49,7 +49,7 @@ def as_seen(printed: str) -> str:
 
 
 def settle(text: str) -> list[str]:
-    """Put a placeholder for everything that changes; give the lines, without empty ones."""
+    """Put a placeholder for everything that changes; return the lines, without empty ones."""
     for pattern, word in _CHANGING:
         text = re.sub(pattern, word, text)
     return [line.strip() for line in text.splitlines() if line.strip()]

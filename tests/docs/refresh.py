@@ -34,7 +34,7 @@ def refresh(page: Page) -> None:
 
 
 def _servers(page: Page, stack: ExitStack) -> dict[str, str]:
-    """Start the servers that a page names; give each URL that it shows with the real one."""
+    """Start the servers that a page names; return each URL that it shows with the real one."""
     named = page.servers()
     return {url: _server(fixture, stack) for url, fixture in named.items()}
 

@@ -115,7 +115,7 @@ class Shell:
         return self.run("python snippet.py")
 
     def run(self, command: str) -> tuple[str, int]:
-        """Run a command; give what it printed and its exit status."""
+        """Run a command; return what it printed and its exit status."""
         command = _PORT.sub(lambda port: self._ports[port[1]], command)
         for shown, real in self._servers.items():
             command = command.replace(shown, real)

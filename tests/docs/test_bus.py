@@ -42,7 +42,7 @@ class Guest(NamedTuple):
 
 @pytest.fixture
 def guest_url(rabbit: RabbitServer) -> Iterator[str]:
-    """Let somebody in as the page says; give the URL of that user."""
+    """Let somebody in as the page says; return the URL of that user."""
     url = rabbit.vhost()
     commands = re.findall(r"^rabbitmqctl (.*)$", _blocks("text")[0], re.MULTILINE)
     assert len(commands) == 2

@@ -112,7 +112,7 @@ class Lab:
         return member
 
     async def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any, float]:
-        """Ask the gateway once, as the owner; give the status, the JSON and the seconds."""
+        """Ask the gateway once, as the owner; return the status, the JSON and the seconds."""
         async with AsyncExitStack() as stack:
             key = self.fleet.api_key
             load = Load(self.fleet.url, lambda: key, SEED)
@@ -125,7 +125,7 @@ class Lab:
         return answer.status, json.loads(answer.body or b"null"), seconds
 
     async def job_of_each_shard(self) -> list[JobId]:
-        """Make jobs until there is one in every shard; give them in the order of the shards."""
+        """Make jobs until there is one in every shard; return them in the order of the shards."""
         found: dict[int, JobId] = {}
         while len(found) < SHARDS:
             status, made, _ = await self.ask("POST", "/v1/jobs", {"name": "probe"})

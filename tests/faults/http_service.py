@@ -81,7 +81,7 @@ class Service:
         return bool(written["pid"] == self.process.pid)
 
     async def ended(self, within_s: float) -> int:
-        """Wait for the end; give the exit code, negative for a signal."""
+        """Wait for the end; return the exit code, negative for a signal."""
         async with asyncio.timeout(within_s):
             return await self.process.wait()
 
@@ -108,7 +108,7 @@ class Service:
 
 
 async def refused_start(*arguments: str) -> tuple[int, str]:
-    """Start a service that cannot start; give its exit code and what it says."""
+    """Start a service that cannot start; return its exit code and what it says."""
     environment = {"PYTHONPATH": str(_ROOT), "PATH": os.environ["PATH"], "HOME": "/nonexistent"}
     process = await asyncio.create_subprocess_exec(
         *_COMMAND,

@@ -59,7 +59,7 @@ class Line:
         self.is_blocked = False
 
     def deliver(self, most: int) -> int:
-        """Hand out up to `most` messages of each queue; give their number."""
+        """Hand out up to `most` messages of each queue; return their number."""
         handed = 0
         for name, handler in self._handlers.items():
             queue = self._broker.queues[name]
@@ -110,10 +110,10 @@ class Line:
         self._handlers[queue] = handler
         return Held()
 
-    async def dead_letter(self, queue: str, delivery: BusMessage, reason: str) -> None:
+    async def dead_letter(self, queue: str, message: BusMessage, reason: str) -> None:
         """Refuse: nothing here is to be set aside."""
-        message = f"{queue}: {delivery!r} was set aside: {reason}"
-        raise AssertionError(message)
+        detail = f"{queue}: {message!r} was set aside: {reason}"
+        raise AssertionError(detail)
 
     async def send(self, queue: str, messages: Sequence[bytes]) -> None:
         """Take commands; a blocked broker takes none."""

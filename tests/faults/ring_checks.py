@@ -77,7 +77,7 @@ class Rest:
             self.firsts.setdefault(EventKey(sent.event.job, sent.event.id), sent)
 
     def standings(self, job: JobId) -> list[Job]:
-        """Roll a job forward from nothing; give it as each entry left it."""
+        """Roll a job forward from nothing; return it as each entry left it."""
         if job not in self._standings:
             standing, after = None, []
             for entry in self.history[job]:

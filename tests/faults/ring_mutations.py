@@ -55,8 +55,8 @@ class Mutation(Struct, frozen=True, kw_only=True):
 class AcksFirst(StateManager):
     """Acknowledges before the commit."""
 
-    async def _take(self, queue: str, deliveries: Sequence[BusMessage]) -> None:
-        held = asyncio.create_task(super()._take(queue, deliveries))
+    async def _take(self, queue: str, messages: Sequence[BusMessage]) -> None:
+        held = asyncio.create_task(super()._take(queue, messages))
         held.add_done_callback(_look_away)
 
 
@@ -132,10 +132,10 @@ class IgnoresStale(Settler):
 class ForgetsStored(Settler):
     """After a conflict leaves the projections of what was stored as they are."""
 
-    async def _look(self, batch: Any, view: Any, written: Any) -> Any:
+    async def _load(self, batch: Any, view: Any, written: Any) -> Any:
         stored = {key.job for key in written.entries}
         view.conflicted -= stored - {key.job for key in batch.firsts if key not in written.entries}
-        return await super()._look(batch, view, written)
+        return await super()._load(batch, view, written)
 
 
 class NeverRepairs(Settler):

@@ -146,7 +146,7 @@ class World:
         )
 
     async def play(self, script: list[Step]) -> list[str]:
-        """Run a schedule to its calm end; give what it violated."""
+        """Run a schedule to its calm end; return what it violated."""
         await self._observer.open()
         add_witness(self.path, *self.parts.sql)
         try:

@@ -65,7 +65,7 @@ async def _is_refused(lab: Lab, trial: Trial) -> str | None:
 
 
 async def _create_late(lab: Lab) -> str | None:
-    """Ask for a job; give the one that will be there, as far as was answered."""
+    """Ask for a job; return the one that will be there, as far as was answered."""
     status, made, seconds = await lab.ask("POST", "/v1/jobs", {"name": "later"})
     assert seconds <= ANSWER_S, seconds
     assert status in {202, 503}, made

@@ -50,7 +50,7 @@ class Bench:
         await self.service.close()
 
     async def call(self, method: str, path: str, body: object = None) -> Any:
-        """Send one request; give the answer's JSON."""
+        """Send one request; return the answer's JSON."""
         async with self._request(method, path, body) as response:
             content = await response.read()
             assert response.status < 300, content
@@ -64,7 +64,7 @@ class Bench:
             return bytes(await response.read())
 
     async def submit(self, *argv: str, **spec: object) -> str:
-        """Make a job; give its id."""
+        """Make a job; return its id."""
         made = await self.call("POST", "/v1/jobs", {"spec": {"argv": argv, **spec}})
         return str(made["id"])
 

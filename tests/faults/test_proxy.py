@@ -43,7 +43,7 @@ class Caller:
         self.writer = writer
 
     async def says(self, words: bytes) -> bytes:
-        """Send words; give what comes back."""
+        """Send words; return what comes back."""
         self.writer.write(words)
         return await self.reader.readexactly(len(words))
 

@@ -54,7 +54,7 @@ async def test_a_cancel_and_an_end_in_the_same_moment_leave_one_outcome(memory: 
 
 
 async def _race(caller: Caller, delay: float) -> tuple[str, str]:
-    """Run a job and cancel it a moment later; give how it ended."""
+    """Run a job and cancel it a moment later; return how it ended."""
     job = await caller.make_job(spec={"argv": ["sleep", "0.02"]})
     await asyncio.sleep(delay)
     cancel = await caller.post(f"{job['job']}/cancel")

@@ -83,7 +83,7 @@ def test_whatever_is_needed_is_locked() -> None:
 
 
 def _wheel(folder: Path, name: str, version: str, needs: Sequence[str] = ()) -> str:
-    """Make a wheel with nothing in it but what it needs; give its hash."""
+    """Make a wheel with nothing in it but what it needs; return its hash."""
     stem = f"{name.replace('-', '_')}-{version}"
     head = ("Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}")
     kind = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"

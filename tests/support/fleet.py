@@ -116,7 +116,7 @@ class Member:
         assert await self.ended() == -signal.SIGKILL
 
     async def ended(self, within_s: float = PATIENCE_S) -> int:
-        """Wait for its end; give the exit code, negative for a signal."""
+        """Wait for its end; return the exit code, negative for a signal."""
         async with asyncio.timeout(within_s):
             return await self.process.wait()
 
@@ -129,7 +129,7 @@ class Member:
         self.process.send_signal(signal.SIGCONT)
 
     async def stop(self, within_s: float = PATIENCE_S) -> int:
-        """Ask it to stop; give its exit code."""
+        """Ask it to stop; return its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return await self.ended(within_s)
 

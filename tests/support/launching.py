@@ -32,13 +32,13 @@ class SandboxView:
         return await self.caller.post(f"{self.base}/job", json=asked)
 
     async def submit(self, **request: Any) -> str:
-        """Submit a job; give its URL."""
+        """Submit a job; return its URL."""
         made = await self.post(**request)
         assert made.status == 201, made.body
         return made.headers["Location"]
 
     async def script(self, text: str, **request: Any) -> str:
-        """Submit a job that runs a script; give its URL."""
+        """Submit a job that runs a script; return its URL."""
         return await self.submit(executable="sh", arguments=["-c", text], **request)
 
     async def status(self, url: str) -> Any:
@@ -46,7 +46,7 @@ class SandboxView:
         return (await self.caller.get(url)).json["status"]
 
     async def reach(self, url: str, *states: str, within_s: float = STEP_S) -> Any:
-        """Wait for one of some states, or for the end; give the status."""
+        """Wait for one of some states, or for the end; return the status."""
 
         async def is_there() -> bool:
             status = await self.status(url)

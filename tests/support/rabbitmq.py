@@ -119,7 +119,7 @@ class RabbitServer:
 
     def ctl(self, *arguments: str) -> str:
         """
-        Run `rabbitmqctl`; give what it prints. This takes about half a second.
+        Run `rabbitmqctl`; return what it prints. This takes about half a second.
 
         Raises:
             AssertionError: it failed; with what it printed.
@@ -131,7 +131,7 @@ class RabbitServer:
         return done.stdout
 
     def start_api(self) -> str:
-        """Start the management plugin, which is off because it costs; give the URL of its API."""
+        """Start the management plugin, which is off because it costs; return the URL of its API."""
         address = "127.0.0.1" if isinstance(self._node, RabbitNode) else "0.0.0.0"
         listener = f'[{{ip, "{address}"}}, {{port, {self._api_port}}}]'
         self.ctl("eval", f"application:set_env(rabbitmq_management, tcp_config, {listener}).")

@@ -38,7 +38,7 @@ class RabbitNode:
         self._node = Daemon(node, folder, self._environment)
 
     def _prepare(self, port: int) -> dict[str, str]:
-        """Write the files of the node; give the environment of the node and of its commands."""
+        """Write the files of the node; return the environment of the node and of its commands."""
         folder = self._folder
         (folder / "environment").touch()
         (folder / "enabled_plugins").write_text("[].\n")

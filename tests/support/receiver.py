@@ -40,7 +40,7 @@ class Received(NamedTuple):
         return msgspec.json.decode(self.body)["data"]
 
     def verified(self, secret: str) -> Any:
-        """Verify it as any receiver would; give its JSON."""
+        """Verify it as any receiver would; return its JSON."""
         return Webhook(secret).verify(self.body, self.headers)
 
 

@@ -329,7 +329,7 @@ RECORDS: Final = {
 
 
 def read(record: str, written: bytes) -> object:
-    """Read bytes as release 0.1.0 does; give plain values."""
+    """Read bytes as release 0.1.0 does; return plain values."""
     return msgspec.json.decode(
         msgspec.json.encode(msgspec.msgpack.decode(written, type=RECORDS[record]))
     )

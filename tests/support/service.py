@@ -88,13 +88,13 @@ class Caller:
         return await self("DELETE", path, **rest)
 
     async def make_job(self, headers: Mapping[str, str] | None = None, **fields: Any) -> Any:
-        """Make a job; give the answer's JSON."""
+        """Make a job; return the answer's JSON."""
         made = await self.post("/v1/jobs", json=fields, headers=headers)
         assert made.status == 201, made.body
         return made.json
 
     async def report(self, job: Any, name: str, **fields: Any) -> Any:
-        """Report an event with the job's token and wait for it; give the answer's JSON."""
+        """Report an event with the job's token and wait for it; return the answer's JSON."""
         event = {"uuid": job["id"], "name": name, "token": job["token"], **fields}
         answer = await self.post("/v1/events?wait=5", json=event)
         assert answer.status < 500, answer.body
@@ -186,7 +186,7 @@ class Service:
         return self.caller(made.json["key"])
 
     async def raw(self, request: bytes) -> bytes:
-        """Send bytes on a connection of their own; give all that comes back until it is closed."""
+        """Send bytes on a connection of their own; return all that comes back until its end."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(request)

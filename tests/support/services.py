@@ -26,7 +26,7 @@ JOBWIRE_TEST_MONGODB={database}
 
 
 def main() -> int:
-    """Start both, print where they answer, stop them when interrupted; give the exit code."""
+    """Start both, print where they answer, stop them when interrupted; return the exit code."""
     end_by_signals()
     with ExitStack() as stack:
         try:

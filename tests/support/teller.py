@@ -170,7 +170,7 @@ class CommitPublisher:
     async def wait_for(
         self, status: str, count: int = 1, within_s: float = PATIENCE_S
     ) -> list[Delivery]:
-        """Wait until so many deliveries have a status; give all."""
+        """Wait until so many deliveries have a status; return all."""
 
         async def have_it() -> bool:
             found = await self.all()

@@ -1,4 +1,4 @@
-"""Who may ask: whoever has a key; and, where an owner is set, anybody on this machine."""
+"""Authentication: by a key; and, where an owner is set, without one from this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jobwire.schemas.errors import Forbidden, NotAcceptable, Unauthorized
 from jobwire.schemas.principals import Principal, Scope
 
 _BASIC: Final = "basic "
-#: What an open door lets its owner do: this dialect asks for nothing else.
+#: Scopes of a request without a key, where an owner is set: this dialect needs no others.
 _OPEN: Final[frozenset[Scope]] = frozenset({"read", "jobs", "events"})
 #: Weights by which a client says that it does not take something (RFC 9110, 12.4.2).
 _NONE: Final = ("q=0", "q=0.0", "q=0.00", "q=0.000")
@@ -23,10 +23,10 @@ _ACCEPTED: Final = ("*/*", "application/*", "application/json")
 
 
 class LauncherAuthenticator:
-    """Lets requests in."""
+    """Authenticates requests."""
 
     def __init__(self, guard: RequestGuard, owner: str | None) -> None:
-        """Ask for keys; requests without one are the `owner`'s, None: they are refused."""
+        """Require keys; a request without one counts as the `owner`'s, or is refused if None."""
         self._guard = guard
         self._owner = Principal(owner, _OPEN) if owner else None
 
@@ -34,7 +34,7 @@ class LauncherAuthenticator:
         """
         Return the principal of a request.
 
-        A key is sent as Bearer, or as the password of Basic, whoever the user is.
+        A key is sent as Bearer, or as the password of Basic with any user name.
 
         Raises:
             Unauthorized: no key, or no valid one.

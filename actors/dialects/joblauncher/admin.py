@@ -19,12 +19,12 @@ _UNCACHED = {"Cache-Control": "must-revalidate,no-cache,no-store"}
 
 
 class AdminRoutes:
-    """Says how the service is, at the root and below `/admin`; only `/threads` needs a key."""
+    """Serves the health of the service, at `/` and below `/admin`; only `/threads` needs a key."""
 
     def __init__(
         self, access: LauncherAuthenticator, missing: Missing, telemetry: Telemetry
     ) -> None:
-        """Ask `not_ready` for health."""
+        """Take the health from `not_ready`."""
         self._access = access
         self._not_ready = missing
         self._telemetry = telemetry

@@ -22,7 +22,7 @@ from jobwire.schemas.specs import CleanUp, Resources, Spec
 TAG: Final = "joblauncher"
 #: The launcher where none is set: the machine itself.
 _LOCAL: Final = "local"
-#: States that a receiver is told of: the scheduler's own words change with these.
+#: States that a receiver is notified of: the scheduler's own words change with these.
 TOLD: Final = ("STAGED", "RUNNING", "FINISHED", "FAILED", "CANCELLED", "LOST")
 _MINUTE_S: Final = 60
 #: How long the directory of a job stays whose outputs are not all back: it holds the only copy.
@@ -57,7 +57,7 @@ class Launchers:
         Read them.
 
         Raises:
-            Misconfigured: the default is none of them.
+            Misconfigured: the default is not one of them.
 
         """
         self._sites = settings.launchers or {_LOCAL: _LOCAL}

@@ -1,4 +1,4 @@
-"""What receivers are told: a PUT of the bare status document, whenever the state changes."""
+"""Callbacks: a PUT of the bare status document, whenever the state changes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST_ENTRIES: Final = 1_000
 
 
 class StatusCallbacks:
-    """Writes what receivers of this dialect's jobs are told."""
+    """Writes the callbacks of this dialect's jobs."""
 
     def __init__(self, operations: Operations, signer: str, *, spelt: bool) -> None:
         """Read histories; `spelt` adds the correct spelling of a misspelt field."""
@@ -32,10 +32,10 @@ class StatusCallbacks:
 
     async def notice(self, job: Job, entry: Entry) -> Notice | None:
         """
-        Return what is told of an entry; None: nothing.
+        Return the callback for an entry; None: nothing is sent.
 
-        Nothing of a job of which its submitter was told that it is none, because its inputs failed
-        or it was taken back; and of each state once.
+        Nothing is sent for a job whose submission was answered with an error, because its inputs
+        failed or it was withdrawn; and each state is sent once.
         """
         change = entry.change
         cause = job.cause if change.cause is UNSET else change.cause
@@ -66,7 +66,7 @@ class StatusCallbacks:
         return any(each.state == "RUNNING" for each in await self._before(job, entry))
 
     async def _was_withdrawn(self, job: Job, entry: Entry) -> bool:
-        """Return whether a cancelled job was taken back before anybody was told of it."""
+        """Return whether a cancelled job was withdrawn before its submitter got its id."""
         if entry.outcome != "cancelled":
             return False
         before = await self._before(job, entry)

@@ -56,7 +56,7 @@ class JoblauncherDialect(ForeignDialect):
         return response
 
     async def callback(self, job: Job, entry: Entry, subscription: Subscription) -> Notice | None:
-        """Return what a receiver is told of an entry."""
+        """Return the callback for an entry."""
         del subscription  # all are told the same
         return await self._callbacks.notice(job, entry)
 

@@ -258,7 +258,7 @@ def _has_ended(entry: Entry) -> bool:
 
 
 def _is_shown(job: Job) -> bool:
-    """Return whether a job is one of this dialect's; one whose inputs failed is none."""
+    """Return whether a job belongs to this dialect; one whose inputs failed does not."""
     return job.dialect == NAME and not is_unstarted(job.outcome, job.cause, job.ending)
 
 

@@ -18,7 +18,7 @@ class Remark(NamedTuple):
 
 
 def table_of(value: Any) -> Tree:
-    """Return a table; what is none counts as an empty one."""
+    """Return the value if it is a table, else an empty table."""
     return value if isinstance(value, Mapping) else {}
 
 
@@ -39,14 +39,14 @@ class Reading:
         self.remarks.append(Remark(key, verdict, why))
 
     def table(self, key: str, value: Any) -> Tree:
-        """Return a table; what is none is refused, and counts as an empty one."""
+        """Return the value if it is a table; else refuse it and return an empty table."""
         if isinstance(value, Mapping):
             return value
         self.say(key, "refused", "a table of keys is expected")
         return {}
 
     def several(self, key: str, value: Any) -> Sequence[Any]:
-        """Return a list; what is none is refused, and counts as an empty one."""
+        """Return the value if it is a list; else refuse it and return an empty list."""
         if isinstance(value, list | tuple):
             return value
         self.say(key, "refused", "a list is expected")

@@ -50,7 +50,7 @@ def read_basic(reading: Reading, at: str, one: Tree) -> None:
 
 
 def _lack(given: Tree, *names: str) -> str | None:
-    """Return which text is missing, or is none: a number could have been written in many ways."""
+    """Return which text is missing or not a string: a number can be written in many ways."""
     for name in names:
         if given.get(name) is None:
             return f"{name} is missing"

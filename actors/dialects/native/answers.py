@@ -75,7 +75,7 @@ def full_job_view(job: Job, origin: Origin, callbacks: Sequence[Subscription]) -
 
 
 def new_callback_view(subscription: Subscription, *, is_repeat: bool) -> NewCallbackView:
-    """Show a callback to whoever makes it; a secret only if it is new, and not the caller's own."""
+    """Show a new callback to its creator; a secret only if the service generated it now."""
     is_new = subscription.made and not is_repeat
     return NewCallbackView(
         **_callback(subscription), secret=subscription.secret if is_new else None

@@ -23,7 +23,7 @@ _selection_decoder = msgspec.json.Decoder(Selection)
 
 
 class ControlRoutes:
-    """Changes the course of jobs."""
+    """Routes that control jobs: cancel, hold, release and the like."""
 
     def __init__(self, operations: Operations, guard: RequestGuard, limits: Limits) -> None:
         """Call the operations."""

@@ -1,4 +1,4 @@
-"""`/v1/deliveries`: who was told of what, and telling it again."""
+"""`/v1/deliveries`: lists deliveries and sends them again."""
 
 from __future__ import annotations
 

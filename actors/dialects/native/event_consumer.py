@@ -62,8 +62,8 @@ class EventConsumer:
         """Name what is missing."""
         return None if self._handle else self.name
 
-    async def _on_batch(self, deliveries: Sequence[BusMessage]) -> None:
-        events, refused = self._read(deliveries)
+    async def _on_batch(self, messages: Sequence[BusMessage]) -> None:
+        events, refused = self._read(messages)
         # Posted first: an event that is posted again counts once, while a message of a batch that
         # is handed out again would be in the dead letters twice.
         await self._post(events)
@@ -71,19 +71,19 @@ class EventConsumer:
         self._count(len(events), [error for _, error in refused])
 
     def _read(
-        self, deliveries: Sequence[BusMessage]
+        self, messages: Sequence[BusMessage]
     ) -> tuple[list[Event], list[tuple[BusMessage, JobwireError]]]:
-        """Part the events from the messages that are none, each with its error."""
+        """Separate the valid events from the invalid messages, each with its error."""
         events: list[Event] = []
         refused: list[tuple[BusMessage, JobwireError]] = []
-        for delivery in deliveries:
+        for message in messages:
             try:
-                events.append(read_message(self._events, delivery, self._limits.body_bytes))
+                events.append(read_message(self._events, message, self._limits.body_bytes))
             except JobwireError as error:
-                refused.append((delivery, error))
+                refused.append((message, error))
             except Exception:  # noqa: BLE001 - logged; its neighbours go on
                 _log.exception("message_is_poison")
-                refused.append((delivery, JobwireError("a fault of the service; it is in its log")))
+                refused.append((message, JobwireError("a fault of the service; it is in its log")))
         return events, refused
 
     async def _post(self, events: list[Event]) -> None:
@@ -124,11 +124,11 @@ class EventConsumer:
                 _log.warning("dead_letters_wait", messages=len(refused), error=failure.detail)
                 await self._pause(failure)
 
-    async def _dead_letter(self, delivery: BusMessage, error: JobwireError) -> Unavailable | None:
+    async def _dead_letter(self, message: BusMessage, error: JobwireError) -> Unavailable | None:
         """Dead-letter one message; return why that failed, if it did."""
         reason = f"{error.code}: {error.detail}"
         try:
-            await self._transport.dead_letter(EVENTS_IN, delivery, reason)
+            await self._transport.dead_letter(EVENTS_IN, message, reason)
         except Unavailable as failure:
             return failure
         return None

@@ -73,7 +73,7 @@ class FileRoutes:
     def __init__(
         self, operations: Operations, guard: RequestGuard, limits: Limits, cursors: Cursors
     ) -> None:
-        """Read through the operations; so many files of one owner at a time."""
+        """Read through the operations, a limited number of files per owner at a time."""
         self._files = operations.files
         self._jobs = operations.jobs
         self._streams = operations.streams
@@ -142,7 +142,7 @@ class FileRoutes:
         response.content_length = span.end - span.start
         await response.prepare(request)
         if request.method != "HEAD":
-            await _pour(request, response, _part(reader, span))
+            await _send_chunks(request, response, _part(reader, span))
         return response
 
     async def _follow(
@@ -164,7 +164,7 @@ class FileRoutes:
         async def is_over() -> bool:
             return await self._is_over(principal, job, box)
 
-        await _pour(request, response, self._files.follow(box, path, start or 0, is_over))
+        await _send_chunks(request, response, self._files.follow(box, path, start or 0, is_over))
         return response
 
     async def _is_over(self, principal: Principal, job: Job, box: SandboxView) -> bool:
@@ -202,7 +202,7 @@ async def _part(reader: Reader, span: Span) -> AsyncGenerator[bytes, None]:
         yield data
 
 
-async def _pour(
+async def _send_chunks(
     request: web.Request, response: web.StreamResponse, source: AsyncGenerator[bytes, None]
 ) -> None:
     """Send what comes, as fast as the client takes it, until it has gone or taken all."""

@@ -28,7 +28,7 @@ CLOUD_HEADS = ("cloudEvents_", "cloudEvents:")
 
 _JSON = "application/json"
 _BEARER = "Bearer "
-#: Digits of an attempt that are read; so many are over its limit already.
+#: Most digits of an attempt number that are read; such a number exceeds the limit anyway.
 _MOST_DIGITS = 12
 #: What CloudEvents may put before the name of an event.
 _TYPE_HEAD = "job."
@@ -80,43 +80,43 @@ _decoder = msgspec.json.Decoder(EventBody)
 _cloud_decoder = msgspec.json.Decoder(CloudEvent)
 
 
-def read_message(events: Events, delivery: BusMessage, limit: int) -> Event:
+def read_message(events: Events, message: BusMessage, limit: int) -> Event:
     """
-    Make the event that a message of the bus tells of.
+    Build the event that a message from the bus reports.
 
     Args:
         events: builds it, and checks its token.
-        delivery: the message.
+        message: the message from the bus.
         limit: most bytes of its body.
 
     Raises:
-        JobwireError: it is none, for whatever reason; the text of it never holds the token.
+        JobwireError: it is not a valid event; the error text never contains the token.
 
     """
-    if len(delivery.body) > limit:
+    if len(message.body) > limit:
         raise TooLarge(f"the body has more than {limit} bytes", limit=limit)
-    fields = _fields(delivery)
-    token = fields.token or _bearer(delivery.headers)
+    fields = _fields(message)
+    token = fields.token or _bearer(message.headers)
     if token is None:
         raise Unauthorized(
             "a message needs the job's token, as `token` or as the header "
             "authorization: Bearer; API keys count over HTTP only",
             code="token_missing",
         )
-    return build_event(events, fields, fields.id or _message_id(delivery), token)
+    return build_event(events, fields, fields.id or _message_id(message), token)
 
 
-def _fields(delivery: BusMessage) -> EventBody:
-    kind = _media_type(delivery.content_type)
+def _fields(message: BusMessage) -> EventBody:
+    kind = _media_type(message.content_type)
     if kind == CLOUD_EVENT:
-        check_json(delivery.body)
-        return decode(_cloud_decoder, delivery.body).body()
-    headers = delivery.headers
+        check_json(message.body)
+        return decode(_cloud_decoder, message.body).body()
+    headers = message.headers
     if headers and (attributes := _attributes(headers)):
-        return _of_attributes(attributes, delivery)
+        return _of_attributes(attributes, message)
     _require_json(kind)
-    check_json(delivery.body)
-    return decode(_decoder, delivery.body)
+    check_json(message.body)
+    return decode(_decoder, message.body)
 
 
 def _attributes(headers: Mapping[str, object]) -> dict[str, object]:
@@ -134,8 +134,8 @@ def _attributes(headers: Mapping[str, object]) -> dict[str, object]:
     return found
 
 
-def _of_attributes(attributes: dict[str, Any], delivery: BusMessage) -> EventBody:
-    data = delivery.body
+def _of_attributes(attributes: dict[str, Any], message: BusMessage) -> EventBody:
+    data = message.body
     if data:
         check_json(data)
         parse_json(data)
@@ -143,7 +143,7 @@ def _of_attributes(attributes: dict[str, Any], delivery: BusMessage) -> EventBod
         event = msgspec.convert(
             {
                 **attributes,
-                "datacontenttype": delivery.content_type,
+                "datacontenttype": message.content_type,
                 "data": Raw(data),
                 "data_base64": Raw(),
             },
@@ -154,12 +154,12 @@ def _of_attributes(attributes: dict[str, Any], delivery: BusMessage) -> EventBod
     return event.body()
 
 
-def _message_id(delivery: BusMessage) -> str:
-    """Take the id of the message for the event's."""
-    if not delivery.message_id:
+def _message_id(message: BusMessage) -> str:
+    """Return the id of the message, which becomes that of the event."""
+    if not message.message_id:
         raise _id_required()
     try:
-        return msgspec.convert({"message_id": delivery.message_id}, _MessageId).message_id
+        return msgspec.convert({"message_id": message.message_id}, _MessageId).message_id
     except msgspec.ValidationError as error:
         raise invalid(error) from error
 

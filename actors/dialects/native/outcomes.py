@@ -1,4 +1,4 @@
-"""What an outcome is to whoever waited for it: fine, or the error to answer."""
+"""The answer to a request that waited for an outcome: success, or an error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jobwire.schemas.outcomes import Outcome, Reason
 
 
 def refusal_of(outcome: Outcome) -> JobwireError | None:  # noqa: PLR0911 - a table
-    """Return the error that an outcome is for whoever waited; None: the event was applied."""
+    """Return the error to answer for an outcome; None: the event was applied."""
     if outcome.verdict == "applied":
         return None
     if outcome.verdict == "conflict":

@@ -25,7 +25,7 @@ class Span(NamedTuple):
 
 
 class Version(NamedTuple):
-    """What tells one state of a file from another."""
+    """Identifies one version of a file."""
 
     etag: str
     last_modified: str
@@ -55,7 +55,7 @@ def is_unchanged(if_none_match: str | None, version: Version) -> bool:
 
 
 def applies(if_range: str | None, version: Version) -> bool:
-    """Return whether a range is meant: `If-Range` asks for the whole of a file that has changed."""
+    """Return whether the range applies: `If-Range` requests all of a file that has changed."""
     if if_range is None:
         return True
     if '"' in if_range:
@@ -94,7 +94,7 @@ def span_of(header: str | None, size: int) -> Span | None:
 
 
 def start_of(header: str | None) -> int | None:
-    """Return where a `Range` header without an end begins; None: it is none of this kind."""
+    """Return where a `Range` header without an end begins; None: it is of another kind."""
     match = _ONE_RANGE.fullmatch(header) if header else None
     return _number(match[1]) if match is not None and not match[2] else None
 

@@ -1,4 +1,4 @@
-"""Who speaks: by an API key as bearer, or by a nonce, which acts for whoever made it."""
+"""Authentication: by an API key as bearer, or by a nonce, which acts for its creator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jobwire.actors.operations.keys import require
 from jobwire.schemas.errors import Unauthorized
 from jobwire.schemas.principals import Principal, Scope
 
-#: The scope that whoever asks for something of a level must have.
+#: The scope that a request of each level needs.
 SCOPE_OF: Final[dict[Level, Scope]] = {"READ": "read", "EXECUTE": "events", "UPDATE": "jobs"}
 
 
@@ -37,10 +37,10 @@ class VerifiedRequest(NamedTuple):
 
 
 class ActorAuthenticator:
-    """Lets requests in."""
+    """Authenticates requests."""
 
     def __init__(self, state: DialectState, guard: RequestGuard) -> None:
-        """Authenticate at the common door, or by a nonce."""
+        """Authenticate by the request guard that all dialects share, or by a nonce."""
         self._actors = state.actors
         self._nonces = state.nonces
         self._guard = guard

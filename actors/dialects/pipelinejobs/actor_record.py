@@ -53,7 +53,7 @@ class ActorView(Struct, frozen=True, kw_only=True):
 
 
 class AdminTokenView(Struct, frozen=True, kw_only=True):
-    """A token that speaks for every job of its owner, and until when at least."""
+    """A token valid for every job of its owner, and the time until which it is valid at least."""
 
     token: str
     good_until: datetime

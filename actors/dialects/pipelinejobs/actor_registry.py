@@ -41,7 +41,7 @@ class ActorRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class AdminToken(NamedTuple):
-    """A token that speaks for every job of an owner, and until when at least."""
+    """A token valid for every job of an owner, and the time until which it is valid at least."""
 
     text: str
     good_until: datetime
@@ -172,7 +172,7 @@ class ForeignActors:
         return actor
 
     def admin_token(self, principal: Principal) -> AdminToken:
-        """Return the token that speaks for every job of an owner now; it changes with time."""
+        """Return the present token for every job of an owner; it changes with time."""
         window = self._window()
         until = datetime.fromtimestamp((window + 2) * self._token_s, tz=self._clock().tzinfo)
         return AdminToken(self._token(principal.name, window), until)

@@ -21,7 +21,7 @@ _decoder = msgspec.json.Decoder(ActorRequest)
 
 
 class ActorRoutes:
-    """Makes, lists and removes actors; gives administrators their token."""
+    """Makes, lists and removes actors; returns the tokens of administrators."""
 
     def __init__(self, actors: ForeignActors, guard: RequestGuard, limits: Limits) -> None:
         """Keep actors in their registry."""
@@ -57,7 +57,7 @@ class ActorRoutes:
         return answer(_view(await self._actors.remove(principal, request.match_info["id"])))
 
     async def admin_token(self, request: web.Request) -> web.Response:
-        """Return the token that speaks for every job of the owner for a while."""
+        """Return the token that is valid for every job of the owner for a while."""
         read_query(request, NoQuery)
         principal = await self._guard.caller(request, "admin")
         token = self._actors.admin_token(principal)

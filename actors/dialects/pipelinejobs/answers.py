@@ -24,7 +24,7 @@ def _version() -> str:
 
 
 class Envelope(Struct, frozen=True, kw_only=True):
-    """What surrounds every result; `status` speaks of the request, not of the event in it."""
+    """The envelope of every result; `status` is that of the request, not of the event in it."""
 
     status: str
     message: str

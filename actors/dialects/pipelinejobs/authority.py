@@ -30,7 +30,7 @@ class Authority:
     """Checks tokens, always, whatever else a request carries."""
 
     def __init__(self, jobs: Jobs, actors: ForeignActors, guard: RequestGuard) -> None:
-        """Count, at the common door, who guesses; who guessed too often is not let in at all."""
+        """Count wrong tokens at the shared request guard, which slows down who guesses."""
         self._jobs = jobs
         self._actors = actors
         self._guard = guard
@@ -93,7 +93,7 @@ class Authority:
         return Principal(access.principal.name, access.principal.scopes | {"jobs"})
 
     def wrong(self, request: web.Request) -> JobwireError:
-        """Count a wrong token; give the error for it."""
+        """Count a wrong token; return the error for it."""
         counted = self._guard.failed(request, Unauthorized())
         if isinstance(counted, TooManyRequests):
             return counted

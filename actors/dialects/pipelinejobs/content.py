@@ -1,8 +1,8 @@
 """
 Bodies: any JSON, however it is declared.
 
-`curl --data` declares a form; what is JSON is read as JSON all the same. Of a form that is none
-the field `message` counts.
+`curl --data` declares a form; if the body is JSON it is read as JSON all the same. Otherwise
+the field `message` of the form is read.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
-Sends deferred events again when their jobs have moved, by whatever way.
+Sends deferred events again after their jobs have changed state, whatever changed it.
 
-It follows what is committed. At its start, when entries may have been missed, and now and then for
-events whose time is over, it goes through all that are deferred.
+It follows the committed entries. At its start, after entries may have been missed, and at intervals
+(for events whose time has expired), it goes through all deferred events.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ from jobwire.schemas.principals import Principal
 
 _log = structlog.get_logger()
 
-#: Pause after a look that could not be taken.
+#: Pause after an attempt that failed because the store was away.
 _PAUSE_S = 0.5
-#: Jobs that have moved and were not looked at yet; when there are more, all that wait are.
+#: Most changed jobs that are kept; when there are more, all deferred events are gone through.
 _MOST_MOVED = 10_000
 
 Resend = Callable[[Principal, JobId], Awaitable[None]]
-"""Sends again what waits of an owner's job."""
+"""Sends the deferred events of an owner's job again."""
 
 
 class DeferredEventRetrier:
-    """Wakes what is parked."""
+    """Sends deferred events again."""
 
+    #: The role whose lease it holds: a stored value, which stays as it is.
     name = "waker"
 
     def __init__(
@@ -48,9 +49,9 @@ class DeferredEventRetrier:
         look_s: float,
     ) -> None:
         """
-        Hear by a feed when jobs of a lifecycle move; resend what is parked of them.
+        Follow by a feed the jobs of a lifecycle that change; resend their deferred events.
 
-        All that is parked is looked at every `look_s` seconds.
+        All deferred events are gone through every `look_s` seconds.
         """
         self._feed = feed
         self._deferred_events = deferred_events
@@ -59,17 +60,17 @@ class DeferredEventRetrier:
         self._look_s = look_s
         self._next_look = 0.0
         self._moved = EntryBuffer(self._pick, _MOST_MOVED)
-        self._loop = Loop(self.name, self._wake_all)
+        self._loop = Loop(self.name, self._run)
         self._subscription: ConsumerHandle | None = None
 
     async def start(self) -> None:
-        """Begin to hear, and look at what was parked before."""
+        """Follow the feed, and go through the events that were deferred before."""
         self._moved.on_missed()
         self._subscription = await self._feed.follow(self._moved)
         self._loop.start()
 
     async def stop(self) -> None:
-        """Stop; what is still parked is looked at by the next one."""
+        """Stop; the next leader goes through the events that are still deferred."""
         if self._subscription is not None:
             await self._subscription.close()
             self._subscription = None
@@ -83,18 +84,18 @@ class DeferredEventRetrier:
         entry = each.entry
         return (entry.owner, entry.job) if entry.moved_in == self._lifecycle else None
 
-    async def _wake_all(self) -> None:
+    async def _run(self) -> None:
         while True:
             try:
-                await self._wake()
+                await self._retry()
             except Unavailable as error:
                 _log.warning("waker_waits", error=error.detail)
                 self._moved.on_missed()
                 await asyncio.sleep(_PAUSE_S)
             await self._moved.wait(self._next_look - asyncio.get_running_loop().time())
 
-    async def _wake(self) -> None:
-        """Look at the jobs that have moved, or at all of which something waits."""
+    async def _retry(self) -> None:
+        """Resend the events of jobs that have changed, or of all jobs with deferred events."""
         waiting = dict.fromkeys(self._moved.take())
         now = asyncio.get_running_loop().time()
         if self._moved.is_behind or now >= self._next_look:

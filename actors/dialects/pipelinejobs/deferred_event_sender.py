@@ -1,4 +1,4 @@
-"""Events that came too early, sent again when their jobs are ready, and once when time is up."""
+"""Sends events that came too early again: when their job is ready, and once when time is up."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WAIT_S: Final = 5.0
 
 
 class DeferredEventSender:
-    """Sends parked events again; each is applied once, however many do that at a time."""
+    """Sends deferred events again; each is applied once, however many senders are at work."""
 
     def __init__(
         self, operations: Operations, deferred_events: DeferredEvents, park_s: float
@@ -35,32 +35,32 @@ class DeferredEventSender:
         self._longest = timedelta(seconds=park_s)
 
     async def resend_all(self, principal: Principal, job: JobId) -> None:
-        """Send what waits of an owner's job, as long as that takes the job on."""
+        """Send the deferred events of an owner's job, as long as one of them is applied."""
         waiting = await self._deferred_events.of_job(principal, job)
         while waiting:
             applied = [await self.resend(principal, each) for each in waiting]
             waiting = await self._deferred_events.of_job(principal, job) if any(applied) else []
 
-    async def resend(self, principal: Principal, parked: DeferredEvent) -> bool:
+    async def resend(self, principal: Principal, deferred: DeferredEvent) -> bool:
         """
-        Send a waiting event, unless its job is not ready; say whether it was applied.
+        Send a deferred event if its job is ready; return whether it was applied.
 
-        At the end of its time it is sent all the same: what comes of that is its outcome.
+        When its time has expired it is sent in any case, and its outcome is final.
         """
         try:
-            state = (await self._jobs.get(principal, parked.job)).state
+            state = (await self._jobs.get(principal, deferred.job)).state
         except NotFound:
-            await self._deferred_events.drop(principal, parked)
+            await self._deferred_events.drop(principal, deferred)
             return False
-        is_ready = not is_early(state, parked.name) or parked.name in allowed(state)
-        if not is_ready and self._events.now() < parked.since + self._longest:
+        is_ready = not is_early(state, deferred.name) or deferred.name in allowed(state)
+        if not is_ready and self._events.now() < deferred.since + self._longest:
             return False
         outcome = await self.post(
-            principal, parked.job, parked.name, parked.data, again(parked.event)
+            principal, deferred.job, deferred.name, deferred.data, again(deferred.event)
         )
         if outcome is None:
             return False
-        await self._deferred_events.drop(principal, parked)
+        await self._deferred_events.drop(principal, deferred)
         return outcome.verdict == "applied"
 
     async def post(

@@ -40,16 +40,16 @@ _decoder = msgspec.msgpack.Decoder(DeferredEvent)
 
 
 class DeferredEvents:
-    """Keeps events that wait; every call is one owner's."""
+    """Stores deferred events; every call is for one owner."""
 
     def __init__(self, records: DialectRecords, clock: Callable[[], datetime]) -> None:
         """Keep them among the records of the dialect."""
         self._records = records.of("parked_event")
         self._clock = clock
 
-    async def park(self, principal: Principal, event: Event) -> DeferredEvent:
+    async def defer(self, principal: Principal, event: Event) -> DeferredEvent:
         """
-        Let an event wait.
+        Defer an event.
 
         Raises:
             TooManyRequests: too many wait already.
@@ -61,7 +61,7 @@ class DeferredEvents:
         if len(await self._all(principal)) >= _MOST:
             detail = f"{_MOST} events of this owner are deferred already"
             raise TooManyRequests(detail, code="too_many_parked", limit=_MOST)
-        parked = DeferredEvent(
+        deferred = DeferredEvent(
             job=event.job,
             event=event.id,
             name=event.name,
@@ -69,13 +69,13 @@ class DeferredEvents:
             source=event.source,
             since=self._clock(),
         )
-        record = Record(principal.name, _key(parked), msgspec.msgpack.encode(parked))
+        record = Record(principal.name, _key(deferred), msgspec.msgpack.encode(deferred))
         # One that waits already goes on waiting since its first time.
         await self._records.put(record, fresh=True)
-        return parked
+        return deferred
 
     async def everywhere(self) -> list[tuple[str, JobId]]:
-        """Return the jobs of which something waits, each with its owner: for the service itself."""
+        """Return all jobs with deferred events, each with its owner: for the service itself."""
         after, found = "", dict[tuple[str, JobId], None]()
         while records := await self._records.select(None, after, _PAGE):
             for record in records:
@@ -84,26 +84,26 @@ class DeferredEvents:
         return list(found)
 
     async def of_job(self, principal: Principal, job: JobId) -> list[DeferredEvent]:
-        """Return what waits of a job, in the order in which it came."""
+        """Return the deferred events of a job, in the order in which they came."""
         after, found = f"{job}/", list[DeferredEvent]()
         for record in await self._records.select(principal.name, after, _MOST_OF_JOB):
-            parked = _decoder.decode(record.body)
-            if parked.job == job:
-                found.append(parked)
+            deferred = _decoder.decode(record.body)
+            if deferred.job == job:
+                found.append(deferred)
         return sorted(found, key=lambda each: each.since)
 
     async def of_source(self, principal: Principal, source: str) -> list[DeferredEvent]:
-        """Return all that waits of an owner and came from a source."""
+        """Return the deferred events of an owner that came from a source."""
         return [each for each in await self._all(principal) if each.source == source]
 
     async def _all(self, principal: Principal) -> list[DeferredEvent]:
         found = await self._records.select(principal.name, "", _MOST)
         return [_decoder.decode(record.body) for record in found]
 
-    async def drop(self, principal: Principal, parked: DeferredEvent) -> None:
-        """Let an event wait no more."""
-        await self._records.drop(principal.name, _key(parked))
+    async def drop(self, principal: Principal, deferred: DeferredEvent) -> None:
+        """Remove a deferred event."""
+        await self._records.drop(principal.name, _key(deferred))
 
 
-def _key(parked: DeferredEvent) -> str:
-    return f"{parked.job}/{parked.event}"
+def _key(deferred: DeferredEvent) -> str:
+    return f"{deferred.job}/{deferred.event}"

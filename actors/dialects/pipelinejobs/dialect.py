@@ -46,18 +46,20 @@ class PipelineJobsDialect(ForeignDialect):
         """Make the groups of routes over the operations and the state of the dialect."""
         operations, settings, guard = context.operations, context.own, context.guard
         state = DialectState.of(context)
-        entrance = ActorAuthenticator(state, guard)
-        executions = ExecutionRoutes(operations, state.deferred_events, entrance, context.cursors)
+        authenticator = ActorAuthenticator(state, guard)
+        executions = ExecutionRoutes(
+            operations, state.deferred_events, authenticator, context.cursors
+        )
         authority = Authority(operations.jobs, state.actors, guard)
-        resender = DeferredEventSender(operations, state.deferred_events, settings.park_s)
+        event_sender = DeferredEventSender(operations, state.deferred_events, settings.park_s)
         reporter = EventReporter(
-            operations, state.deferred_events, authority, resender, settings.early
+            operations, state.deferred_events, authority, event_sender, settings.early
         )
         messages = MessageRoutes(
             events=operations.events,
             deferred_events=state.deferred_events,
             guard=guard,
-            entrance=entrance,
+            authenticator=authenticator,
             executions=executions,
             reporter=reporter,
             maker=JobMessages(operations.jobs, state, authority, settings),
@@ -67,13 +69,15 @@ class PipelineJobsDialect(ForeignDialect):
         self._groups = (
             messages,
             executions,
-            NonceRoutes(state.nonces, guard, entrance, settings.tenant),
-            JobListRoutes(operations.jobs, state.visibility, entrance, reporter, settings.tenant),
+            NonceRoutes(state.nonces, guard, authenticator, settings.tenant),
+            JobListRoutes(
+                operations.jobs, state.visibility, authenticator, reporter, settings.tenant
+            ),
         )
         self._native = ActorRoutes(state.actors, guard, context.settings.limits)
         self._context = context
         self._state = state
-        self._resender = resender
+        self._event_sender = event_sender
 
     def routes(self) -> Iterable[web.RouteDef]:
         """Return all routes."""
@@ -100,7 +104,7 @@ class PipelineJobsDialect(ForeignDialect):
         return self._native.routes()
 
     def actors(self) -> Sequence[DialectActor]:
-        """Send events that have waited for their jobs again, where they may wait."""
+        """Return the retrier of deferred events, where events may be deferred."""
         if self._context.own.early != "park":
             return ()
         return (DialectActor(self._retrier, role="waker"),)
@@ -110,6 +114,6 @@ class PipelineJobsDialect(ForeignDialect):
             self._context.feed,
             self._state.deferred_events,
             PIPELINE.name,
-            self._resender.resend_all,
+            self._event_sender.resend_all,
             look_s=min(_LOOK_S, self._context.own.park_s),
         )

@@ -41,7 +41,7 @@ def implied(state: str, name: str) -> str | None:
 
 
 def is_repetition(state: str, name: str) -> bool:
-    """Return whether an event that was not applied repeats what is so, such as `fail` in FAILED."""
+    """Return whether an event would repeat the present state, such as `fail` in FAILED."""
     return any(
         exits.get(name) == state
         for before, exits in PIPELINE.transitions.items()

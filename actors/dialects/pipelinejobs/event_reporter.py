@@ -34,7 +34,7 @@ Early = Literal["refuse", "park", "imply"]
 
 
 class ReportResult(NamedTuple):
-    """What is told of an event that was reported."""
+    """The answer to a reported event."""
 
     event: EventId
     message: str
@@ -50,15 +50,15 @@ class EventReporter:
         operations: Operations,
         deferred_events: DeferredEvents,
         authority: Authority,
-        resender: DeferredEventSender,
+        event_sender: DeferredEventSender,
         early: Early,
     ) -> None:
-        """Do with events that come too early as the settings say."""
+        """Handle events that come too early by the policy `early` of the settings."""
         self._events = operations.events
         self._deferred_events = deferred_events
         self._event_statuses = operations.event_statuses
         self._authority = authority
-        self._resender = resender
+        self._event_sender = event_sender
         self._early = early
 
     async def report(
@@ -95,14 +95,14 @@ class EventReporter:
             )
         except Unauthorized as error:
             raise self._authority.wrong(request) from error
-        return await self._told(access, event, await self._events.post(event, WAIT_S))
+        return await self._result_of(access, event, await self._events.post(event, WAIT_S))
 
     async def catch_up(self, principal: Principal, job: JobId) -> None:
-        """Send again what waits of a job, before its reader or its sender is answered."""
+        """Send the deferred events of a job again, before its reader or sender is answered."""
         if self._early == "park":
-            await self._resender.resend_all(principal, job)
+            await self._event_sender.resend_all(principal, job)
 
-    async def _told(
+    async def _result_of(
         self, access: VerifiedRequest, event: Event, outcome: Outcome | None
     ) -> ReportResult:
         name = event.name
@@ -133,19 +133,19 @@ class EventReporter:
         if self._early == "imply" and (missing := implied(state, event.name)):
             return await self._imply(principal, event, state, missing)
         if self._early == "park":
-            return await self._park(principal, event, state, is_new=not outcome.duplicate)
+            return await self._defer(principal, event, state, is_new=not outcome.duplicate)
         return _refused(event, state, "; it comes before the event that it needs")
 
-    async def _park(
+    async def _defer(
         self, principal: Principal, event: Event, state: str, *, is_new: bool
     ) -> ReportResult:
         if not is_new:
             status = await self._event_statuses.get(principal, event.job, again(event.id))
             if status.entry is not None:
                 return _waited(event, status.entry)
-        parked = await self._deferred_events.park(principal, event)
+        deferred = await self._deferred_events.defer(principal, event)
         # The step that it waits for may just have been taken.
-        if await self._resender.resend(principal, parked):
+        if await self._event_sender.resend(principal, deferred):
             return ReportResult(event.id, f"{event.name} applied")
         text = f"{event.name} waits: the job is {state}"
         return ReportResult(event.id, text, None, {"parked": True})
@@ -156,8 +156,8 @@ class EventReporter:
         """Put the missing step in, with a mark, and send the event again."""
         mark = msgspec.json.encode({"implied": True, "implied_by": event.name, "event": event.id})
         step = EventId(f"{event.id}.implied"[-255:])
-        await self._resender.post(principal, event.job, missing, mark, step)
-        outcome = await self._resender.post(
+        await self._event_sender.post(principal, event.job, missing, mark, step)
+        outcome = await self._event_sender.post(
             principal, event.job, event.name, event.data, again(event.id)
         )
         if outcome is None or outcome.verdict != "applied":

@@ -78,13 +78,13 @@ class ExecutionRoutes:
         self,
         operations: Operations,
         deferred_events: DeferredEvents,
-        entrance: ActorAuthenticator,
+        authenticator: ActorAuthenticator,
         cursors: Cursors,
     ) -> None:
         """Look events up; seal ids."""
         self._event_statuses = operations.event_statuses
         self._deferred_events = deferred_events
-        self._entrance = entrance
+        self._authenticator = authenticator
         self._cursors = cursors
 
     def routes(self) -> list[web.RouteDef]:
@@ -108,7 +108,7 @@ class ExecutionRoutes:
 
     async def all(self, request: web.Request) -> web.Response:
         """List executions of events, the newest first; totals are of those that are listed."""
-        access = await self._entrance.admit(request, "READ")
+        access = await self._authenticator.admit(request, "READ")
         wanted = read_query(request, _ExecutionPage)
         newest = await self._event_statuses.newest(
             access.principal, source_of(access), wanted.offset + wanted.limit
@@ -137,7 +137,7 @@ class ExecutionRoutes:
         return answer({"logs": shown.log, "_links": links_of(request, access, eid)})
 
     async def _found(self, request: web.Request) -> tuple[VerifiedRequest, str, ExecutionView]:
-        access = await self._entrance.admit(request, "READ")
+        access = await self._authenticator.admit(request, "READ")
         eid = request.match_info["eid"]
         try:
             found = self._cursors.read(eid, _listed(access), _KINDS)

@@ -41,7 +41,7 @@ class MessageRoutes:
         events: Events,
         deferred_events: DeferredEvents,
         guard: RequestGuard,
-        entrance: ActorAuthenticator,
+        authenticator: ActorAuthenticator,
         executions: ExecutionRoutes,
         reporter: EventReporter,
         maker: JobMessages,
@@ -52,7 +52,7 @@ class MessageRoutes:
         self._deferred_events = deferred_events
         self._events = events
         self._guard = guard
-        self._entrance = entrance
+        self._authenticator = authenticator
         self._executions = executions
         self._reporter = reporter
         self._maker = maker
@@ -70,7 +70,7 @@ class MessageRoutes:
 
     async def post(self, request: web.Request) -> web.Response:
         """Take a message; the answer is its outcome."""
-        access = await self._entrance.admit(request, "EXECUTE", await self._use(request))
+        access = await self._authenticator.admit(request, "EXECUTE", await self._use(request))
         content = await read_content(request, self._guard, self._limit)
         given = request.query if request.query_string else {}
         query = {name: given[name] for name in given}  # of a repeated key the first one
@@ -107,28 +107,28 @@ class MessageRoutes:
     async def _report(
         self, request: web.Request, access: VerifiedRequest, message: EventMessage
     ) -> web.Response:
-        told = await self._reporter.report(
+        result = await self._reporter.report(
             request, access, message, idempotency_key_of(request), source_of(access)
         )
-        eid = self._executions.of_event(access, message.job, told.event)
-        if told.error is None:
-            return self._done(request, access, eid, told.message, told.details or {})
+        eid = self._executions.of_event(access, message.job, result.event)
+        if result.error is None:
+            return self._done(request, access, eid, result.message, result.details or {})
         if self._is_strict:
             return self._done(request, access, eid, "the message was queued", {})
         ids = {"executionId": eid, "execution_id": eid}
-        return problem(told.error, {"code": told.error.code, **(told.details or {}), **ids})
+        return problem(result.error, {"code": result.error.code, **(result.details or {}), **ids})
 
     async def count(self, request: web.Request) -> web.Response:
-        """Count the messages of the actor that wait: events that came too early."""
-        access = await self._entrance.admit(request, "READ")
+        """Count the deferred messages of the actor: events that came too early."""
+        access = await self._authenticator.admit(request, "READ")
         waiting = await self._deferred_events.of_source(access.principal, source_of(access))
         return answer({"messages": len(waiting), "_links": _links(request, access)})
 
     async def purge(self, request: web.Request) -> web.Response:
-        """Let no event of the actor wait any more; those that wait count as refused."""
-        access = await self._entrance.admit(request, "UPDATE")
-        for parked in await self._deferred_events.of_source(access.principal, source_of(access)):
-            await self._deferred_events.drop(access.principal, parked)
+        """Remove all deferred events of the actor; they count as refused."""
+        access = await self._authenticator.admit(request, "UPDATE")
+        for deferred in await self._deferred_events.of_source(access.principal, source_of(access)):
+            await self._deferred_events.drop(access.principal, deferred)
         return answer({"msg": "Actor mailbox purged.", "_links": _links(request, access)})
 
     def _done(

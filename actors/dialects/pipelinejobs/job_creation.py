@@ -23,7 +23,7 @@ from jobwire.schemas.codec import canonical
 from jobwire.schemas.deliveries import Callback
 from jobwire.schemas.lifecycles.pipeline import PIPELINE
 
-#: What an indexer is told of.
+#: Events that an indexer is notified of.
 INDEXING: Final = ("index", "indexed")
 
 
@@ -104,8 +104,8 @@ class JobMessages:
             return f"the job {message.job} is hidden"
         await self._jobs.delete(owner, message.job, force=True)
         await self._state.visibility.show(owner, message.job)
-        for parked in await self._state.deferred_events.of_job(owner, message.job):
-            await self._state.deferred_events.drop(owner, parked)
+        for deferred in await self._state.deferred_events.of_job(owner, message.job):
+            await self._state.deferred_events.drop(owner, deferred)
         return f"the job {message.job} is deleted"
 
     def _callbacks(self) -> tuple[Callback, ...]:

@@ -51,14 +51,14 @@ class JobListRoutes:
         self,
         jobs: Jobs,
         visibility: Visibility,
-        entrance: ActorAuthenticator,
+        authenticator: ActorAuthenticator,
         reporter: EventReporter,
         tenant: str,
     ) -> None:
         """Read through the operations."""
         self._jobs = jobs
         self._visibility = visibility
-        self._entrance = entrance
+        self._authenticator = authenticator
         self._reporter = reporter
         self._tenant = tenant
 
@@ -73,7 +73,7 @@ class JobListRoutes:
 
     async def actor(self, request: web.Request) -> web.Response:
         """Return the actor itself."""
-        access = await self._entrance.admit(request, "READ")
+        access = await self._authenticator.admit(request, "READ")
         actor = access.actor
         url = f"{base_url(request)}/actors/v2/{access.name}"
         return answer(
@@ -90,7 +90,7 @@ class JobListRoutes:
 
     async def all(self, request: web.Request) -> web.Response:
         """List jobs, newest first; hidden ones are left out."""
-        access = await self._entrance.admit(request, "READ")
+        access = await self._authenticator.admit(request, "READ")
         query = read_query(request, JobListQuery)
         which = JobFilter(
             state=query.state,
@@ -136,7 +136,7 @@ class JobListRoutes:
         return answer({"history": [history_entry(each) for each in entries], "next": cursor})
 
     async def _job(self, request: web.Request) -> tuple[VerifiedRequest, Job]:
-        access = await self._entrance.admit(request, "READ")
+        access = await self._authenticator.admit(request, "READ")
         try:
             uuid = uuid_of(request.match_info["uuid"])
         except Invalid as error:
@@ -148,7 +148,7 @@ class JobListRoutes:
     async def _applied(
         self, access: VerifiedRequest, job: JobId, cursor: str | None, limit: int
     ) -> tuple[list[Entry], str | None]:
-        """Return so many applied entries, unless there are no more."""
+        """Return a page of applied entries; a shorter one is the last."""
         found: list[Entry] = []
         while True:
             page, cursor = await self._jobs.history(

@@ -1,5 +1,5 @@
 """
-Nonces: texts that let whoever has one act for its owner, at one place, so often and so long.
+Nonces: texts whose bearer acts for the owner at one actor, with limited uses and lifetime.
 
 A nonce is `<tenant>_<handle><secret>`; the tenant is all before the last underscore. It is shown
 once, and stored as its handle and the hash of its secret.
@@ -22,7 +22,7 @@ Level = Literal["NONE", "READ", "EXECUTE", "UPDATE"]
 
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 
-#: The scopes of whoever acts by a nonce of a level.
+#: The scopes that a nonce of each level grants.
 SCOPES: Final[dict[Level, frozenset[Scope]]] = {
     "NONE": frozenset(),
     "READ": frozenset({"read"}),
@@ -43,7 +43,7 @@ _NONCE = re.compile(
 
 
 class Nonce(Struct, frozen=True, kw_only=True):
-    """A nonce as it is stored; its secret is known to whoever asked for it, and to nobody else."""
+    """A nonce as it is stored; its secret is known only to its creator."""
 
     handle: str
     tenant: str
@@ -55,7 +55,7 @@ class Nonce(Struct, frozen=True, kw_only=True):
     """It is for this alias of the actor only; None: for its id."""
     level: Level
     roles: tuple[Scope, ...]
-    """The scopes of whoever made it: it never opens more than they could."""
+    """The scopes of its creator: a nonce never grants more."""
     max_uses: int
     created: datetime
     expires: datetime | None = None
@@ -77,7 +77,7 @@ class Nonce(Struct, frozen=True, kw_only=True):
 
     @property
     def scopes(self) -> frozenset[Scope]:
-        """The scopes of whoever acts by it."""
+        """The scopes that it grants."""
         return SCOPES[self.level] & frozenset(self.roles)
 
     def opens(self, secret: str) -> bool:
@@ -137,7 +137,7 @@ def split_nonce(text: str) -> Presented | None:
 
 
 def spell(numbers: Sequence[int]) -> tuple[str, str]:
-    """Write a handle and a secret with so many random numbers, one for each character."""
+    """Write a handle and a secret from random numbers, one for each character."""
     text = "".join(_ALPHABET[number % len(_ALPHABET)] for number in numbers)
     return text[:_HANDLE], text[_HANDLE : _HANDLE + _SECRET]
 

@@ -71,12 +71,12 @@ class NonceRoutes:
     """Makes, lists and deletes nonces."""
 
     def __init__(
-        self, nonces: Nonces, guard: RequestGuard, entrance: ActorAuthenticator, tenant: str
+        self, nonces: Nonces, guard: RequestGuard, authenticator: ActorAuthenticator, tenant: str
     ) -> None:
         """Make nonces that begin with the tenant."""
         self._nonces = nonces
         self._guard = guard
-        self._entrance = entrance
+        self._authenticator = authenticator
         self._tenant = tenant
 
     def routes(self) -> list[web.RouteDef]:
@@ -97,18 +97,18 @@ class NonceRoutes:
 
     async def all(self, request: web.Request) -> web.Response:
         """List nonces by their names: what opens anything is not shown again."""
-        access = await self._entrance.admit(request, "READ")
+        access = await self._authenticator.admit(request, "READ")
         found = await self._nonces.all(access.principal.name, access.place)
         return answer([_view(request, access, each, each.name) for each in found])
 
     async def create(self, request: web.Request) -> web.Response:
         """Make a nonce."""
-        access = await self._entrance.admit(request, "UPDATE")
+        access = await self._authenticator.admit(request, "UPDATE")
         return await self._create(request, access, await self._wanted(request))
 
     async def create_of_alias(self, request: web.Request) -> web.Response:
         """Make a nonce at the route of aliases, which gives none for changes."""
-        access = await self._entrance.admit(request, "UPDATE")
+        access = await self._authenticator.admit(request, "UPDATE")
         wanted = await self._wanted(request)
         if wanted.level == "UPDATE":
             detail = "a nonce of an alias has at most the level EXECUTE"
@@ -140,14 +140,14 @@ class NonceRoutes:
 
     async def get(self, request: web.Request) -> web.Response:
         """Return one nonce, by its id or by its name."""
-        access = await self._entrance.admit(request, "READ")
+        access = await self._authenticator.admit(request, "READ")
         nid = request.match_info["nid"]
         nonce = await self._nonces.get(access.principal.name, access.place, nid)
         return answer(_view(request, access, nonce, nonce.name))
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete a nonce."""
-        access = await self._entrance.admit(request, "UPDATE")
+        access = await self._authenticator.admit(request, "UPDATE")
         nid = request.match_info["nid"]
         await self._nonces.delete(access.principal.name, access.place, nid)
         return answer(None, "Actor nonce deleted successfully.")

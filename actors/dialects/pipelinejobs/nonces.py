@@ -155,7 +155,7 @@ class Nonces:
         Return the nonce that somebody presents; no use is spent yet.
 
         Raises:
-            Unauthorized: it is none, or none any more.
+            Unauthorized: it is not a nonce, or is no longer valid.
 
         """
         presented = split_nonce(text)
@@ -205,7 +205,7 @@ class Nonces:
         try:
             await self._spend_all(nonce, queue)
         except BaseException as error:
-            # Whoever waited in the same queue goes on alone; nothing was spent for them.
+            # The others that waited in the same queue retry alone; nothing was spent for them.
             for each in queue:
                 if not each.admitted.done():
                     failed = error if isinstance(error, Exception) else _interrupted()

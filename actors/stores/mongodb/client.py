@@ -42,7 +42,7 @@ Database = AsyncDatabase[Document]
 TIMEOUT_MS: Final = 3_000
 #: How long a primary is looked for; the rest of the time is for the call itself.
 _SELECTION_MS: Final = 2_500
-#: After so many seconds another try makes sense: an election takes about as long.
+#: Seconds after which a client may retry: an election takes about as long.
 _RETRY_AFTER_S: Final = 2
 #: The server's code of a write whose key is taken.
 DUPLICATE_KEY: Final = 11_000
@@ -113,7 +113,7 @@ class MongoConnection:
 
     async def finish(self, call: Coroutine[Any, Any, Result]) -> Result:
         """
-        Await a call to the database, which goes on when whoever awaits it is cancelled.
+        Await a call to the database, which goes on when its caller is cancelled.
 
         With motor it does so in a thread. PyMongo's own client does not bear two cancellations in
         a row where it waits for a server (on Python 3.11): its lock is never free again, and every
@@ -157,7 +157,7 @@ async def insert(
     collection: Collection, documents: Sequence[Document], *, ordered: bool
 ) -> list[Document]:
     """
-    Insert documents, as one command where that is not too large; give the errors of taken keys.
+    Insert documents, as one command where that is not too large; return the errors of taken keys.
 
     Ordered, there is at most one, and nothing after it is inserted. The driver's own `insert_many`
     lets the server remember each write, so that it can be sent again; here a write that was cut
@@ -194,7 +194,7 @@ async def update(collection: Collection, updates: Sequence[Document]) -> None:
 
 
 async def _write(collection: Collection, command: Document) -> list[Document]:
-    """Run one writing command; give the errors of taken keys."""
+    """Run one writing command; return the errors of taken keys."""
     whole = {**command, "writeConcern": _SAFE.document}
     return _failed(await collection.database.command(whole))
 

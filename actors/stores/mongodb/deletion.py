@@ -1,4 +1,4 @@
-"""The texts of a deleted job's entries, which go last."""
+"""Removes the bodies of a deleted job's entries, the last step of a deletion."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from jobwire.schemas.identifiers import shard_of
 from jobwire.schemas.jobs import Job
 
 
-async def strip(database: JobDatabase, jobs: Sequence[Job]) -> None:
+async def remove_entry_bodies(database: JobDatabase, jobs: Sequence[Job]) -> None:
     """Leave of deleted jobs only the ids, seqs and digests of their entries."""
-    # What somebody must still be told of stays whole until then.
+    # An entry with deliveries still to be planned keeps its body until then.
     await update(
         database.entries,
         [

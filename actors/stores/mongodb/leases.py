@@ -20,7 +20,7 @@ _LAST: Final = "\U0010ffff"
 
 
 async def claim(database: JobDatabase, role: str, holder: str, ttl_s: float) -> int | None:
-    """Take a role that nobody holds, or keep it; give its fencing number."""
+    """Take a role that nobody holds, or keep it; return its fencing number."""
     me = {"$literal": holder}
     is_mine = {"$eq": ["$holder", me]}
     is_over = {"$lte": [{"$ifNull": ["$until", _LONG_AGO]}, "$$NOW"]}

@@ -1,8 +1,8 @@
 """
 The first half of the main path: load jobs and what is known of events.
 
-Whoever loads a job that is half deleted finishes the deletion, and whoever finds entries of a job
-that was forgotten removes them: both were left by a process that ended in between.
+Loading a job that is half deleted finishes the deletion, and finding entries of a job that was
+forgotten removes them: both were left by a process that ended in between.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 
 from jobwire.actors.stores.base import EventKey, KnownEvent, Loaded
-from jobwire.actors.stores.mongodb.deletion import strip
+from jobwire.actors.stores.mongodb.deletion import remove_entry_bodies
 from jobwire.actors.stores.mongodb.documents import event_key, in_lanes
 from jobwire.actors.stores.mongodb.job_database import JobDatabase
 from jobwire.actors.stores.rows import decode_entry, decode_job, decode_refusal, job_key
@@ -46,7 +46,7 @@ async def _load_jobs(database: JobDatabase, jobs: Collection[JobId]) -> dict[Job
     loaded = {keys[row["_id"]]: decode_job(row["projection"]["body"]) for row in rows}
     half_deleted = [loaded[keys[row["_id"]]] for row in rows if "unstripped" in row]
     if half_deleted:
-        await strip(database, half_deleted)
+        await remove_entry_bodies(database, half_deleted)
     return loaded
 
 

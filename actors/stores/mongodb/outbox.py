@@ -24,14 +24,14 @@ from jobwire.schemas.deliveries import Delivery
 from jobwire.schemas.errors import Unavailable
 from jobwire.schemas.jobs import Entry
 
-#: How often one delivery may change under the hands of whoever changes it.
+#: Most tries to change a delivery that others change meanwhile.
 _MOST_TRIES: Final = 20
 _BODY: Final = {"_id": 0, "body": 1}
 _NEWEST_FIRST: Final = [("created", -1), ("_id", -1)]
 
 
 async def due(database: JobDatabase, limit: int) -> list[Entry]:
-    """Return the oldest entries of which somebody must still be told."""
+    """Return the oldest entries whose deliveries are still to be planned."""
     # All have the same key, and equal keys stand in the order in which they were inserted.
     rows = database.entries.find({"due": True}, _BODY, limit=limit, hint="due")
     return [decode_entry(row["body"]) for row in await rows.to_list(None)]
@@ -41,7 +41,7 @@ async def plan_deliveries(
     database: JobDatabase, deliveries: Sequence[Delivery], told: Sequence[EventKey]
 ) -> list[Delivery]:
     """
-    Write deliveries, then mark their entries as told; give those that are new.
+    Write deliveries, then mark their entries as told; return those that are new.
 
     After a crash in between the entries are planned again, to the same deliveries.
     """
@@ -69,7 +69,7 @@ async def _tell(database: JobDatabase, told: Sequence[EventKey]) -> None:
     keys = [event_key(key) for key in told]
     await database.entries.update_many({"_id": {"$in": keys}}, {"$unset": {"due": ""}})
     # Only an entry of a job that was deleted since loses its text with the telling. Asked last:
-    # whoever deletes a job later takes away what is told by then.
+    # a later deletion of the job removes the bodies of planned entries.
     jobs = {job_key(key.job) for key in told}
     deleted = await database.jobs.find(
         {"_id": {"$in": [*jobs]}, "deleted": True}, {"projection.seq": 1}
@@ -197,7 +197,7 @@ async def recover(
 async def _change(
     database: JobDatabase, owner: str, key: str, change: Callable[[Delivery], Delivery]
 ) -> Delivery | None:
-    """Change a delivery as it is stored; give what it is then, None: it is not there."""
+    """Change a delivery as it is stored; return what it is then, None: it is not there."""
     for _ in range(_MOST_TRIES):
         row = await database.deliveries.find_one({"_id": key, "owner": owner}, {"body": 1})
         if row is None:

@@ -3,7 +3,7 @@ Documents in an order without gaps, which no writer can go back in.
 
 The next number of each order is remembered. The unique index decides: a writer that was paused and
 wakes up late meets a number that is taken, looks which is the last one, and goes on behind it. So
-whoever has read up to a number never misses a smaller one.
+a reader that has read up to a number never misses a smaller one.
 """
 
 from __future__ import annotations

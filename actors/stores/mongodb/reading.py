@@ -199,7 +199,7 @@ def _short(place: list[int]) -> Place:
 
 
 async def count(database: JobDatabase, owner: str, most: int) -> list[Count]:
-    """Count an owner's jobs, at most so many of each state."""
+    """Count an owner's jobs, up to a limit for each state."""
     states = await aggregate(
         database.jobs,
         [

@@ -35,7 +35,7 @@ async def swap(database: JobDatabase, kind: str, record: Record, expected: bytes
 
 
 async def fetch(database: JobDatabase, kind: str, owner: str | None, key: str) -> Record | None:
-    """Return one record, of an owner or of whoever has that key."""
+    """Return one record by its key, of one owner or of any."""
     which = {"kind": kind, "key": key} | ({} if owner is None else {"owner": owner})
     index = "by_key" if owner is None else "by_owner"
     row = await database.records.find_one(which, _FIELDS, hint=index)

@@ -48,7 +48,7 @@ async def forget(database: JobDatabase, before: datetime, limit: int) -> int:
 
 
 async def _waiting(database: JobDatabase, jobs: Sequence[bytes]) -> set[bytes]:
-    """Return the jobs of which somebody must still be told."""
+    """Return the jobs with deliveries still to be planned or sent."""
     waiting = set()
     for collection, field, index in (
         (database.entries, "due", "due_of_job"),

@@ -32,7 +32,7 @@ Method = Callable[Concatenate[Connected, Arguments], Coroutine[Any, Any, Result]
 
 
 def guarded(function: Function[Arguments, Result]) -> Method[Arguments, Result]:
-    """Ask a verb within the time that a caller waits, and not at all while nothing answers."""
+    """Call a verb within the time that a caller waits, and not at all while nothing answers."""
 
     @wraps(function)
     def method(
@@ -44,7 +44,7 @@ def guarded(function: Function[Arguments, Result]) -> Method[Arguments, Result]:
 
 
 def unguarded(function: Function[Arguments, Result]) -> Method[Arguments, Result]:
-    """Ask a verb that nobody's request waits for: every call is made, whatever became of others."""
+    """Call a verb in the background: every call is made, even after others have failed."""
 
     @wraps(function)
     async def method(

@@ -2,7 +2,7 @@
 The second half of the main path: a batch in parts, each of which may be the last before a crash.
 
 Refusals go first, then the entries in order, then the projections, each over a smaller seq only. A
-deleted job's texts go last: while they are there its projection says so, and whoever loads it
+deleted job's texts go last: while they are there its projection says so, and loading it
 again after a crash finishes the work.
 """
 
@@ -18,7 +18,7 @@ from jobwire.actors.runtime.failpoints import failpoint
 from jobwire.actors.stores.base import Commit, Committed, EventKey, Positioned
 from jobwire.actors.stores.mongodb import reading
 from jobwire.actors.stores.mongodb.client import Document, insert, update
-from jobwire.actors.stores.mongodb.deletion import strip
+from jobwire.actors.stores.mongodb.deletion import remove_entry_bodies
 from jobwire.actors.stores.mongodb.documents import (
     entry_document,
     event_key,
@@ -69,7 +69,7 @@ async def _refuse(database: JobDatabase, refusals: Sequence[Refusal]) -> None:
 
 
 async def _insert(database: JobDatabase, entries: Sequence[Entry]) -> list[Positioned]:
-    """Insert entries; give those that are stored, which are the first so many."""
+    """Insert entries; return those that are stored, a prefix of them."""
     documents = [entry_document(each, shard_of(each.job, database.shards)) for each in entries]
     stored = await database.entry_positions.append(documents)
     return [
@@ -93,7 +93,7 @@ async def _project(database: JobDatabase, work: Commit) -> None:
         await update(database.jobs, updates)
     deleted = [job for job in work.jobs if job.deleted and job.id in moved]
     if deleted:
-        await strip(database, deleted)
+        await remove_entry_bodies(database, deleted)
 
 
 async def mark_replayed(

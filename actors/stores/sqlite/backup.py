@@ -48,7 +48,7 @@ def schema_version(database: Path) -> int:
     Read which schema a database has.
 
     Raises:
-        Misconfigured: it is none, or cannot be read.
+        Misconfigured: it is not a database of this service, or cannot be read.
 
     """
     with _opened(database) as connection:

@@ -52,7 +52,7 @@ class SqliteExporter:
         return int(self._one(f"SELECT count(*) FROM ({_QUERIES[table]})"))  # noqa: S608 - fixed
 
     def last_position(self) -> int:
-        """Return the position of the newest entry: it tells whether anything has happened since."""
+        """Return the position of the newest entry: it grows with each commit."""
         return int(self._one("SELECT coalesce(max(position), 0) FROM entries"))
 
     def rows(self, table: Table) -> Iterator[Row]:

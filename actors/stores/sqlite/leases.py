@@ -20,7 +20,7 @@ _HOLDERS: Final = (
 
 
 def claim(connection: sqlite3.Connection, role: str, holder: str, ttl_s: float) -> int | None:
-    """Take a role that nobody holds, or keep it; give its fencing number."""
+    """Take a role that nobody holds, or keep it; return its fencing number."""
     row = connection.execute(_CLAIM, (role, holder, round(ttl_s * 1_000_000))).fetchone()
     return int(row[0]) if row else None
 

@@ -70,7 +70,7 @@ _DROP: Final = (
 
 
 def due(connection: sqlite3.Connection, limit: int) -> list[Entry]:
-    """Return the oldest entries of which somebody must still be told."""
+    """Return the oldest entries whose deliveries are still to be planned."""
     rows = connection.execute(
         "SELECT body FROM entries INDEXED BY entries_due WHERE due = 1 ORDER BY position LIMIT ?",
         (limit,),
@@ -81,7 +81,7 @@ def due(connection: sqlite3.Connection, limit: int) -> list[Entry]:
 def plan_deliveries(
     connection: sqlite3.Connection, deliveries: Sequence[Delivery], told: Sequence[EventKey]
 ) -> list[Delivery]:
-    """Write deliveries and mark their entries as told; give those that are new."""
+    """Write deliveries and mark their entries as told; return those that are new."""
     fresh = [each for each in deliveries if connection.execute(_INSERT, _row(each)).rowcount]
     connection.executemany(_TOLD, [(job_key(key.job), key.event) for key in told])
     return fresh

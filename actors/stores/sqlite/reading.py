@@ -186,7 +186,7 @@ def _last_position(connection: sqlite3.Connection) -> int:
 
 
 def count(connection: sqlite3.Connection, owner: str, most: int) -> list[Count]:
-    """Count an owner's jobs, at most so many of each state."""
+    """Count an owner's jobs, up to a limit for each state."""
     counted: dict[JobKind, int] = {}
     # Each state is one step in the index; to group by it would be a step for every job.
     next_state = (

@@ -12,7 +12,7 @@ _PROBE_BYTES: Final = 65_536
 
 
 def fetch(connection: sqlite3.Connection, kind: str, owner: str | None, key: str) -> Record | None:
-    """Return one record, of an owner or of whoever has that key."""
+    """Return one record by its key, of one owner or of any."""
     if owner is None:
         row = connection.execute(
             "SELECT owner, key, body FROM records WHERE kind = ? AND key = ?", (kind, key)

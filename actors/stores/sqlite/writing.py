@@ -122,7 +122,7 @@ def _known(
 
 def write(connection: sqlite3.Connection, work: Commit) -> list[Positioned]:
     """
-    Write a batch inside the writer's transaction; give its entries with their positions.
+    Write a batch inside the writer's transaction; return its entries with their positions.
 
     Raises:
         sqlite3.IntegrityError: an id or a seq is taken; `conflict` finds out which.
@@ -206,7 +206,7 @@ def _strip(connection: sqlite3.Connection, job: Job) -> None:
     """Leave of a deleted job only the ids, seqs and digests of its entries."""
     key, created = job_key(job.id), microseconds(job.created)
     connection.execute(
-        # What somebody must still be told of stays whole until then.
+        # An entry with deliveries still to be planned keeps its body until then.
         "UPDATE entries SET body = NULL WHERE job = ? AND seq <= ? AND due = 0",
         (key, job.seq),
     )

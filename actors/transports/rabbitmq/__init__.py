@@ -99,17 +99,17 @@ class RabbitTransport:
         self._consumers.append(consumer)
         return consumer
 
-    async def dead_letter(self, queue: str, delivery: BusMessage, reason: str) -> None:
+    async def dead_letter(self, queue: str, message: BusMessage, reason: str) -> None:
         """Put a message into the queue's dead-letter queue, with the reason as a header."""
         headers = {
-            **delivery.headers,
+            **message.headers,
             "x-jobwire-queue": queue,
             "x-jobwire-reason": reason[:_REASON_LENGTH],
         }
         properties = properties_of(
-            headers, message_id=delivery.message_id, content_type=delivery.content_type
+            headers, message_id=message.message_id, content_type=message.content_type
         )
-        await self._publisher.dead_letter(queue, delivery.body, properties)
+        await self._publisher.dead_letter(queue, message.body, properties)
 
     async def broadcast(self, topic: str, message: bytes) -> None:
         """Publish to every listener of a topic."""

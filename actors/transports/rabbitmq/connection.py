@@ -100,7 +100,7 @@ class RabbitConnection:
         Return the connection.
 
         Raises:
-            Unavailable: there is none now.
+            Unavailable: the connection is lost.
 
         """
         if self._connection is None:

@@ -61,7 +61,7 @@ class _StalledError(Exception):
 
 class _Arrived(NamedTuple):
     tag: int
-    delivery: BusMessage
+    message: BusMessage
 
 
 class _Inbox:
@@ -73,7 +73,7 @@ class _Inbox:
         self._arrived: deque[_Arrived] = deque()
 
     async def take(self, message: aiormq.abc.DeliveredMessage) -> None:
-        self._arrived.append(_Arrived(message.delivery_tag or 0, _delivery(message)))
+        self._arrived.append(_Arrived(message.delivery_tag or 0, _bus_message(message)))
         self.wake.set()
 
     def on_closed(self, *_: object) -> None:
@@ -208,17 +208,17 @@ class RabbitConsumer:
             return
         try:
             with answered():
-                await self._handler([each.delivery for each in batch])
+                await self._handler([each.message for each in batch])
         except Exception as error:
             raise _FailedError(describe(error)) from error
         async with within(DEADLINE_S):
             await bare.basic_ack(batch[-1].tag, multiple=True)
         self._backoff.reset()
-        if not batch[-1].delivery.redelivered:
+        if not batch[-1].message.redelivered:
             self._is_careful = False
 
 
-def _delivery(message: aiormq.abc.DeliveredMessage) -> BusMessage:
+def _bus_message(message: aiormq.abc.DeliveredMessage) -> BusMessage:
     properties = message.header.properties
     headers = properties.headers or {}
     return BusMessage(
