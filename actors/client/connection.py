@@ -14,7 +14,7 @@ import aiohttp
 import msgspec
 
 from jobwire.schemas.backoff import backoff_s
-from jobwire.schemas.errors import JobwireError, TooManyRequests, Unavailable
+from jobwire.schemas.errors import Invalid, JobwireError, TooManyRequests, Unavailable
 from jobwire.schemas.problems import error_of
 
 Answer = TypeVar("Answer")
@@ -89,9 +89,21 @@ class Connection:
     def __init__(
         self, url: str, api_key: str | None, patience_s: float, on_retry: OnRetry | None
     ) -> None:
-        """Prepare; nothing is opened yet."""
+        """
+        Prepare; nothing is opened yet.
+
+        Raises:
+            Invalid: `url` has no scheme, or the API key is not one line.
+
+        """
+        if not url.startswith(("http://", "https://")):
+            detail = f"{url!r} is not the URL of a service, such as http://127.0.0.1:8640"
+            raise Invalid(detail, pointer="url")
+        key = api_key.strip() if api_key else None  # files of keys end with a new line
+        if key is not None and not key.isprintable():
+            raise Invalid("an API key is one line, such as jwk_...", pointer="api_key")
         self.url = url.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._patience_s = patience_s
         self._on_retry = on_retry
         self._session: aiohttp.ClientSession | None = None

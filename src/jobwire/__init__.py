@@ -174,3 +174,7 @@ if not TYPE_CHECKING:
                 if hasattr(module, name):
                     return globals().setdefault(name, getattr(module, name))
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+
+    def __dir__() -> list[str]:
+        """List the public names, also those that are not loaded yet."""
+        return sorted({*globals(), *__all__})

@@ -73,3 +73,7 @@ def test_records_and_errors_load_no_http_client() -> None:
 
     assert "aiohttp" not in loaded
     assert "msgspec" in loaded
+
+
+def test_completion_offers_the_public_names() -> None:
+    assert set(jobwire.__all__) <= set(dir(jobwire))

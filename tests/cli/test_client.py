@@ -121,7 +121,7 @@ async def test_what_is_no_jobwire_is_said(console: Console, url: str) -> None:
     async with Client(f"{url}/elsewhere", _key(console)) as jobwire:
         with pytest.raises(NotFound, match="there is nothing at"):
             await jobwire.stats()
-    async with Client("no url", "k") as jobwire:
+    async with Client("http://", "k") as jobwire:
         with pytest.raises(JobwireError, match="is not the URL of a service"):
             await jobwire.stats()
 
@@ -190,3 +190,14 @@ async def test_a_stream_has_no_gap_and_no_repetition_over_a_restart(bare: Consol
         await asyncio.wait_for(following, 30)
 
     assert seen == list(range(1, 404))
+
+
+async def test_a_key_may_end_with_the_line_of_its_file(console: Console, url: str) -> None:
+    async with Client(url, f"{_key(console)}\n") as jobwire:
+        assert (await jobwire.create_job(name="n")).id
+
+
+@pytest.mark.parametrize("wrong", ["127.0.0.1:8640", "", "ftp://127.0.0.1"])
+def test_a_url_without_http_is_refused_before_anything_is_tried(wrong: str) -> None:
+    with pytest.raises(Invalid, match="is not the URL of a service"):
+        Client(wrong, "jwk_x")
