@@ -26,7 +26,7 @@ _PATIENCE_S = 90.0
 #: How a page starts the service itself, or some of its actors.
 STARTS = re.compile(r"^(\$ )?(\w+=\S+ )*jobwire (up|serve)\b", re.MULTILINE)
 #: What both say near the end of their greeting.
-_STARTED = re.compile(rb"curl -sS .*\n|/health/ready says what is missing.*\n")
+_STARTED = re.compile(rb"curl -sS .*\n|/health/ready lists what is missing.*\n")
 
 
 class Terminal:
@@ -142,7 +142,7 @@ class Shell:
         self._services.append(terminal)
         # Wide, because the paths of a test are longer than those that the page shows.
         self._run(f"COLUMNS=300 {command} >{terminal.name} 2>&1 </dev/null &")
-        terminal.read(_STARTED)
+        assert _STARTED.search(terminal.read(_STARTED)), f"no greeting of {command!r}"
         time.sleep(0.3)  # what some follow it with
         return self._as_shown(terminal.read().decode())
 
