@@ -298,7 +298,7 @@ async def test_many_events_are_cut_by_their_bytes_too(wire: Wire, size: int) -> 
 
 
 async def test_jobs_are_cut_by_the_bytes_of_what_is_to_run(wire: Wire) -> None:
-    creation = make_creation(spec=Spec(argv=("x" * (PACKET_BYTES // 2),)))
+    creation = make_creation(spec=Spec(argv=("x" * 131_000,) * 2))
     events = [make_create(creation=creation, event_id=f"e-{n}") for n in range(5)]
 
     assert await _put_many(_packer(wire), events) == [None] * 5
