@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 
 def note(source: str) -> str:
-    """Say on top of a page where it comes from."""
+    """Return the note on top of a page that names its source."""
     return f"<!-- Written by `make generate` from {source}: change that, not this page. -->\n"
 
 

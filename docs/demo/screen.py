@@ -48,7 +48,7 @@ class Screen:
 
     def claim(self, text: str, *, holds: bool, seen: object) -> None:
         """
-        Say that something was found to be so.
+        Print that something was found to be so.
 
         Raises:
             Failed: it is not.
@@ -81,7 +81,7 @@ class Screen:
             self._print(Text.assemble(("   │ ", "dim"), Text.from_ansi(line)))
 
     def failure(self, text: str) -> None:
-        """Say which check failed."""
+        """Print which check failed."""
         self._print(Text.assemble("   ", ("✘ ", "bold red"), text))
 
     def _print(self, text: Text) -> None:

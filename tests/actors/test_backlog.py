@@ -54,7 +54,7 @@ class EarlyBus(EmbeddedTransport):
         return await super().listen(pattern, listener)
 
     async def give_receipt(self, *stored: Packet) -> None:
-        """Say that packets are stored."""
+        """Acknowledge that packets are stored."""
         numbers = msgspec.msgpack.encode([packet.number for packet in stored])
         await self.broadcast(receipts_topic(stored[0].sender), numbers)
         await turns()

@@ -177,7 +177,7 @@ class Manager:
         await self.actor.start()
 
     async def stop(self) -> None:
-        """Give the shards up."""
+        """Release the shards."""
         await self.actor.stop()
         await self.bus.close()
 

@@ -97,7 +97,7 @@ class Yard:
         return command
 
     def go(self) -> None:
-        """Give the jobs that wait for it their sign."""
+        """Let the jobs that wait for it go on."""
         (self.folder / "go").touch()
 
     def lines(self, name: str) -> list[str]:

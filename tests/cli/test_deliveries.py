@@ -29,7 +29,7 @@ class Receiver:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self.status = 200
         self.received: list[tuple[str, str]] = []

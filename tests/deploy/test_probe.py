@@ -25,7 +25,7 @@ class _Actor(BaseHTTPRequestHandler):
         self.wfile.write(b'{"missing":[]}' if ready else b'{"missing":["broker"]}')
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager

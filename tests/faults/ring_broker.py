@@ -122,7 +122,7 @@ class Line:
         self._broker.commands += [_read_command(message) for message in messages]
 
     async def broadcast(self, topic: str, message: bytes) -> None:
-        """Tell nobody; a blocked broker refuses."""
+        """Drop it; a blocked broker refuses."""
         del message
         if self.is_blocked:
             raise Unavailable(f"{topic} is blocked")
@@ -135,7 +135,7 @@ class Line:
         return Held()
 
     async def announce(self, topic: str, message: bytes) -> None:
-        """Tell nobody."""
+        """Drop it."""
 
     async def reply(self, address: str, message: bytes) -> None:
         """Keep what was told."""

@@ -81,7 +81,7 @@ class EventMaker:
         self.sent: list[Sent] = []
 
     def clock(self) -> datetime:
-        """Tell the world's time."""
+        """Return the world's time."""
         return self.now
 
     def make(self, what: Intent | Again, standing: Job | None) -> Event | None:

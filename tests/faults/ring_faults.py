@@ -49,7 +49,7 @@ class Fault(Struct, frozen=True):
     passes: int = 1
 
     def __str__(self) -> str:
-        """Say it in a trace."""
+        """Describe it in a trace."""
         return f"{self.kind} at {self.place}#{self.passes}"
 
 

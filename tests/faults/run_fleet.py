@@ -99,7 +99,7 @@ class Fleet:
             await asyncio.sleep(_PAUSE_S)
 
     async def complaints(self) -> list[str]:
-        """Say everything that is not as it must be."""
+        """Return everything that is not as it must be."""
         runs = Counter(self.ledger.read_text().split())
         found = [f"ran {count} times: {run}" for run, count in runs.items() if count > 1]
         wanted = {f"{each.id}.{n}" for each in self.jobs for n in range(1, each.attempts + 1)}

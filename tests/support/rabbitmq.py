@@ -175,7 +175,7 @@ class RabbitServer:
         return self.url_of(self._fresh.pop())
 
     def drop_vhost(self, url: str) -> None:
-        """Give up a virtual host; it is dropped together with others, before more are made."""
+        """Release a virtual host; it is dropped together with others, before more are made."""
         self._used.append(vhost_of(url))
 
 

@@ -35,7 +35,7 @@ LOOPBACK = ("127.0.0.0/8",)
 
 
 def now() -> datetime:
-    """Tell the time: receivers check the time stamp."""
+    """Return the time: receivers check the time stamp."""
     return datetime.now(UTC)
 
 

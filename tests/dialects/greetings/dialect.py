@@ -38,7 +38,7 @@ class Caretaker:
         self._records = records
 
     async def start(self) -> None:
-        """Say it."""
+        """Answer with the greeting."""
         await self._records.put(Record("admin", "caretaker", b""))
 
     async def stop(self) -> None:
@@ -65,7 +65,7 @@ class GreetingsDialect(ForeignDialect):
         return [web.get("/hello", self.hello), web.post("/greet", self.greet)]
 
     async def hello(self, request: web.Request) -> web.Response:
-        """Say where it is, and how much of a header has come."""
+        """Answer with its address and the size of a header."""
         size = len(request.headers.get("X-Long", ""))
         return web.Response(text=f"{self._context.own.word} {base_url(request)} {size}")
 
@@ -91,7 +91,7 @@ class GreetingsDialect(ForeignDialect):
         return web.json_response({"sorry": error.code}, status=error.status)
 
     async def callback(self, job: Job, entry: Entry, subscription: Subscription) -> Notice | None:
-        """Tell the state in a sentence."""
+        """Return the state in a sentence."""
         del subscription
         said = f"{self._context.own.word} {job.name}: {entry.state}"
         return Notice(said.encode(), "PUT", (("Content-Type", "text/plain"),))
