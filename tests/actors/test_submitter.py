@@ -137,12 +137,12 @@ def _made(folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def _yard(tmp_path: Path, **site: Any) -> AsyncIterator[Yard]:
-    """Run a service over the data of a test; a second one goes on with it."""
+async def _yard(tmp_path: Path, *, leaves_jobs: bool = False, **site: Any) -> AsyncIterator[Yard]:
+    """Run a service over the data of a test; with `leaves_jobs` a second one goes on with it."""
     folder = _made(tmp_path / "common")
     local = LocalSite(**{"slots": 2, "grace_s": 0.5, "lost_after_s": 0.3, **site})
     settings = Settings(port=0, local=local, reaper_interval_s=0.1)
-    async with running(tmp_path / "data", settings) as service:
+    async with running(tmp_path / "data", settings, leaves_jobs=leaves_jobs) as service:
         yield Yard(service, folder)
 
 
@@ -417,7 +417,7 @@ async def test_a_command_that_is_none_stops_nothing(yard: Yard) -> None:
 
 
 async def test_a_restart_leaves_jobs_running_and_finds_their_ends(tmp_path: Path) -> None:
-    async with _yard(tmp_path) as yard:
+    async with _yard(tmp_path, leaves_jobs=True) as yard:
         during = await yard.script("echo $$ >> pids; sleep 0.2; exit 5")
         after = await yard.script("echo $$ >> pids; until [ -e go ]; do sleep 0.02; done; exit 6")
         await until(lambda: len(yard.lines("pids")) == 2)
@@ -439,9 +439,11 @@ async def test_a_restart_leaves_jobs_running_and_finds_their_ends(tmp_path: Path
 
 
 async def test_after_a_restart_what_runs_has_its_slot_before_what_waits(tmp_path: Path) -> None:
-    async with _yard(tmp_path, slots=1) as yard:
-        runs = await yard.script("until [ -e go ]; do sleep 0.02; done; echo first >> log")
-        await yard.wait(runs, "RUNNING")
+    async with _yard(tmp_path, leaves_jobs=True, slots=1) as yard:
+        runs = await yard.script(
+            "echo $$ >> pids; until [ -e go ]; do sleep 0.02; done; echo first >> log"
+        )
+        await until(lambda: len(yard.lines("pids")) == 1)
         waits = await yard.script("echo second >> log")
 
     async with _yard(tmp_path, slots=1) as yard:
@@ -456,15 +458,16 @@ async def test_after_a_restart_what_runs_has_its_slot_before_what_waits(tmp_path
 
 
 async def test_a_stop_with_jobs_that_wait_starts_none_of_them(tmp_path: Path) -> None:
-    async with _yard(tmp_path, slots=1) as yard:
-        runs = await yard.script("sleep 0.3")
-        await yard.wait(runs, "RUNNING")
+    async with _yard(tmp_path, leaves_jobs=True, slots=1) as yard:
+        runs = await yard.script("echo $$ >> pids; sleep 0.3")
+        await until(lambda: len(yard.lines("pids")) == 1)  # it works where its end is not ours
         waiting = [await yard.script("echo $JOBWIRE_JOB >> ledger") for _ in range(3)]
     assert yard.lines("ledger") == []
 
     async with _yard(tmp_path, slots=1) as yard:
         for job in (runs, *waiting):
-            assert (await yard.wait(job))["state"] == "FINISHED"
+            ended = await yard.wait(job)
+            assert ended["state"] == "FINISHED", ended
         assert sorted(yard.lines("ledger")) == sorted(waiting)
 
 
@@ -582,7 +585,7 @@ def _move(one: Path, other: Path) -> None:
 async def test_an_unknown_job_that_is_found_again_runs_on_and_tells_its_end(
     tmp_path: Path,
 ) -> None:
-    async with _yard(tmp_path, lost_after_s=60) as yard:
+    async with _yard(tmp_path, leaves_jobs=True, lost_after_s=60) as yard:
         job = await yard.script("until [ -e go ]; do sleep 0.02; done; exit 3")
         await yard.wait(job, "RUNNING")
 
