@@ -1,5 +1,5 @@
 """
-Say how durable Prefect's database is set, and how many states it holds; as JSON.
+Print how durable Prefect's database is set, and how many states it holds; as JSON.
 
 Runs in Prefect's environment, with the engine that its server uses.
 """
